@@ -1,0 +1,50 @@
+"""Track the muscle-tendon junction in B-mode ultrasound videos.
+
+Importing this loads neither torch nor Qt nor a video library; public names load when used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_deepmtj.core.geometry import Roi as Roi
+    from napari_deepmtj.core.geometry import Scale as Scale
+    from napari_deepmtj.core.trajectory import Trajectory as Trajectory
+    from napari_deepmtj.errors import DeepMTJError as DeepMTJError
+    from napari_deepmtj.inference.predictor import track as track
+    from napari_deepmtj.io.exports import read_trajectory as read_trajectory
+    from napari_deepmtj.io.exports import write_trajectory as write_trajectory
+    from napari_deepmtj.io.video import open_video as open_video
+    from napari_deepmtj.weights.store import load_model as load_model
+
+try:
+    __version__ = version("napari-deepmtj")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0.0.0"
+
+_PUBLIC = {
+    "Roi": "core.geometry",
+    "Scale": "core.geometry",
+    "Trajectory": "core.trajectory",
+    "DeepMTJError": "errors",
+    "track": "inference.predictor",
+    "open_video": "io.video",
+    "read_trajectory": "io.exports",
+    "write_trajectory": "io.exports",
+    "load_model": "weights.store",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

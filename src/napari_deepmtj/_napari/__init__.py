@@ -1,0 +1,1 @@
+"""_napari room; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""widgets room; see docs/architecture.md."""

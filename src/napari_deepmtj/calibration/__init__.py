@@ -1,0 +1,1 @@
+"""calibration room; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""core room; see docs/architecture.md."""

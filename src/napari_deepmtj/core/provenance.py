@@ -1,0 +1,153 @@
+"""What was done to a clip, in order: an append-only log that travels with every result."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.errors import ResultError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that was done, with what it was done with.
+
+    Parameters
+    ----------
+    name : str
+        "track", "correct", "smooth", ...
+    arguments : mapping
+        JSON-serialisable settings.
+    software : str
+        Program and version.
+    when : str
+        ISO 8601 time, UTC, to the second.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    software: str
+    when: str
+
+    @classmethod
+    def now(cls, name: str, **arguments: Any) -> Operation:
+        """Return an operation stamped with this version and the present time."""
+        from napari_deepmtj import __version__
+
+        when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        return cls(name, arguments, f"napari-deepmtj {__version__}", when)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a trajectory comes from: clip, region, scale, and the operations so far.
+
+    Parameters
+    ----------
+    clip : str
+        Base name of the clip (or its pseudonym); never a folder.
+    clip_sha256 : str
+        Hash of the file's bytes, or of the frames for arrays.
+    n_frames, height, width : int
+        Size of the clip.
+    times_source : str
+        `FrameTimes.source`.
+    roi : Roi or None
+        The region used.
+    scale : Scale or None
+        The scale used; None leaves every millimetre empty.
+    operations : tuple of Operation
+        Oldest first.
+    """
+
+    clip: str
+    clip_sha256: str
+    n_frames: int
+    height: int
+    width: int
+    times_source: str = "container"
+    roi: Roi | None = None
+    scale: Scale | None = None
+    operations: tuple[Operation, ...] = field(default=())
+
+    def and_then(self, name: str, **arguments: Any) -> Self:
+        """Return a copy with one more operation at the end."""
+        return replace(self, operations=(*self.operations, Operation.now(name, **arguments)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contents of a `.mtj.json` file, schema 1."""
+        return {
+            "schema": SCHEMA,
+            "clip": {
+                "name": self.clip,
+                "sha256": self.clip_sha256,
+                "n_frames": self.n_frames,
+                "height": self.height,
+                "width": self.width,
+                "times_source": self.times_source,
+            },
+            "roi": None
+            if self.roi is None
+            else {
+                "x": self.roi.x,
+                "y": self.roi.y,
+                "width": self.roi.width,
+                "height": self.roi.height,
+                "source": self.roi.source,
+            },
+            "scale": None
+            if self.scale is None
+            else {
+                "x_mm_per_px": self.scale.x_mm,
+                "y_mm_per_px": self.scale.y_mm,
+                "source": self.scale.source,
+            },
+            "operations": [
+                {
+                    "name": op.name,
+                    "arguments": dict(op.arguments),
+                    "software": op.software,
+                    "when": op.when,
+                }
+                for op in self.operations
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ResultError
+            If the schema is newer than this version knows, or something is missing.
+        """
+        if data.get("schema") != SCHEMA:
+            raise ResultError(
+                f"provenance has schema {data.get('schema')!r}, this version reads {SCHEMA}; "
+                "update napari-deepmtj"
+            )
+        try:
+            clip, roi, scale = data["clip"], data["roi"], data["scale"]
+            return cls(
+                clip=clip["name"],
+                clip_sha256=clip["sha256"],
+                n_frames=clip["n_frames"],
+                height=clip["height"],
+                width=clip["width"],
+                times_source=clip["times_source"],
+                roi=None if roi is None else Roi(**roi),
+                scale=None
+                if scale is None
+                else Scale(scale["x_mm_per_px"], scale["y_mm_per_px"], scale["source"]),
+                operations=tuple(Operation(**op) for op in data["operations"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ResultError(
+                f"provenance is incomplete ({error}); track the clip again"
+            ) from error

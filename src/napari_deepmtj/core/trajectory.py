@@ -1,0 +1,264 @@
+"""The MTJ over time: one row a frame, in pixels, millimetres and seconds, with uncertainty.
+
+The table's columns are schema 1 of `.mtj.csv`. Missing is NaN, never (0, 0). Reading and
+writing files is `io.exports`; turning it into layers is `_napari.convert`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.provenance import Provenance
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import ResultError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Origin(StrEnum):
+    """Who put a point where it is."""
+
+    MANUAL = "MANUAL"
+    PREDICTED = "PREDICTED"
+    CORRECTED = "CORRECTED"
+    REFILLED = "REFILLED"
+    INTERPOLATED = "INTERPOLATED"
+
+
+#: Origins that a person made; no model ever overwrites them.
+BY_HAND = frozenset({Origin.MANUAL, Origin.CORRECTED})
+
+
+class Flag(StrEnum):
+    """What a reader should know about a row before using it."""
+
+    NOT_IN_VIEW = "not_in_view"
+    LOW_CONFIDENCE = "low_confidence"
+    OUTSIDE_ROI = "outside_roi"
+
+
+COLUMNS: tuple[str, ...] = (
+    "frame",
+    "time_s",
+    "x_px",
+    "y_px",
+    "x_mm",
+    "y_mm",
+    "confidence",
+    "in_view",
+    "sd_x_px",
+    "sd_y_px",
+    "cov_xy_px2",
+    "sd_mm",
+    "origin",
+    "flags",
+    "x_raw_px",
+    "y_raw_px",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FramePrediction:
+    """What the network says of one frame, in frame pixels.
+
+    Parameters
+    ----------
+    frame : int
+        Zero-based index in the clip.
+    x_px, y_px : float
+        Position (pixel centres at integers); NaN when not in view.
+    covariance : ndarray, shape (2, 2)
+        Covariance of (x, y) in px^2; NaN when not in view.
+    confidence : float
+        Calibrated probability of being within tolerance, 0..1.
+    in_view : bool
+        Whether the MTJ is in the picture.
+    flags : tuple of Flag
+        Remarks.
+    """
+
+    frame: int
+    x_px: float
+    y_px: float
+    covariance: FloatArray
+    confidence: float
+    in_view: bool
+    flags: tuple[Flag, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The MTJ of one clip over time.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row a frame with `COLUMNS`, sorted by frame, each frame once.
+    provenance : Provenance
+        Where it comes from; its scale is the one behind the millimetre columns.
+    """
+
+    table: pd.DataFrame
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        missing = [name for name in COLUMNS if name not in self.table.columns]
+        if missing:
+            raise ResultError(f"a trajectory lacks the columns {', '.join(missing)}")
+        table = self.table.loc[:, list(COLUMNS)].reset_index(drop=True)
+        frames = table["frame"].to_numpy()
+        if len(frames) and (np.diff(frames) <= 0).any():
+            raise ResultError("the frames of a trajectory must increase, each one once")
+        object.__setattr__(self, "table", table)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        predictions: Iterable[FramePrediction],
+        times: FrameTimes,
+        provenance: Provenance,
+    ) -> Self:
+        """Collect per-frame predictions; `times` are those of the whole clip."""
+        rows: list[dict[str, Any]] = []
+        for p in sorted(predictions, key=lambda p: p.frame):
+            x, y = (p.x_px, p.y_px) if p.in_view else (np.nan, np.nan)
+            cov = p.covariance if p.in_view else np.full((2, 2), np.nan)
+            rows.append(
+                {
+                    "frame": p.frame,
+                    "time_s": times.seconds[p.frame] if times.known else np.nan,
+                    "x_px": x,
+                    "y_px": y,
+                    "confidence": p.confidence,
+                    "in_view": p.in_view,
+                    "sd_x_px": np.sqrt(cov[0, 0]),
+                    "sd_y_px": np.sqrt(cov[1, 1]),
+                    "cov_xy_px2": cov[0, 1],
+                    "origin": Origin.PREDICTED.value,
+                    "flags": join_flags(p.flags),
+                    "x_raw_px": x,
+                    "y_raw_px": y,
+                }
+            )
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        return cls(_with_mm(table, provenance.scale), provenance)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def frames(self) -> npt.NDArray[np.int64]:
+        """Frame numbers, shape (n,)."""
+        return self.table["frame"].to_numpy(dtype=np.int64)
+
+    @property
+    def xy_px(self) -> FloatArray:
+        """Positions to use, shape (n, 2) as (x, y) in frame pixels; NaN where not in view."""
+        return self.table[["x_px", "y_px"]].to_numpy(dtype=np.float64)
+
+    @property
+    def by_hand(self) -> npt.NDArray[np.bool_]:
+        """Which rows a person made, shape (n,)."""
+        mask: npt.NDArray[np.bool_] = self.table["origin"].isin(list(BY_HAND)).to_numpy(dtype=bool)
+        return mask
+
+    def with_scale(self, scale: Scale | None) -> Self:
+        """Return the same pixels in the millimetres of another scale, and say so in the log."""
+        provenance = replace(self.provenance, scale=scale).and_then(
+            "set scale",
+            x_mm_per_px=None if scale is None else scale.x_mm,
+            y_mm_per_px=None if scale is None else scale.y_mm,
+            source=None if scale is None else scale.source,
+        )
+        return replace(self, table=_with_mm(self.table, scale), provenance=provenance)
+
+    def updated_by(self, newer: Trajectory) -> Self:
+        """Return this trajectory with the rows of a newer run put in.
+
+        Rows that a person made stay as they are; rows of frames that the newer run did not
+        touch stay too. Operations of the newer run are appended.
+
+        Raises
+        ------
+        ResultError
+            If the two are not of the same clip.
+        """
+        ours, theirs = self.provenance, newer.provenance
+        if ours.clip_sha256 != theirs.clip_sha256:
+            raise ResultError(
+                f"the existing result belongs to another file named {ours.clip}; "
+                "move it away or choose another output folder"
+            )
+        kept = self.table[self.by_hand | ~self.table["frame"].isin(newer.table["frame"])]
+        fresh = newer.table[~newer.table["frame"].isin(kept["frame"])]
+        table = pd.concat([part for part in (kept, fresh) if len(part)] or [fresh])
+        table = _with_mm(table.sort_values("frame"), theirs.scale)
+        log = ours.operations + tuple(op for op in theirs.operations if op not in ours.operations)
+        return replace(self, table=table, provenance=replace(theirs, operations=log))
+
+    def corrected(
+        self, frame: int, xy_px: Sequence[float] | None, origin: Origin = Origin.CORRECTED
+    ) -> Self:
+        """Return a copy in which a person put the point of one frame elsewhere.
+
+        Parameters
+        ----------
+        frame : int
+            A frame the trajectory has.
+        xy_px : (x, y) or None
+            New position in frame pixels; None says that the MTJ is not in view.
+        origin : Origin
+            CORRECTED for a moved prediction, MANUAL for a point set by hand.
+
+        Raises
+        ------
+        ResultError
+            If the trajectory has no such frame.
+        """
+        row = np.flatnonzero(self.frames == frame)
+        if not len(row):
+            raise ResultError("the trajectory has no such frame", frame=frame)
+        x, y = (np.nan, np.nan) if xy_px is None else (float(xy_px[0]), float(xy_px[1]))
+        table = self.table.copy()
+        table["flags"] = table["flags"].astype(object)
+        values: dict[str, Any] = {
+            "x_px": x,
+            "y_px": y,
+            "confidence": 1.0,
+            "in_view": xy_px is not None,
+        }
+        values |= {"sd_x_px": np.nan, "sd_y_px": np.nan, "cov_xy_px2": np.nan}
+        values |= {"origin": origin.value}
+        values |= {"flags": "" if xy_px is not None else Flag.NOT_IN_VIEW.value}
+        for name, value in values.items():
+            table.loc[row[0], name] = value
+        where = None if xy_px is None else [x, y]
+        provenance = self.provenance.and_then("correct", frame=int(frame), xy_px=where)
+        return replace(self, table=_with_mm(table, provenance.scale), provenance=provenance)
+
+
+def join_flags(flags: Iterable[Flag]) -> str:
+    """Return flags as the `;`-list of the CSV."""
+    return ";".join(flag.value for flag in flags)
+
+
+def _with_mm(table: pd.DataFrame, scale: Scale | None) -> pd.DataFrame:
+    """Return a copy whose millimetre columns follow from its pixels and `scale`."""
+    table = table.copy()
+    if scale is None:
+        table[["x_mm", "y_mm", "sd_mm"]] = np.nan
+        return table
+    table["x_mm"] = table["x_px"].astype(float) * scale.x_mm
+    table["y_mm"] = table["y_px"].astype(float) * scale.y_mm
+    table["sd_mm"] = np.hypot(
+        table["sd_x_px"].astype(float) * scale.x_mm, table["sd_y_px"].astype(float) * scale.y_mm
+    )
+    return table

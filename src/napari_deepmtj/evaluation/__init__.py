@@ -1,0 +1,1 @@
+"""evaluation room; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""inference room; see docs/architecture.md."""

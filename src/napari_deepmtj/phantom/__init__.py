@@ -1,0 +1,1 @@
+"""phantom room; see docs/architecture.md."""

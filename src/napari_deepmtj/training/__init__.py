@@ -1,0 +1,1 @@
+"""training room; see docs/architecture.md."""

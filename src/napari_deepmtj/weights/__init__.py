@@ -1,0 +1,1 @@
+"""weights room; see docs/architecture.md."""
