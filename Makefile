@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all their own set-up, in a virtual environment of their own.
+#   make demo    track a made-up clip, print the error against its truth, save what it found
+#   make test    lint, types and the whole test suite, on a virtual screen where there is none
+#   make clean   remove the environment and what was built
+# PYTHON chooses the interpreter (3.11 or newer), VENV the folder of the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test setup clean system-python system-screen
+
+demo: setup
+	$(BIN)/napari-deepmtj demo --out demo-output --overwrite
+
+test: system-screen setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	scripts/with-screen $(BIN)/python -m pytest
+
+setup: $(STAMP)
+
+# torch goes first and pinned: a range lets pip choose a build with gigabytes of CUDA libraries.
+$(STAMP): pyproject.toml constraints.txt | system-python
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt --group test -e '.[all]'
+	touch $@
+
+system-python:
+	@scripts/debian-packages python $(PYTHON)
+
+system-screen:
+	@scripts/debian-packages screen
+
+clean:
+	rm -rf $(VENV) demo-output dist build .mypy_cache .pytest_cache .ruff_cache
