@@ -1,0 +1,214 @@
+"""The laws of docs/architecture.md, held by reading the imports of every module."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import napari_deepmtj
+
+PACKAGE = "napari_deepmtj"
+SOURCE = Path(napari_deepmtj.__file__).parent
+MAX_LINES = 400
+
+#: Room -> the rooms it is built on. A room may import those and whatever they are built on.
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "core": {"errors"},
+    "io": {"core"},
+    "calibration": {"io"},
+    "phantom": {"io"},
+    "tracking": {"io"},
+    "networks": {"errors"},
+    "weights": {"networks"},
+    "inference": {"core", "io", "calibration", "weights"},
+    "evaluation": {"core", "tracking", "inference"},
+    "training": {"io", "phantom", "inference", "evaluation"},
+    "report": {"core", "tracking", "evaluation"},
+    "batch": {"inference", "tracking", "report"},
+    "cli": {"batch", "training", "report", "phantom"},
+    "_napari": {"batch", "training", "report", "phantom"},
+}
+
+#: Outside package -> the only rooms that may import it.
+OWNERS: dict[str, set[str]] = {
+    **{name: {"_napari"} for name in ("napari", "qtpy", "magicgui", "superqt", "PySide6", "PyQt6")},
+    "torch": {"networks", "weights", "training", "inference"},
+    **{name: {"io"} for name in ("av", "pydicom", "tifffile")},
+    "matplotlib": {"report", "_napari"},
+    "pickle": set(),
+}
+
+
+def below(room: str) -> set[str]:
+    """Every room that `room` is built on, directly or not."""
+    rooms = set(ARROWS[room])
+    for lower in ARROWS[room]:
+        rooms |= below(lower)
+    return rooms
+
+
+def imports(module: str, tree: ast.AST, *, is_package: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield line and absolute name of everything a module imports, wherever it does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = module.split(".")
+            if node.level:
+                parents = parents[: len(parents) - node.level + is_package]
+            base = [*(parents if node.level else []), *(node.module or "").split(".")]
+            for alias in node.names:
+                yield node.lineno, ".".join([*filter(None, base), alias.name])
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module"
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield node.lineno, str(node.args[0].value)
+
+
+def room_of(module: str) -> str | None:
+    """Return the room of a module's full name; None for the package itself."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ARROWS else None
+
+
+def broken_laws(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    """Return one line for each law that a module breaks."""
+    room = room_of(module)
+    assert room is not None, f"{module} lies in no room of ARROWS"
+    broken = []
+    lines = len(source.splitlines())
+    if lines > MAX_LINES:
+        broken.append(f"{module} has {lines} lines, more than {MAX_LINES}")
+    for line, name in imports(module, ast.parse(source), is_package=is_package):
+        top = name.split(".")[0]
+        if top == PACKAGE:
+            other = room_of(name)
+            if other is None and name != f"{PACKAGE}.__version__":
+                broken.append(f"{module}:{line} imports {name} past its room")
+            elif other not in {None, room} | below(room):
+                broken.append(f"{module}:{line} imports {other}, which is not below {room}")
+        elif top in OWNERS and room not in OWNERS[top]:
+            broken.append(f"{module}:{line} imports {top}; only {sorted(OWNERS[top])} may")
+    return broken
+
+
+def modules() -> list[tuple[str, Path]]:
+    """Return the full name and file of every module but the package's own `__init__`."""
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = [PACKAGE, *path.relative_to(SOURCE).with_suffix("").parts]
+        if parts[-1] == "__init__":
+            parts.pop()
+        if len(parts) > 1:
+            found.append((".".join(parts), path))
+    return found
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
+def test_module_keeps_the_laws(module: str, path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert broken_laws(module, source, is_package=path.name == "__init__.py") == []
+
+
+def test_every_room_that_exists_is_in_the_table() -> None:
+    rooms = {name.split(".")[1] for name, _ in modules()}
+    assert rooms <= set(ARROWS)
+    assert len(rooms) >= 10, "the modules were not found"
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("core.x", "from napari_deepmtj.io.video import open_video", "imports io"),
+        ("core.x", "def f():\n    import napari_deepmtj.io.video", "core.x:2 imports io"),
+        ("core.x", "from ..io import video", "imports io"),
+        ("io.x", "from napari_deepmtj import weights", "imports weights"),
+        ("cli.x", "from napari_deepmtj._napari import reader", "imports _napari"),
+        ("_napari.x", "from napari_deepmtj.cli import app", "imports cli"),
+        ("core.x", "from napari_deepmtj import open_video", "past its room"),
+        ("report.x", "from napari.layers import Points", "imports napari"),
+        ("cli.x", "from qtpy.QtCore import Qt", "imports qtpy"),
+        ("phantom.x", "import torch.nn.functional as F", "imports torch"),
+        ("report.x", "if TYPE_CHECKING:\n    import av", "report.x:2 imports av"),
+        ("evaluation.x", "importlib.import_module('tifffile')", "imports tifffile"),
+        ("weights.x", "import pickle", "imports pickle"),
+        ("core.x", "#\n" * 401, "401 lines"),
+    ],
+)
+def test_the_checker_sees_what_breaks_a_law(module: str, source: str, complaint: str) -> None:
+    broken = broken_laws(f"{PACKAGE}.{module}", source)
+    assert len(broken) == 1
+    assert complaint in broken[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("core.x", "from napari_deepmtj.errors import DeepMTJError\nfrom . import geometry"),
+        ("core.x", "from napari_deepmtj import __version__\nimport numpy"),
+        ("training.x", "import torch\nfrom napari_deepmtj.networks.interface import NetworkOutput"),
+        ("_napari.widgets.x", "from napari_deepmtj._napari.jobs import f\nimport napari"),
+        ("io.x", "def f():\n    import av"),
+        ("core.x", "#\n" * 400),
+    ],
+)
+def test_the_checker_lets_the_rest_pass(module: str, source: str) -> None:
+    assert broken_laws(f"{PACKAGE}.{module}", source) == []
+
+
+def test_a_relative_import_in_a_package_starts_at_the_package() -> None:
+    tree = ast.parse("from . import track")
+    found = list(imports(f"{PACKAGE}.cli", tree, is_package=True))
+    assert found == [(1, f"{PACKAGE}.cli.track")]
+
+
+HEAVY = ("torch", "qtpy", "PySide6", "PyQt6", "av", "tifffile", "pydicom", "matplotlib", "napari")
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return which heavy packages a fresh interpreter has loaded after `statement`."""
+    code = f"import sys\n{statement}\nprint(*(m for m in {HEAVY} if m in sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.split())
+
+
+def test_the_check_of_loaded_packages_sees_one() -> None:
+    assert "matplotlib" in loaded_by("import matplotlib")
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import napari_deepmtj; dir(napari_deepmtj)") == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["core.trajectory", "core.labels", "io.labels", "io.exports", "io.video"]
+)
+def test_reading_rooms_load_no_torch_and_no_qt(module: str) -> None:
+    assert loaded_by(f"import napari_deepmtj.{module}") == set()
+
+
+def test_the_reader_loads_no_torch() -> None:
+    assert "torch" not in loaded_by("import napari_deepmtj._napari.reader")
+
+
+def test_loading_the_manifest_loads_none_of_our_modules() -> None:
+    statement = (
+        "from npe2 import PluginManifest\n"
+        "m = PluginManifest.from_distribution('napari-deepmtj')\n"
+        "assert m.contributions.readers\n"
+        "ours = [k for k in sys.modules if k.startswith('napari_deepmtj.')]\n"
+        "assert not ours, ours"
+    )
+    assert "torch" not in loaded_by(statement)
