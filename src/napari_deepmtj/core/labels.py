@@ -1,0 +1,108 @@
+"""A label: where a person, or a phantom's truth, says the MTJ is in one frame.
+
+Reading and writing label files is `io.labels`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass, field
+
+from napari_deepmtj.core.trajectory import Origin
+from napari_deepmtj.errors import LabelError
+
+#: Columns of `*.mtj-labels.csv`, in order.
+LABEL_COLUMNS: tuple[str, ...] = (
+    "clip",
+    "clip_sha256",
+    "frame",
+    "time_s",
+    "x_px",
+    "y_px",
+    "visible",
+    "annotator",
+    "round",
+    "origin",
+    "timestamp",
+)
+
+
+def now() -> str:
+    """Return the present time as labels carry it: ISO 8601, UTC, to the second."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """The MTJ of one frame, or that it is not visible there.
+
+    Parameters
+    ----------
+    clip : str
+        Base name of the clip; never a folder.
+    clip_sha256 : str
+        Hash of the clip's bytes, which tells two clips of one name apart.
+    frame : int
+        Zero-based index in the clip.
+    time_s : float or None
+        The frame's time in seconds, where the clip has times.
+    x_px, y_px : float or None
+        Position in frame pixels (pixel centres at integers); both None where not visible.
+    annotator : str
+        Who says so ("phantom" for the truth of a made-up clip).
+    round : int
+        Round of annotation, from 1.
+    origin : Origin
+        MANUAL for a point set by hand, CORRECTED for a prediction that was moved, PREDICTED for
+        one that was looked at and accepted.
+    timestamp : str
+        When, in ISO 8601.
+
+    Raises
+    ------
+    LabelError
+        If a value is impossible.
+    """
+
+    clip: str
+    clip_sha256: str
+    frame: int
+    time_s: float | None = None
+    x_px: float | None
+    y_px: float | None
+    annotator: str
+    round: int = 1
+    origin: Origin = Origin.MANUAL
+    timestamp: str = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        if not self.clip or "/" in self.clip or "\\" in self.clip:
+            raise LabelError(f"clip {self.clip!r} is not a file name without folders")
+        for name in ("clip_sha256", "annotator"):
+            if not getattr(self, name):
+                raise LabelError(f"{name} is empty")
+        if self.frame < 0:
+            raise LabelError(f"frame {self.frame} is negative; frames count from 0")
+        if self.round < 1:
+            raise LabelError(f"round {self.round} is impossible; rounds count from 1")
+        if (self.x_px is None) != (self.y_px is None):
+            raise LabelError("x_px and y_px belong together: give both, or neither if not visible")
+        for name in ("time_s", "x_px", "y_px"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise LabelError(f"{name} is {value}; leave it out where there is none")
+        try:
+            dt.datetime.fromisoformat(self.timestamp)
+        except ValueError:
+            raise LabelError(f"timestamp {self.timestamp!r} is not an ISO 8601 time") from None
+
+    @property
+    def visible(self) -> bool:
+        """Whether the MTJ can be seen in the frame."""
+        return self.x_px is not None
+
+    @property
+    def key(self) -> tuple[str, int, str, int]:
+        """What no two labels of one file share: clip, frame, annotator and round."""
+        return self.clip_sha256, self.frame, self.annotator, self.round
