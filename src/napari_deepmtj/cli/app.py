@@ -1,0 +1,71 @@
+"""The command `napari-deepmtj`: collects the commands, and turns errors into lines and codes.
+
+Exit codes: 0 all well, 1 something failed (each failure is one line on stderr), 2 bad usage,
+130 interrupted with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from napari_deepmtj.cli._console import print_error, print_line
+from napari_deepmtj.errors import DeepMTJError
+
+#: Commands in the order of the help; each one is the function of that name in its own file.
+COMMANDS = ("models",)
+
+app = typer.Typer(
+    name="napari-deepmtj",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from napari_deepmtj import __version__
+
+        print_line(f"napari-deepmtj {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Track the muscle-tendon junction in B-mode ultrasound videos."""
+
+
+for _name in COMMANDS:
+    _module = importlib.import_module(f"napari_deepmtj.cli.{_name}")
+    app.command(_name)(getattr(_module, _name))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after the program's name; those of the process by default.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="napari-deepmtj")
+    except DeepMTJError as error:
+        print_error(str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
