@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.provenance import Provenance
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
+from napari_deepmtj.errors import LabelError
+from napari_deepmtj.evaluation.metrics import (
+    ERROR_COLUMNS,
+    bootstrap,
+    compare,
+    distances,
+    summarise,
+)
+
+Point = tuple[float, float] | None
+
+
+def trajectory(points: Sequence[Point], scale: Scale | None, sha: str = "aa") -> Trajectory:
+    predictions = [
+        FramePrediction(
+            i,
+            *(point or (math.nan, math.nan)),
+            covariance=np.eye(2),
+            confidence=0.5,
+            in_view=point is not None,
+        )
+        for i, point in enumerate(points)
+    ]
+    roi = Roi(0, 0, 300, 400)
+    provenance = Provenance("a.avi", sha, len(points), 480, 640, roi=roi, scale=scale)
+    return Trajectory.from_predictions(
+        predictions, FrameTimes.from_rate(len(points), 25, "container"), provenance
+    )
+
+
+def labels(points: Sequence[Point], sha: str = "aa", first: int = 0) -> list[Label]:
+    return [
+        Label(
+            clip="a.avi",
+            clip_sha256=sha,
+            frame=first + i,
+            x_px=None if point is None else point[0],
+            y_px=None if point is None else point[1],
+            annotator="anna",
+        )
+        for i, point in enumerate(points)
+    ]
+
+
+SCALE = Scale(0.1, 0.2, "test")
+
+
+def worked_example() -> pd.DataFrame:
+    """Three measured frames (5, 2.5 and 0 mm off), one missed, one invented, one rightly empty."""
+    truth: list[Point] = [(100, 100), (100, 100), (100, 100), (100, 100), None, None]
+    said: list[Point] = [(130, 120), (85, 110), (100, 100), None, (1, 1), None]
+    return compare(trajectory(said, SCALE), labels(truth), "s1")
+
+
+def test_distances_by_hand() -> None:
+    points, truth = [[3, 4], [10, 0], [np.nan, 0]], [[0, 0], [0, 0], [0, 0]]
+    np.testing.assert_allclose(distances(points, truth), [5, 10, np.nan])
+    np.testing.assert_allclose(distances(points, truth, SCALE), [np.hypot(0.3, 0.8), 1, np.nan])
+
+
+def test_rows_by_hand() -> None:
+    errors = worked_example()
+    assert tuple(errors.columns) == ERROR_COLUMNS
+    np.testing.assert_allclose(errors["dx_px"], [30, -15, 0, np.nan, np.nan, np.nan])
+    np.testing.assert_allclose(errors["dy_mm"], [4, 2, 0, np.nan, np.nan, np.nan])
+    np.testing.assert_allclose(errors["error_mm"], [5, 2.5, 0, np.nan, np.nan, np.nan])
+    # The region is 300 x 400 px, so its diagonal is 500 px.
+    np.testing.assert_allclose(
+        errors["error_percent"][:3], [np.hypot(30, 20) / 5, np.hypot(15, 10) / 5, 0]
+    )
+    assert errors["time_s"][1] == pytest.approx(0.04)
+
+
+def test_summary_by_hand() -> None:
+    s = summarise(worked_example())
+    assert (s.unit, s.subjects, s.clips, s.frames) == ("mm", 1, 1, 6)
+    assert (s.visible, s.hidden, s.missed, s.invented) == (4, 2, 1, 1)
+    assert s.mean == pytest.approx(2.5)
+    assert s.sd == pytest.approx(2.5)
+    assert s.median == pytest.approx(2.5)
+    assert s.rms == pytest.approx(math.sqrt((25 + 6.25) / 3))
+    assert s.rms_percent == pytest.approx(math.sqrt((1300 + 325) / 3) / 5)
+    assert s.bias_x == pytest.approx((3 - 1.5) / 3)
+    assert s.bias_y == pytest.approx(2.0)
+    # The missed frame counts as outside every radius.
+    assert s.within == {1: 25.0, 2: 25.0, 3: 50.0, 5: 75.0, 10: 75.0}
+    assert s.valid == 75.0
+    assert s.subject_means == {"s1": pytest.approx(2.5)}
+    assert math.isnan(s.mean_interval.low)
+
+
+def test_the_published_rmse_percent_follows_from_the_published_mean_and_sd() -> None:
+    # P20: 2.55 mm and a pooled SD of 2.14 mm are 3.33 mm RMS, 3.75 % of the 143.1 px diagonal of
+    # 128 x 64 at 8.08 px for 5 mm.
+    rng = np.random.default_rng(0)
+    draw = rng.gamma(1.4, 1.8, 20_000)
+    wanted = np.maximum(0, 2.55 + (draw - draw.mean()) / draw.std(ddof=1) * 2.14)
+    px = wanted * 8.08 / 5
+    errors = pd.DataFrame({name: [np.nan] * len(px) for name in ERROR_COLUMNS}).assign(
+        subject="s",
+        clip="c",
+        clip_sha256="aa",
+        truth_visible=True,
+        in_view=True,
+        error_mm=wanted,
+        error_percent=100 * px / math.hypot(128, 64),
+    )
+    s = summarise(errors)
+    assert s.mean == pytest.approx(2.55, abs=0.02)
+    assert s.rms == pytest.approx(3.33, abs=0.02)
+    assert s.rms_percent == pytest.approx(3.75, abs=0.04)
+
+
+def test_without_a_scale_everything_is_in_pixels() -> None:
+    errors = compare(trajectory([(3, 4), (0, 0)], None), labels([(0, 0), (0, 0)]), "s1")
+    s = summarise(errors)
+    assert (s.unit, s.mean) == ("px", 2.5)
+    assert s.within == {}
+    assert math.isnan(s.valid)
+    assert errors["error_mm"].isna().all()
+
+
+def test_one_clip_without_a_scale_makes_all_pixels() -> None:
+    with_mm = compare(trajectory([(3, 4)], SCALE), labels([(0, 0)]), "s1")
+    without = compare(trajectory([(6, 8)], None, "bb"), labels([(0, 0)], "bb"), "s2")
+    s = summarise(pd.concat([with_mm, without]))
+    assert (s.unit, s.mean, s.subjects, s.clips) == ("px", 7.5, 2, 2)
+
+
+def test_nothing_found_is_no_number() -> None:
+    s = summarise(compare(trajectory([None, None], SCALE), labels([(1, 1), (2, 2)]), "s1"))
+    assert s.missed == 2
+    assert math.isnan(s.mean)
+    assert s.valid == 0
+    assert json.loads(json.dumps(s.to_json(), allow_nan=False))["mean"] is None
+
+
+def test_json_holds_every_number() -> None:
+    data = json.loads(json.dumps(summarise(worked_example()).to_json(), allow_nan=False))
+    assert data["within"] == {"1": 25.0, "2": 25.0, "3": 50.0, "5": 75.0, "10": 75.0}
+    assert data["mean_interval"] == {"low": None, "high": None}
+    assert data["mean"] == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize(
+    ("truth", "complaint"),
+    [
+        (labels([(1, 1)], sha="bb"), "another file named a.avi"),
+        (labels([(1, 1)]) * 2, "frame 0: has labels of several"),
+        (labels([(1, 1)], first=7), "frame 7: is labelled but was not tracked"),
+        ([], "no labels"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(truth: list[Label], complaint: str) -> None:
+    with pytest.raises(LabelError, match=complaint):
+        compare(trajectory([(1, 1)], SCALE), truth, "s1")
+
+
+def test_only_labelled_frames_count() -> None:
+    errors = compare(trajectory([(9, 9)] * 5, SCALE), labels([(9, 9)], first=3), "s1")
+    assert errors["frame"].tolist() == [3]
+
+
+def test_bootstrap_draws_subjects_not_frames() -> None:
+    # Two subjects: a draw has one of them twice (a quarter each) or both, so the middle 95 % of
+    # the means reach from one subject's mean to the other's, however many frames there are.
+    interval = bootstrap([1.0] * 500 + [3.0] * 500, ["a"] * 500 + ["b"] * 500)
+    assert (interval.low, interval.high) == (1.0, 3.0)
+
+
+def test_bootstrap_of_many_subjects_is_that_of_the_mean() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(2.0, 1.0, 400)
+    interval = bootstrap(values, [f"s{i}" for i in range(400)])
+    half = 1.96 * values.std() / 20
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.01)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.01)
+    assert interval == bootstrap(values, [f"s{i}" for i in range(400)])
+
+
+def test_bootstrap_weighs_frames_alike() -> None:
+    values = [0.0] * 9 + [10.0]
+    interval = bootstrap(values, ["a"] * 9 + ["b"])
+    assert interval.low == 0.0
+    assert interval.high == 10.0
