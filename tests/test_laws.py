@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "phantom": {"io"},
     "tracking": {"io"},
     "networks": {"errors"},
-    "weights": {"networks"},
+    "weights": {"io", "networks"},
     "inference": {"core", "io", "calibration", "weights"},
     "evaluation": {"core", "tracking", "inference"},
     "training": {"io", "phantom", "inference", "evaluation"},
