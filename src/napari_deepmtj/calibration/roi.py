@@ -1,0 +1,94 @@
+"""Where the B-mode picture is in a frame: `resolve_roi` and the published presets.
+
+Millimetres are the business of `scale.py`; what a region is, of `core/geometry.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from napari_deepmtj.core.geometry import Roi
+from napari_deepmtj.errors import CalibrationError
+
+if TYPE_CHECKING:
+    from napari_deepmtj.io.video import VideoSource
+
+
+def _preset(name: str, x: int, y: int, width: int, height: int) -> tuple[str, Roi]:
+    return name, Roi(x, y, width, height, f"preset:{name}")
+
+
+#: Regions of known instruments at the frame size of the publications, in frame pixels.
+PRESETS: dict[str, Roi] = dict(
+    [
+        # Leitner et al. 2020, doi:10.1109/EMBC44109.2020.9176145: crop of the Esaote recordings.
+        _preset("esaote-2020", 210, 130, 512, 256),
+        # Leitner et al. 2022, doi:10.1109/TBME.2021.3130548: crops of its instruments.
+        _preset("esaote-mylab60", 185, 128, 580, 290),
+        _preset("telemed-artus", 88, 120, 446, 223),
+        _preset("telemed-artus-large", 140, 50, 720, 360),
+        _preset("aixplorer-v6", 200, 261, 1000, 500),
+        # Reported by users of the authors' program (github.com/luuleitner/deepMTJ).
+        _preset("ultrasonix-sonixtouch", 113, 185, 500, 200),
+        _preset("ultrasonix-rp", 126, 250, 490, 245),
+    ]
+)
+
+_NUMBERS = re.compile(r"\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*", re.ASCII)
+
+
+def resolve_roi(spec: str, source: VideoSource) -> tuple[Roi, tuple[str, ...]]:
+    """Return the region of a clip that a person asked for.
+
+    Parameters
+    ----------
+    spec : str
+        "auto" (what the file or its side-car says, else the whole picture, with a notice),
+        "full", "preset:NAME" with a name of `PRESETS`, or "x,y,width,height" in frame pixels.
+    source : VideoSource
+        The clip.
+
+    Returns
+    -------
+    roi : Roi
+        The region; its source says where it comes from.
+    notices : tuple of str
+        What a person must be told.
+
+    Raises
+    ------
+    CalibrationError
+        If `spec` is malformed, the preset unknown, or the region not inside the picture.
+    """
+    spec = spec.strip()
+    if spec == "auto":
+        if source.roi is not None:
+            return _inside(source.roi, source), ()
+        notice = (
+            f"{source.name}: where the B-mode picture lies is not known, the whole picture of "
+            f"{source.width} x {source.height} px is used; give a region if it has margins"
+        )
+        return Roi.full(source.height, source.width), (notice,)
+    if spec == "full":
+        return Roi.full(source.height, source.width), ()
+    if spec.startswith("preset:"):
+        name = spec.removeprefix("preset:")
+        if name not in PRESETS:
+            raise CalibrationError(f"there is no preset {name!r}; there are {', '.join(PRESETS)}")
+        return _inside(PRESETS[name], source), ()
+    numbers = _NUMBERS.fullmatch(spec)
+    if numbers is None:
+        raise CalibrationError(
+            f"the region {spec!r} is not understood; give auto, full, preset:NAME or "
+            "x,y,width,height in whole pixels"
+        )
+    x, y, width, height = (int(number) for number in numbers.groups())
+    return _inside(Roi(x, y, width, height), source), ()
+
+
+def _inside(roi: Roi, source: VideoSource) -> Roi:
+    try:
+        return roi.inside(source.height, source.width)
+    except CalibrationError as error:
+        raise CalibrationError(error.message, path=source.name) from error

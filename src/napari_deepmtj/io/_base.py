@@ -1,0 +1,206 @@
+"""What every video source shares: its nouns, its hash, frame numbers and closing.
+
+How frames are decoded is the business of `_av.py` and `_stack.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import VideoError
+
+UInt8Array = npt.NDArray[np.uint8]
+
+
+class BaseSource(ABC):
+    """A clip whose frames are read one at a time; the common half of every `VideoSource`.
+
+    Parameters
+    ----------
+    name : str
+        Base name of the clip.
+    path : Path or None
+        The file, if it is one.
+    height, width : int
+        Size of a frame in pixels.
+    times : FrameTimes
+        When each frame was taken; their number is the number of frames.
+    scale : Scale, optional
+        Millimetres per pixel, if the file knows.
+    metadata : mapping
+        JSON-able facts about the file.
+    notices : tuple of str
+        What a person must be told.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path | None,
+        height: int,
+        width: int,
+        times: FrameTimes,
+        *,
+        scale: Scale | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        notices: tuple[str, ...] = (),
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.height = height
+        self.width = width
+        self.times = times
+        self.scale = scale
+        self.roi: Roi | None = None
+        self.metadata: Mapping[str, Any] = dict(metadata or {})
+        self._notices = list(notices)
+        self._sha256: str | None = None
+        self._closed = False
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return len(self.times)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person must be told; grows when frames turn out to be unreadable."""
+        return tuple(self._notices)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes, or of the frames where there is no file."""
+        if self._sha256 is None:
+            self._sha256 = self._hash()
+        return self._sha256
+
+    def read(self, frame: int) -> UInt8Array:
+        """Return one frame.
+
+        Parameters
+        ----------
+        frame : int
+            Zero-based number.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height, width)
+            Grey levels; read-only, because it may be cached.
+
+        Raises
+        ------
+        VideoError
+            If there is no such frame, or it cannot be decoded.
+        """
+        self._require_open()
+        if not 0 <= frame < self.n_frames:
+            raise VideoError(
+                f"there is no such frame; the clip has {self.n_frames}, numbered from 0",
+                path=self.name,
+                frame=frame,
+            )
+        picture = self._read(int(frame))
+        picture.setflags(write=False)
+        return picture
+
+    def frames(
+        self, start: int = 0, stop: int | None = None, step: int = 1, roi: Roi | None = None
+    ) -> Iterator[UInt8Array]:
+        """Iterate over frames in order, cropped at the source.
+
+        On a damaged clip this stops before the first unreadable frame and adds a notice, so
+        whoever needs all frames counts them.
+
+        Parameters
+        ----------
+        start, stop, step : int
+            As in a slice; `step` is positive.
+        roi : Roi, optional
+            The part to return; the whole picture by default.
+
+        Yields
+        ------
+        ndarray of uint8, shape (roi.height, roi.width)
+            Grey levels.
+        """
+        self._require_open()
+        if step < 1:
+            raise VideoError(f"a frame step of {step} is impossible; use 1 or more", path=self.name)
+        if roi is not None:
+            roi.inside(self.height, self.width)
+        numbers = range(*slice(start, stop, step).indices(self.n_frames))
+        return self._frames(numbers, roi)
+
+    def close(self) -> None:
+        """Let go of the file; reading afterwards raises `VideoError`. Closing twice is fine."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.name}: {self.n_frames} frames of "
+            f"{self.width} x {self.height} px>"
+        )
+
+    @abstractmethod
+    def _read(self, frame: int) -> UInt8Array:
+        """Return frame `frame`, which exists."""
+
+    def _frames(self, numbers: range, roi: Roi | None) -> Iterator[UInt8Array]:
+        """Yield frames `numbers`; overridden where sequential reading has its own way."""
+        for frame in numbers:
+            try:
+                picture = self.read(frame)
+            except VideoError as error:
+                self._stopped(frame, error)
+                return
+            yield picture if roi is None else picture[roi.slices]
+
+    def _hash(self) -> str:
+        """Return the hash of the file."""
+        if self.path is None:
+            raise VideoError("has neither a file nor a hash", path=self.name)
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise VideoError(
+                f"cannot be read any more ({error.strerror}); was it moved?", path=self.name
+            ) from error
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise VideoError("the clip was closed; open it again", path=self.name)
+
+    def _notice(self, message: str) -> None:
+        if message not in self._notices:
+            self._notices.append(message)
+
+    def _stopped(self, frame: int, error: VideoError) -> None:
+        """Record that sequential reading ended before `frame`."""
+        if self._closed:
+            raise error
+        self._notice(
+            f"{self.name}: frame {frame} cannot be read ({error.message}); "
+            f"frames from there on are left out ({self.n_frames} were expected)"
+        )

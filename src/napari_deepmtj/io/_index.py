@@ -1,0 +1,304 @@
+"""Which frame is which: a table of a video's frames, and a decoder that obeys it.
+
+Frame n is the n-th presentation timestamp of the file. Nothing here is computed from a frame
+rate, because variable-rate files and B-frames in AVI break every reader that does so.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+
+from napari_deepmtj.errors import VideoError
+
+#: What PyAV raises on damaged files; it is many things.
+AV_ERRORS = (
+    av.FFmpegError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    EOFError,
+)
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """The frames of a video in the order of display.
+
+    Parameters
+    ----------
+    ids : tuple of int
+        Timestamp that the decoder gives frame n; its number where `counted`.
+    keys : tuple of (int, int)
+        Frame number and timestamp of every keyframe, by frame number.
+    counted : bool
+        Frames have no timestamps of their own: they are counted from the beginning.
+    """
+
+    ids: tuple[int, ...]
+    keys: tuple[tuple[int, int], ...]
+    counted: bool = False
+    number: dict[int, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "number", {pts: n for n, pts in enumerate(self.ids)})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, ids: list[int], key_pts: set[int]) -> FrameIndex:
+        """Return the index of frames `ids`, of which `key_pts` can be sought."""
+        return cls(tuple(ids), tuple((n, pts) for n, pts in enumerate(ids) if pts in key_pts))
+
+    def key_before(self, frame: int) -> int:
+        """Return which of `keys` is the last one not after `frame`; -1 for none."""
+        return bisect_right(self.keys, frame, key=lambda key: key[0]) - 1
+
+    def cut(self, start: int, stop: int) -> FrameIndex:
+        """Return the index of frames `start` to `stop` alone."""
+        if self.counted:
+            return FrameIndex(self.ids[: stop - start], (), counted=True)
+        return FrameIndex.of(list(self.ids[start:stop]), {pts for _, pts in self.keys})
+
+
+@dataclass(frozen=True)
+class Packets:
+    """What the packets of a video stream say without decoding.
+
+    Parameters
+    ----------
+    pts : tuple of (int or None)
+        Timestamps in the order of the file.
+    key_pts : frozenset of int
+        Timestamps of keyframes.
+    total : int
+        Packets of any kind, empty ones included.
+    cut_off : bool
+        The last packet is incomplete; it is not in `pts`.
+    """
+
+    pts: tuple[int | None, ...]
+    key_pts: frozenset[int]
+    total: int
+    cut_off: bool
+
+    @property
+    def unique(self) -> bool:
+        """Whether every frame has a timestamp of its own."""
+        return None not in self.pts and len(set(self.pts)) == len(self.pts)
+
+
+def scan(container: Any, stream: Any) -> Packets:
+    """Read all packets of `stream` once, without decoding any."""
+    pts: list[int | None] = []
+    keys: set[int] = set()
+    total, cut_off = 0, False
+    try:
+        for packet in container.demux(stream):
+            if packet.dts is None and packet.pts is None and not packet.size:
+                continue  # the flush packet at the end
+            total += 1
+            cut_off = bool(packet.is_corrupt)
+            if packet.is_discard or not packet.size:
+                continue
+            pts.append(packet.pts)
+            if packet.is_keyframe and packet.pts is not None:
+                keys.add(packet.pts)
+    except AV_ERRORS:
+        cut_off = False  # the demuxer gave up after the last whole packet
+    if cut_off and pts:
+        pts.pop()
+    return Packets(tuple(pts), frozenset(keys), total, cut_off)
+
+
+class Decoder:
+    """One open container that decodes forward, or seeks, to exactly the frame asked for.
+
+    Not safe from several threads: give each its own, or hold a lock.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    container_format : str
+        FFmpeg's name of the container, from the file's content.
+    index : FrameIndex
+        The table to obey.
+    """
+
+    def __init__(self, path: Path, container_format: str, index: FrameIndex) -> None:
+        self._path = path
+        self._format = container_format
+        self.index = index
+        self._container: Any = None
+        self._frames: Iterator[tuple[int, av.VideoFrame]] | None = None
+        self._next = 0
+        self._sought = False
+
+    def advance(self, frame: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yield the frames decoded on the way to `frame`, which comes last, with numbers.
+
+        Raises
+        ------
+        VideoError
+            If the frame cannot be decoded.
+        """
+        key = self.index.key_before(frame)
+        key_frame = self.index.keys[key][0] if key >= 0 else 0
+        if self._frames is None or not key_frame <= self._next <= frame:
+            self._seek(key)
+        yield from self._until(frame)
+        if self._next != frame + 1 and self._sought:
+            # Some containers (MPEG program streams) do not land where they should: do without.
+            self._rewind()
+            yield from self._until(frame)
+        if self._next != frame + 1:
+            self._frames = None
+            raise VideoError(
+                "is damaged or missing in the file; export the clip again, or use the frames "
+                "before",
+                path=self._path,
+                frame=frame,
+            )
+
+    def close(self) -> None:
+        """Close the container; closing twice is fine."""
+        self._frames = None
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _until(self, frame: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yield frames up to `frame`; afterwards `_next` tells whether it was there."""
+        assert self._frames is not None
+        try:
+            for number, picture in self._frames:
+                if number > frame:
+                    return
+                self._next = number + 1
+                yield number, picture
+                if number == frame:
+                    return
+        except AV_ERRORS as error:
+            self._frames = None
+            raise VideoError(
+                f"cannot be decoded ({error})", path=self._path, frame=frame
+            ) from error
+
+    def _seek(self, key: int) -> None:
+        """Start decoding at keyframe `key`, an earlier one, or the beginning."""
+        if self._container is None:
+            self._open()
+        for candidate in range(key, max(-1, key - 3), -1):
+            number, pts = self.index.keys[candidate]
+            if number == 0:
+                break
+            try:
+                stream = self._container.streams.best("video")
+                self._container.seek(pts, stream=stream, backward=True)
+                packets = self._container.demux(stream)
+                first = next(packets, None)
+            except AV_ERRORS:
+                break  # not every container can seek; every one can be read from its beginning
+            if first is None or not first.is_keyframe:
+                continue
+            if first.pts in self.index.number and first.pts <= pts:
+                self._frames = self._decode(first, packets, number)
+                self._next = number
+                self._sought = True
+                return
+        self._rewind()
+
+    def _rewind(self) -> None:
+        """Start decoding at the beginning."""
+        self._open()
+        packets = self._container.demux(self._container.streams.best("video"))
+        self._frames = self._decode(None, packets, 0)
+        self._next = 0
+        self._sought = False
+
+    def _open(self) -> None:
+        self.close()
+        self._container = open_container(self._path, self._format)
+
+    def _decode(
+        self, first: Any, packets: Iterator[Any], floor: int
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yield numbered frames from `floor` on; earlier ones may lack their references."""
+        for count, picture in enumerate(decode_packets(first, packets)):
+            if self.index.counted:
+                number = count
+            else:
+                number = -1 if picture.pts is None else self.index.number.get(picture.pts, -1)
+            if number >= floor:
+                yield number, picture
+
+
+def decode_packets(first: Any, packets: Iterator[Any]) -> Iterator[av.VideoFrame]:
+    """Decode packets, passing over those the decoder refuses: their frames are then missing."""
+    if first is not None:
+        yield from _decode_packet(first)
+    for packet in packets:
+        yield from _decode_packet(packet)
+
+
+def _decode_packet(packet: Any) -> list[av.VideoFrame]:
+    try:
+        return list(packet.decode())
+    except AV_ERRORS:
+        return []
+
+
+def open_container(path: Path, container_format: str) -> Any:
+    """Open a file with PyAV as the format its content shows.
+
+    Raises
+    ------
+    VideoError
+        If the file is damaged, or holds no picture.
+    """
+    try:
+        container = av.open(str(path.absolute()), mode="r", format=container_format)
+    except AV_ERRORS as error:
+        raise VideoError(
+            f"cannot be opened as {container_format} video ({_reason(error)}); the recording may "
+            "have been cut off: export it again",
+            path=path,
+        ) from error
+    stream: Any = container.streams.best("video")
+    if stream is None or stream.codec_context is None:
+        container.close()
+        raise VideoError("holds no video that can be decoded; export it again", path=path)
+    stream.codec_context.thread_count = 1  # several files are decoded in threads instead
+    return container
+
+
+def seconds_of(ids: tuple[int, ...], time_base: Fraction) -> list[float]:
+    """Return seconds since the first frame for timestamps in units of `time_base`."""
+    ticks = sorted(ids)
+    return [float((tick - ticks[0]) * time_base) for tick in ticks]
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,243 @@
+"""Single pictures and arrays as clips, and what they share with TIFF stacks (`_tiff.py`).
+
+Pictures deeper than 8 bit get one grey window for the whole clip, never one a frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._base import BaseSource
+from napari_deepmtj.io._grey import luma
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UInt8Array = npt.NDArray[np.uint8]
+AnyArray = npt.NDArray[Any]
+
+#: The grey window of deep pictures: percentiles of this many frames spread over the clip.
+WINDOW_PERCENTILES = (0.1, 99.9)
+WINDOW_FRAMES = 32
+
+
+class ArrayLike(Protocol):
+    """What an array must have to be a clip: numpy, dask and zarr do."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of its numbers."""
+
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+class StackSource(BaseSource):
+    """A clip made of separate pictures, each loaded when it is asked for.
+
+    Parameters
+    ----------
+    name : str
+        Base name.
+    path : Path or None
+        The file, if it is one.
+    load : callable
+        Returns picture n, shape (H, W) or (H, W, 3 or more), of any number type.
+    times : FrameTimes
+        When each picture was taken.
+    **more
+        `scale`, `metadata`, `notices` of `BaseSource`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path | None,
+        load: Callable[[int], AnyArray],
+        times: FrameTimes,
+        *,
+        scale: Scale | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        notices: tuple[str, ...] = (),
+    ) -> None:
+        self._load = load
+        self._lock = Lock()
+        self._window: tuple[float, float] | None = None
+        first = self._picture(name, 0)
+        height, width = first.shape[:2]
+        super().__init__(
+            name, path, height, width, times, scale=scale, metadata=metadata, notices=notices
+        )
+        if first.dtype not in (np.uint8, np.bool_):
+            self._window = self._find_window()
+            low, high = self._window
+            self.metadata = {**self.metadata, "grey_window": [low, high]}
+            self._notice(
+                f"{name} is deeper than 8 bit: values {low:g} to {high:g} are shown as 0 to 255, "
+                "the same for all frames"
+            )
+
+    def _read(self, frame: int) -> UInt8Array:
+        picture = self._picture(self.name, frame)
+        if picture.shape[:2] != (self.height, self.width):
+            raise VideoError(
+                f"is {picture.shape[1]} x {picture.shape[0]} px, the first one {self.width} x "
+                f"{self.height}; give pictures of one size",
+                path=self.name,
+                frame=frame,
+            )
+        if picture.dtype == np.bool_:
+            picture = picture.astype(np.uint8) * np.uint8(255)
+        if picture.dtype == np.uint8:
+            return luma(picture) if picture.ndim == 3 else np.array(picture)
+        assert self._window is not None
+        low, high = self._window
+        grey = (_flat(picture) - low) * (255 / (high - low))
+        return np.clip(np.floor(np.nan_to_num(grey) + 0.5), 0, 255).astype(np.uint8)
+
+    def _picture(self, name: str, frame: int) -> AnyArray:
+        try:
+            with self._lock:
+                return np.asarray(self._load(frame))
+        except VideoError:
+            raise
+        except Exception as error:  # third-party decoders raise anything
+            raise VideoError(
+                f"cannot be decoded ({error or type(error).__name__}); save it again, as TIFF "
+                "or PNG without compression",
+                path=name,
+                frame=frame,
+            ) from error
+
+    def _find_window(self) -> tuple[float, float]:
+        """Return the values shown as 0 and 255, from frames spread over the clip."""
+        count = min(WINDOW_FRAMES, self.n_frames)
+        spread = np.unique(np.linspace(0, self.n_frames - 1, count).round().astype(int))
+        values = [_flat(self._picture(self.name, int(n)))[::2, ::2].ravel() for n in spread]
+        finite = np.concatenate(values)
+        finite = finite[np.isfinite(finite)]
+        if not len(finite):
+            raise VideoError("holds no finite value; give grey levels", path=self.name)
+        low, high = (float(v) for v in np.percentile(finite, WINDOW_PERCENTILES))
+        return (low, high) if high > low else (low, low + 1.0)
+
+
+class PictureSource(StackSource):
+    """A PNG, JPEG or BMP file as a clip of one frame.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from PIL import Image
+
+        try:
+            with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
+                kind, mode, extra = image.format, image.mode, getattr(image, "n_frames", 1) - 1
+                picture = pillow_array(image)
+        except Exception as error:  # Pillow raises many things on damaged files
+            raise VideoError(
+                f"cannot be opened as a picture ({error}); save it again", path=path
+            ) from error
+        notices = (f"{path.name} is animated; only its first frame is used",) if extra else ()
+        super().__init__(
+            path.name,
+            path,
+            lambda _: picture,
+            FrameTimes.unknown(1),
+            metadata={"container": str(kind).lower(), "pixel_format": mode},
+            notices=notices,
+        )
+
+
+class ArraySource(StackSource):
+    """An array in memory, or a lazy one (dask, zarr), as a clip; one frame is touched at a time.
+
+    Parameters
+    ----------
+    array : array-like
+        Shape (T, Y, X), (T, Y, X, 3 or 4) for colour, or (Y, X) for one frame.
+    name : str
+        What to call it.
+    times : FrameTimes, optional
+        When each frame was taken; unknown by default.
+    scale : Scale, optional
+        Millimetres per pixel.
+    roi : Roi, optional
+        Where the B-mode picture is.
+    """
+
+    def __init__(
+        self,
+        array: ArrayLike,
+        name: str = "array",
+        *,
+        times: FrameTimes | None = None,
+        scale: Scale | None = None,
+        roi: Roi | None = None,
+    ) -> None:
+        shape = tuple(array.shape)
+        colour = len(shape) == 4 and shape[-1] in (3, 4)
+        if not (len(shape) in (2, 3) or colour) or 0 in shape:
+            raise VideoError(
+                f"an array of shape {shape} is no clip; give (T, Y, X), (T, Y, X, 3) or (Y, X)",
+                path=name,
+            )
+        if len(shape) == 3 and shape[-1] in (3, 4):
+            raise VideoError(
+                f"an array of shape {shape} looks like one colour picture; give it as array[None]",
+                path=name,
+            )
+        n = 1 if len(shape) == 2 else shape[0]
+        if times is not None and len(times) != n:
+            raise VideoError(f"has {n} frames but {len(times)} times; give as many", path=name)
+        super().__init__(
+            name,
+            None,
+            (lambda _: np.asarray(array[:])) if len(shape) == 2 else (lambda i: array[i]),
+            FrameTimes.unknown(n) if times is None else times,
+            scale=scale,
+            metadata={"container": "array", "pixel_format": str(array.dtype)},
+        )
+        if roi is not None:
+            self.roi = roi.inside(self.height, self.width)
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256(f"{self.n_frames},{self.height},{self.width}".encode())
+        for frame in range(self.n_frames):
+            digest.update(self.read(frame).tobytes())
+        return digest.hexdigest()
+
+
+def _flat(picture: AnyArray) -> npt.NDArray[np.float64]:
+    """Return grey values of a deep picture, colours weighted by BT.601."""
+    values = picture.astype(np.float64)
+    if values.ndim == 3:
+        flat: npt.NDArray[np.float64] = values[..., :3] @ np.array([0.299, 0.587, 0.114])
+        return flat
+    return values
+
+
+def pillow_array(image: Any) -> AnyArray:
+    """Return the pixels of a Pillow image, grey or RGB, palettes looked up."""
+    if image.format == "JPEG" and image.mode == "RGB":
+        image.draft("L", image.size)  # the luma plane itself, without a way through RGB
+    if image.mode in ("1", "L", "RGB", "I", "F") or image.mode.startswith("I;16"):
+        return np.array(image)
+    return np.array(image.convert("L" if image.mode == "LA" else "RGB"))

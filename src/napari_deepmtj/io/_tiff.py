@@ -1,0 +1,199 @@
+"""TIFF files as clips: stacks of pages, with the times and the scale ImageJ and OME record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._grey import luma
+from napari_deepmtj.io._stack import StackSource, pillow_array
+
+AnyArray = npt.NDArray[Any]
+
+#: Millimetres in the units of length that ImageJ and OME write; a resolution in inches is a
+#: printer's, not a scanner's, and is left out.
+_MM = {
+    "m": 1000.0,
+    "cm": 10.0,
+    "mm": 1.0,
+    "um": 1e-3,
+    "µm": 1e-3,
+    "μm": 1e-3,
+    "\\u00b5m": 1e-3,
+    "micron": 1e-3,
+    "microns": 1e-3,
+    "nm": 1e-6,
+}
+_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "µs": 1e-6, "μs": 1e-6, "min": 60.0}
+
+
+class TiffSource(StackSource):
+    """A TIFF file: one picture, or a stack along one axis (time, depth or pages).
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import tifffile
+
+        try:
+            self._tiff = tifffile.TiffFile(path)
+        except Exception as error:  # tifffile raises many things on damaged files
+            raise VideoError(
+                f"cannot be opened as TIFF ({error}); save it again", path=path
+            ) from error
+        try:
+            self._open(path)
+        except VideoError:
+            self._tiff.close()
+            raise
+        except Exception as error:
+            self._tiff.close()
+            raise VideoError(
+                f"its TIFF structure is damaged ({error}); save it again", path=path
+            ) from error
+
+    def _open(self, path: Path) -> None:
+        series = self._tiff.series[0]
+        sizes = dict(zip(series.axes, series.shape, strict=True))
+        stack = [axis for axis, size in sizes.items() if axis not in "YXS" and size > 1]
+        if len(stack) > 1:
+            raise VideoError(
+                f"has the axes {series.axes} of sizes {tuple(series.shape)}; save one channel as "
+                "a stack along time alone",
+                path=path,
+            )
+        n = sizes[stack[0]] if stack else 1
+        page: Any = series.keyframe
+        order = [axis for axis in series.axes if axis in "YXS" and sizes[axis] >= 1]
+        pages = list(series.pages)
+        whole = None
+        if len(pages) != n:
+            if series.dataoffset is None:
+                raise VideoError("holds several frames a page; save one frame a page", path=path)
+            whole = np.memmap(
+                path,
+                dtype=page.dtype.newbyteorder(self._tiff.byteorder),
+                mode="r",
+                offset=series.dataoffset,
+                shape=tuple(series.shape),
+            ).reshape(n, *(sizes[axis] for axis in order))
+        photometric = page.photometric.name
+        colours = None
+        if photometric == "PALETTE" and page.colormap is not None:
+            colours = luma((np.asarray(page.colormap).T >> 8).astype(np.uint8))
+
+        def load(frame: int) -> AnyArray:
+            picture = whole[frame] if whole is not None else _page(pages[frame], path, frame)
+            if picture.ndim == 3 and order.index("S") == 0:
+                picture = np.moveaxis(picture, 0, -1)
+            if colours is not None and picture.ndim == 2:
+                return colours[picture]
+            if photometric == "MINISWHITE":
+                return np.array(~picture if picture.dtype == np.bool_ else _inverted(picture))
+            return np.array(picture)
+
+        ome = _ome_pixels(self._tiff.ome_metadata)
+        imagej: Mapping[str, Any] = self._tiff.imagej_metadata or {}
+        notices = []
+        if len(self._tiff.series) > 1 and not series.is_pyramidal:
+            notices.append(
+                f"{path.name} holds {len(self._tiff.series)} series of pictures; the first is used"
+            )
+        super().__init__(
+            path.name,
+            path,
+            load,
+            _stack_times(n, imagej, ome),
+            scale=_imagej_scale(imagej, page) or _ome_scale(ome),
+            metadata={
+                "container": "tiff",
+                "axes": series.axes,
+                "pixel_format": f"{photometric.lower()} {page.dtype}",
+            },
+            notices=tuple(notices),
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        with self._lock:
+            self._tiff.close()
+
+
+def _inverted(picture: AnyArray) -> AnyArray:
+    """Return a picture in which 0 meant white with 0 meaning black."""
+    return np.asarray(np.iinfo(picture.dtype).max - picture, dtype=picture.dtype)
+
+
+def _page(page: Any, path: Path, frame: int) -> AnyArray:
+    """Return the pixels of one page; Pillow knows compressions that tifffile leaves to plug-ins."""
+    if page is None:
+        raise VideoError("is missing in the file; save the stack again", path=path, frame=frame)
+    try:
+        return np.asarray(page.asarray()).squeeze()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image.seek(page.index)
+        return pillow_array(image)
+
+
+def _stack_times(n: int, imagej: Mapping[str, Any], ome: Mapping[str, str]) -> FrameTimes:
+    """Return times from a recorded frame interval; ImageJ's `fps` is only how fast it plays."""
+    interval = float(imagej.get("finterval", 0) or 0)
+    if "TimeIncrement" in ome:
+        unit = _SECONDS.get(ome.get("TimeIncrementUnit", "s"))
+        interval = float(ome["TimeIncrement"]) * unit if unit else 0.0
+    if n > 1 and np.isfinite(interval) and interval > 0:
+        return FrameTimes(np.arange(n, dtype=np.float64) * interval, "container")
+    return FrameTimes.unknown(n)
+
+
+def _imagej_scale(imagej: Mapping[str, Any], page: Any) -> Scale | None:
+    """Return the scale that ImageJ wrote, if its unit is one of length."""
+    mm = _MM.get(str(imagej.get("unit", "")).lower())
+    if mm is None or "XResolution" not in page.tags or "YResolution" not in page.tags:
+        return None
+    steps = []
+    for tag in ("XResolution", "YResolution"):
+        pixels, units = page.tags[tag].value
+        if not pixels or not units:
+            return None
+        steps.append(mm * units / pixels)
+    return Scale(steps[0], steps[1], "file")
+
+
+def _ome_pixels(xml: str | None) -> Mapping[str, str]:
+    """Return the attributes of the first OME `Pixels` element."""
+    if not xml:
+        return {}
+    for element in ElementTree.fromstring(xml).iter():
+        if element.tag.rpartition("}")[2] == "Pixels":
+            return dict(element.attrib)
+    return {}
+
+
+def _ome_scale(ome: Mapping[str, str]) -> Scale | None:
+    """Return the scale of an OME file; its default unit is the micrometre."""
+    steps = []
+    for axis in "XY":
+        mm = _MM.get(ome.get(f"PhysicalSize{axis}Unit", "µm"))
+        if f"PhysicalSize{axis}" not in ome or mm is None:
+            return None
+        steps.append(float(ome[f"PhysicalSize{axis}"]) * mm)
+    return Scale(steps[0], steps[1], "file")

@@ -1,0 +1,230 @@
+"""Opening a clip, whatever its kind, by its content: `open_video` and the `VideoSource` it gives.
+
+The kinds themselves are in `_av.py` (video containers) and `_stack.py` (TIFF, single pictures,
+arrays).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import VideoError
+
+if TYPE_CHECKING:
+    from napari_deepmtj.io._base import BaseSource
+    from napari_deepmtj.io._grey import ColourRange
+
+UInt8Array = npt.NDArray[np.uint8]
+
+#: Enough of a file's beginning to tell what it is (three MPEG transport packets of 192 bytes).
+_HEAD = 640
+
+#: Boxes that MP4 and QuickTime files begin with.
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+_KNOWN = "AVI, MP4, MOV, MKV, WebM, WMV, MPEG, GIF, TIFF, PNG, JPEG and BMP are read"
+
+
+@runtime_checkable
+class VideoSource(Protocol):
+    """A clip: exact frames at exact times, read one at a time.
+
+    `read` may be called from several threads; every `frames` iterator is independent of them.
+    """
+
+    @property
+    def name(self) -> str:
+        """Base name, "MG_012.avi"."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file, if it is one."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file's bytes, or of the frames where there is no file."""
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+
+    @property
+    def width(self) -> int:
+        """Columns of a frame."""
+
+    @property
+    def times(self) -> FrameTimes:
+        """When each frame was taken."""
+
+    @property
+    def scale(self) -> Scale | None:
+        """Millimetres per pixel, if the file or its side-car says."""
+
+    @property
+    def roi(self) -> Roi | None:
+        """The region of the B-mode picture, if the file or its side-car says."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """JSON-able facts: container, codec, colour range, ..."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a person must be told: a shortened clip, assumed times."""
+
+    def read(self, frame: int) -> UInt8Array:
+        """Return frame number `frame`, shape (height, width), grey levels."""
+
+    def frames(
+        self, start: int = 0, stop: int | None = None, step: int = 1, roi: Roi | None = None
+    ) -> Iterator[UInt8Array]:
+        """Yield frames in order, cropped to `roi`; ends early, with a notice, at damage."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> VideoSource:
+    """Open a video, a picture or a TIFF stack by what it contains, never by its extension.
+
+    A side-car `<stem>.mtj-clip.json` beside it gives scale and region.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    colour_range : {"full", "limited"}, optional
+        Overrides the range of luma that a video file states or implies.
+
+    Returns
+    -------
+    VideoSource
+        Close it, or use it as a context manager.
+
+    Raises
+    ------
+    VideoError
+        If there is no such file, or it cannot be read; the message says what to do.
+    """
+    path = Path(path)
+    source = _open_as(path, sniff(path), colour_range)
+    try:
+        from napari_deepmtj.io.sidecar import read_sidecar
+
+        info = read_sidecar(path)
+        if info is not None:
+            source.scale = info.scale or source.scale
+            source.roi = None if info.roi is None else info.roi.inside(source.height, source.width)
+    except Exception:
+        source.close()
+        raise
+    return source
+
+
+def sniff(path: Path) -> str:
+    """Return what kind of file this is: "tiff", "picture", or FFmpeg's name of a container.
+
+    Raises
+    ------
+    VideoError
+        If there is no such file, it is empty, or of no kind that is read.
+    """
+    try:
+        if path.is_dir():
+            raise VideoError("is a folder; give the video file itself", path=path)
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError as error:
+        raise VideoError("there is no such file; check the path", path=path) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"cannot be opened ({reason}); check its rights", path=path) from error
+    if not head:
+        raise VideoError("is empty (0 bytes); export or copy the clip again", path=path)
+    kind = _kind(head)
+    if kind == "dicom":
+        raise VideoError(
+            "is DICOM, which this version does not read yet; export it as AVI or MP4", path=path
+        )
+    if kind is None:
+        what = "is text, not a video" if _is_text(head) else "is of no kind that is known"
+        raise VideoError(f"{what}; {_KNOWN}", path=path)
+    return kind
+
+
+def _kind(head: bytes) -> str | None:
+    """Return the kind of file that begins with `head`, None if unknown."""
+    starts = head.startswith
+    if starts(b"RIFF") and head[8:12] in (b"AVI ", b"AVIX"):
+        return "avi"
+    if head[4:8] in _BOXES:
+        return "mov"
+    if starts((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "tiff"
+    if starts((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        return "picture"
+    if starts(b"BM") and head[6:10] == bytes(4):
+        return "picture"
+    if head[128:132] == b"DICM":
+        return "dicom"
+    for magic, container in (
+        (b"\x1aE\xdf\xa3", "matroska"),
+        (bytes.fromhex("3026b2758e66cf11"), "asf"),
+        (b"GIF87a", "gif"),
+        (b"GIF89a", "gif"),
+        (b"\0\0\1\xba", "mpeg"),
+        (b"\0\0\1\xb3", "mpegvideo"),
+        (b"\0\0\0\1\x67", "h264"),
+        (b"\0\0\0\1\x09", "h264"),
+    ):
+        if starts(magic):
+            return container
+    for offset, packet in ((0, 188), (4, 192)):
+        marks = head[offset::packet][:3]
+        if marks == b"GGG"[: len(marks)] and len(marks) >= 2:
+            return "mpegts"
+    return None
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4  # a character cut in half at the end
+    return b"\0" not in head
+
+
+def _open_as(path: Path, kind: str, colour_range: ColourRange | None) -> BaseSource:
+    """Open a file of a known kind; the libraries are imported only when needed."""
+    if kind == "tiff":
+        from napari_deepmtj.io._tiff import TiffSource
+
+        return TiffSource(path)
+    if kind == "picture":
+        from napari_deepmtj.io._stack import PictureSource
+
+        return PictureSource(path)
+    from napari_deepmtj.io._av import AvSource
+
+    return AvSource(path, kind, colour_range)
