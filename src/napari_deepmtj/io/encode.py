@@ -9,13 +9,16 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 #: Constant rate factor of x264 (its own default is 23; 18 is taken as visually lossless) and
 #: the quantiser of MJPEG (1 best, 31 worst).
@@ -58,13 +61,12 @@ class VideoWriter:
         self._stack = ExitStack()
         try:
             temporary = self._stack.enter_context(atomic_path(self.path))
-            self._container: Any = self._stack.enter_context(
+            self._container = self._stack.enter_context(
                 av.open(str(temporary), mode="w", format="avi" if mjpeg else "mp4")
             )
             # Rates are written as ratios of small numbers, the only ones all containers take.
-            self._stream: Any = self._container.add_stream(
-                codec, rate=Fraction(rate).limit_denominator(1001)
-            )
+            added = self._container.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
+            self._stream = cast("VideoStream", added)
             self._stream.height, self._stream.width = (
                 height + self._even[0],
                 width + self._even[1],
