@@ -1,0 +1,127 @@
+"""Runs a core generator in a napari thread worker, its events coming in batches.
+
+What the events mean is not known here; who consumes them does so on the main thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import Any
+
+from napari_deepmtj.core.jobs import Done, Failed
+from napari_deepmtj.errors import DeepMTJError
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two updates of the window: 7 a second look fluent and cost little.
+INTERVAL = 0.15
+
+
+def in_batches(
+    events: Iterator[Any], cancelled: threading.Event, interval: float = INTERVAL
+) -> Iterator[list[Any]]:
+    """Group a job's events so that at most one group comes per `interval` seconds.
+
+    The job's failure becomes its last event, `Failed`: a worker must not raise. Setting
+    `cancelled` closes the job before its next event; what had come until then is delivered.
+
+    Parameters
+    ----------
+    events : iterator of core.jobs events
+        The job; it is closed in every case.
+    cancelled : threading.Event
+        Set it to stop.
+    interval : float
+        Least time between two groups in seconds.
+
+    Yields
+    ------
+    list
+        The events since the last group, never empty, and always promptly at the end.
+    """
+    waiting: list[Any] = []
+    last = -float("inf")
+    with closing(_never_raising(events)) as safe:
+        for event in safe:
+            waiting.append(event)
+            if cancelled.is_set() or isinstance(event, Done | Failed):
+                break
+            if time.monotonic() - last >= interval:
+                yield waiting
+                waiting, last = [], time.monotonic()
+    if waiting:
+        yield waiting
+
+
+def _never_raising(events: Iterator[Any]) -> Generator[Any]:
+    try:
+        yield from events
+    except DeepMTJError as error:
+        yield Failed(error)
+    except Exception as error:
+        logger.exception("a job failed unexpectedly")
+        failure = DeepMTJError(
+            f"unexpected {type(error).__name__}: {error}; please report it with the log"
+        )
+        failure.__cause__ = error
+        yield Failed(failure)
+
+
+class Job:
+    """One running generator.
+
+    Parameters
+    ----------
+    make_events : callable
+        Returns the generator; called in the worker's thread, so that what it imports and opens
+        does not hold up the window.
+    on_events : callable
+        Takes a list of events, on the main thread.
+    on_end : callable
+        Called once on the main thread after the last events, also when cancelled.
+    description : str
+        Shown in napari's activity dock.
+    """
+
+    def __init__(
+        self,
+        make_events: Callable[[], Iterator[Any]],
+        on_events: Callable[[list[Any]], None],
+        on_end: Callable[[], None],
+        description: str,
+    ) -> None:
+        self._cancelled = threading.Event()
+        self._make_events = make_events
+        self._on_events = on_events
+        self._on_end = on_end
+        self._description = description
+        self._worker: Any = None
+
+    def start(self) -> None:
+        """Begin; needs a Qt application."""
+        from napari.qt.threading import create_worker
+
+        self._worker = create_worker(
+            self._run,
+            _progress={"desc": self._description},
+            _connect={"yielded": self._on_events, "finished": self._on_end},
+        )
+
+    def _run(self) -> Iterator[list[Any]]:
+        yield from in_batches(self._lazily(), self._cancelled)
+
+    def _lazily(self) -> Iterator[Any]:
+        yield from self._make_events()
+
+    def cancel(self) -> None:
+        """Stop before the next event; what is done stays. Returns at once."""
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled.is_set()

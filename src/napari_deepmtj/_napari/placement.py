@@ -1,0 +1,126 @@
+"""Where the pixels of a clip lie in napari's world; what stands in the layers is `convert`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.core.trajectory import Trajectory
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Axes of every layer of a clip.
+AXES = ("t", "y", "x")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How the pixels of one clip lie in napari's world; every layer of the clip has the same.
+
+    Parameters
+    ----------
+    scale, translate : tuple of float, as (t, y, x)
+        World units per pixel, and where pixel (0, 0, 0) lies.
+    units : tuple of str, as (t, y, x)
+        "s" and "mm" where they are known, else "pixel".
+    """
+
+    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    translate: tuple[float, ...] = (0.0, 0.0, 0.0)
+    units: tuple[str, ...] = ("pixel", "pixel", "pixel")
+
+    @classmethod
+    def of(cls, times: FrameTimes, scale: Scale | None) -> Self:
+        """Place a clip by its own times and scale.
+
+        A clip with an uneven or unknown rate has frames, not seconds, on its t axis.
+        """
+        step_t, start_t, unit_t = 1.0, 0.0, "pixel"
+        if (rate := times.rate) is not None:
+            step_t, start_t, unit_t = 1.0 / rate, float(times.seconds[0]), "s"
+        y_mm, x_mm, unit = (1.0, 1.0, "pixel") if scale is None else (scale.y_mm, scale.x_mm, "mm")
+        return cls((step_t, y_mm, x_mm), (start_t, 0.0, 0.0), (unit_t, unit, unit))
+
+    @classmethod
+    def of_layer(cls, layer: Any) -> Self:
+        """Take over the placement of an Image layer with axes (t, y, x)."""
+        return cls(
+            tuple(float(v) for v in layer.scale),
+            tuple(float(v) for v in layer.translate),
+            tuple(str(unit) for unit in layer.units),
+        )
+
+    @classmethod
+    def of_trajectory(cls, trajectory: Trajectory) -> Self:
+        """Place a trajectory whose clip is not open, as its clip would be if the rows tell."""
+        frames, seconds = trajectory.frames, trajectory.table["time_s"].to_numpy(dtype=np.float64)
+        times = FrameTimes.unknown(0)
+        if len(frames) and frames[0] == 0 and frames[-1] == len(frames) - 1:
+            times = FrameTimes(seconds) if np.isfinite(seconds).all() else times
+        return cls.of(times, trajectory.provenance.scale)
+
+    def times(self, n_frames: int) -> FrameTimes:
+        """Return the times of `n_frames` frames so placed; unknown if the t axis is no time."""
+        if (second := _per_unit(self.units[0], "s")) is None:
+            return FrameTimes.unknown(n_frames)
+        frames = np.arange(n_frames, dtype=np.float64)
+        seconds: FloatArray = (self.translate[0] + self.scale[0] * frames) * second
+        return FrameTimes(seconds, "napari layer")
+
+    def scale_mm(self, source: str) -> Scale | None:
+        """Return the millimetres per pixel so placed; None if the picture has no length."""
+        y, x = (_per_unit(unit, "mm") for unit in self.units[1:])
+        if y is None or x is None:
+            return None
+        return Scale(self.scale[2] * x, self.scale[1] * y, source)
+
+    @property
+    def known_mm(self) -> bool:
+        """Whether the picture has millimetres."""
+        return _per_unit(self.units[-1], "mm") is not None
+
+    def of_map(self, step: FloatArray, origin: FloatArray) -> Placement:
+        """Place a coarser picture over the clip, by frame pixels per map pixel.
+
+        Parameters
+        ----------
+        step, origin : ndarray, shape (2,)
+            As (y, x), from `PixelMap.affine_of_map`.
+        """
+        own = np.array(self.scale[1:])
+        spatial = np.array(self.translate[1:]) + origin * own
+        return Placement(
+            (self.scale[0], *(float(v) for v in step * own)),
+            (self.translate[0], *(float(v) for v in spatial)),
+            self.units,
+        )
+
+    def arguments(self, ndim: int = 3) -> dict[str, Any]:
+        """Return the arguments of a layer with the last `ndim` of the axes."""
+        return {
+            "scale": self.scale[-ndim:],
+            "translate": self.translate[-ndim:],
+            "units": self.units[-ndim:],
+            "axis_labels": AXES[-ndim:],
+        }
+
+    def apply_to(self, layer: Any) -> None:
+        """Move an existing layer of ours here."""
+        for name, value in self.arguments(layer.ndim).items():
+            setattr(layer, name, value)
+
+
+def _per_unit(unit: str, wanted: str) -> float | None:
+    """Return how many `wanted` one `unit` is, None if it measures something else."""
+    import pint
+
+    registry = pint.get_application_registry()  # type: ignore[no-untyped-call]
+    try:
+        return float(registry.Quantity(1.0, unit).to(wanted).magnitude)
+    except pint.DimensionalityError:
+        return None

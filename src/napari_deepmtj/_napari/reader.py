@@ -1,0 +1,113 @@
+"""Reads clips and saved results into layers. Decoding and formats are `io`; layout is `convert`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari.convert import LayerTuple
+from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj.errors import VideoError
+
+#: Suffix of a saved trajectory.
+RESULT = ".mtj.csv"
+
+#: Extensions that say "video": a file that is none is an error worth telling.
+VIDEOS = frozenset({".avi", ".mp4", ".mov", ".mkv", ".wmv", ".m4v", ".webm", ".mpg", ".mpeg"})
+
+#: Extensions that anything may have: only what can be read as a grey clip is claimed.
+PICTURES = frozenset({".gif", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
+
+Reader = Callable[[str | Sequence[str]], list[LayerTuple]]
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Return a reader for a file, or None if it is nothing for this plugin.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        One file; stacks of files are left to others.
+    """
+    if not isinstance(path, str):
+        return None
+    if path.lower().endswith(RESULT):
+        return _read_results
+    suffix = Path(path).suffix.lower()
+    if suffix in VIDEOS or (suffix in PICTURES and _is_clip(path)):
+        return _read_clips
+    return None
+
+
+def clip_layer(path: str | Path) -> LayerTuple:
+    """Open a clip of any name by its content, as a lazy layer.
+
+    Raises
+    ------
+    VideoError
+        If it cannot be read.
+    """
+    from napari_deepmtj.io.video import open_video
+
+    return source_layer(open_video(path))
+
+
+def source_layer(source: Any) -> LayerTuple:
+    """Return the lazy layer of an opened clip, telling what a person must be told."""
+    from napari.utils.notifications import show_warning
+
+    from napari_deepmtj.io.frames import LazyFrames
+
+    for notice in source.notices:
+        show_warning(notice)
+    _wake()
+    return convert.layer_of_clip(source, LazyFrames(source), clips.new_id())
+
+
+def results_layer(path: str | Path) -> LayerTuple:
+    """Read a saved trajectory as Points, placed on its clip if that is open.
+
+    Raises
+    ------
+    ResultError
+        If it is no trajectory of ours.
+    """
+    from napari_deepmtj.io.exports import read_trajectory
+
+    trajectory = read_trajectory(path)
+    _wake()
+    return convert.layer_of_trajectory(trajectory, Placement.of_trajectory(trajectory), "")
+
+
+def _read_clips(path: str | Sequence[str]) -> list[LayerTuple]:
+    return [clip_layer(one) for one in _each(path)]
+
+
+def _read_results(path: str | Sequence[str]) -> list[LayerTuple]:
+    return [results_layer(one) for one in _each(path)]
+
+
+def _each(path: str | Sequence[str]) -> list[str]:
+    return [path] if isinstance(path, str) else list(path)
+
+
+def _is_clip(path: str) -> bool:
+    from napari_deepmtj.io.video import open_video
+
+    try:
+        open_video(path).close()
+    except VideoError:
+        return False
+    return True
+
+
+def _wake() -> None:
+    """Let the viewer's session see the layers that are about to come."""
+    import napari
+
+    from napari_deepmtj._napari.session import session_of
+
+    if (viewer := napari.current_viewer()) is not None:
+        session_of(viewer)

@@ -1,0 +1,113 @@
+"""What the layers look like: colours, symbols, sizes. What they contain is `convert`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.core.trajectory import Origin
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Colours of confidence 0, 1/2 and 1; told apart by lightness and blue, so also with a
+#: red-green deficiency, and never confused with the grey of the picture.
+CONFIDENCE_COLOURS = ("#ff4d4d", "#ffd23f", "#2ee6c5")
+
+#: Colour of a point without a confidence; NaN on a colormap would make it invisible.
+UNKNOWN_COLOUR = "#b0b0b0"
+
+
+@dataclass(frozen=True, slots=True)
+class PointsStyle:
+    """Look of the MTJ's points: hollow, so that the junction under them stays visible.
+
+    The size is in picture pixels and held between two sizes in screen pixels, so that a point
+    can be seen and grabbed at any zoom.
+    """
+
+    size: float = 8.0
+    canvas_size_limits: tuple[float, float] = (16.0, 26.0)
+    border_width: float = 0.14
+    face_color: str = "transparent"
+    symbols: dict[Origin, str] = field(
+        default_factory=lambda: {
+            Origin.PREDICTED: "disc",
+            Origin.MANUAL: "square",
+            Origin.CORRECTED: "square",
+            Origin.REFILLED: "diamond",
+            Origin.INTERPOLATED: "triangle_up",
+        }
+    )
+
+    def symbol(self, origin: str) -> str:
+        """Return the symbol of an origin."""
+        return self.symbols[Origin(origin)]
+
+    def border_color(self, confidence: npt.NDArray[np.float64]) -> FloatArray:
+        """Return RGBA colours, shape (n, 4), of confidences in 0..1 or NaN, shape (n,)."""
+        colours = confidence_colormap().map(np.nan_to_num(confidence))
+        colours = np.asarray(colours, dtype=np.float64).reshape(len(confidence), 4)
+        colours[np.isnan(confidence)] = _rgba(UNKNOWN_COLOUR)
+        return colours
+
+
+@dataclass(frozen=True, slots=True)
+class TracksStyle:
+    """Look of the path: a thin line through all that was tracked, fading into the past."""
+
+    tail_width: float = 2.0
+    opacity: float = 0.7
+    hide_completed_tracks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionStyle:
+    """Look of the attention: clear where there is none, warm where there is.
+
+    `gamma` 1/2 is the square root that the published method displays.
+    """
+
+    opacity: float = 0.6
+    gamma: float = 0.5
+    blending: str = "translucent_no_depth"
+    interpolation2d: str = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class RoiStyle:
+    """Look of the region of interest: an outline."""
+
+    edge_color: str = "#4da3ff"
+    face_color: str = "transparent"
+    edge_width: float = 1.0
+
+
+POINTS = PointsStyle()
+TRACKS = TracksStyle()
+ATTENTION = AttentionStyle()
+ROI = RoiStyle()
+
+
+def _rgba(colour: str) -> FloatArray:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return np.array([*channels, 1.0])
+
+
+def confidence_colormap() -> Any:
+    """Return napari's colormap of a confidence in 0..1."""
+    from napari.utils import Colormap
+
+    return Colormap([_rgba(c) for c in CONFIDENCE_COLOURS], name="MTJ confidence")
+
+
+def attention_colormap() -> Any:
+    """Return a colormap whose opacity grows with the attention."""
+    from napari.utils import Colormap
+
+    return Colormap(
+        [[1.0, 0.35, 0.0, 0.0], [1.0, 0.45, 0.0, 0.55], [1.0, 0.85, 0.2, 1.0]],
+        name="MTJ attention",
+    )

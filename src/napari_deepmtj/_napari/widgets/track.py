@@ -1,0 +1,268 @@
+"""The Track MTJ widget: a form over the viewer's session. It owns no state and runs nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import napari.viewer
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    Label,
+    ProgressBar,
+    PushButton,
+    SpinBox,
+)
+from napari.layers import Layer, Shapes
+
+from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.settings import read_settings
+from napari_deepmtj._napari.tracking import Request, TrackRun
+from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
+from napari_deepmtj.core.geometry import Roi
+from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.inference.predictor import TOLERANCE_MM, TOLERANCE_OF_WIDTH
+from napari_deepmtj.weights.store import list_models
+
+WHOLE, RANGE, ONE = "whole clip", "from frame ... to ...", "this frame only"
+NO_CLIP = "Open a clip first: File > IO Utilities > Open ultrasound video..."
+
+
+class TrackWidget(Container[Any]):
+    """Track the muscle-tendon junction of a clip.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer it works in.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._session = session_of(viewer)
+        settings = read_settings()
+        models = list(dict.fromkeys([settings.model, *(card.id for card in list_models())]))
+        self.clip = ComboBox(
+            label="clip", choices=self._clip_choices, nullable=True, tooltip="What to track in."
+        )
+        self.model = ComboBox(label="model", choices=models, value=settings.model)
+        self.device = ComboBox(
+            label="device",
+            choices=["auto", "cuda", "mps", "cpu"],
+            value=settings.device,
+            tooltip="auto takes a GPU if there is one.",
+        )
+        self.roi = ComboBox(
+            label="region",
+            choices=self._roi_choices,
+            tooltip="Where the B-mode picture is in the frame, without the scanner's margins.",
+        )
+        if settings.roi in self.roi.choices:
+            self.roi.value = settings.roi
+        self.draw = PushButton(
+            text="Draw rectangle", tooltip="Adds a rectangle to drag over the B-mode picture."
+        )
+        self.frames = ComboBox(label="frames", choices=[WHOLE, RANGE, ONE])
+        self.first = SpinBox(label="from", min=0, max=0, tooltip="First frame, counted from 0.")
+        self.last = SpinBox(label="to", min=0, max=0, tooltip="Last frame, included.")
+        self.attention = CheckBox(
+            text="attention", value=True, tooltip="Show where the network looked."
+        )
+        self.path = CheckBox(text="path", value=False, tooltip="Draw the path of the MTJ.")
+        self.run = PushButton(text="Track")
+        self.cancel = PushButton(text="Cancel", enabled=False)
+        self.progress = ProgressBar(min=0, max=1, value=0, label="progress")
+        self.status = Label(value="")
+        self.tolerance = Label(value="")
+        self.message = Label(value="")
+        self.range = Container(
+            widgets=[self.first, self.last], layout="horizontal", labels=True, label=" "
+        )
+        super().__init__(
+            widgets=[
+                self.clip,
+                self.model,
+                self.device,
+                self.roi,
+                _row(self.draw),
+                self.frames,
+                self.range,
+                _row(self.attention, self.path, label="show"),
+                _row(self.run, self.cancel),
+                self.progress,
+                self.status,
+                self.tolerance,
+                self.message,
+            ]
+        )
+        for label in (self.status, self.tolerance, self.message):
+            label.native.setWordWrap(True)
+        self.native.layout().addStretch()
+        self._connect()
+        self._show_all()
+
+    def _connect(self) -> None:
+        self.clip.changed.connect(self._on_clip)
+        self.frames.changed.connect(self._show_range)
+        self.draw.changed.connect(self._draw_rectangle)
+        self.run.changed.connect(self._start)
+        self.cancel.changed.connect(self._session.cancel)
+        events = self._session.events
+        events.active.connect(self._show_clip)
+        events.running.connect(self._show_running)
+        events.progress.connect(self._show_progress)
+        events.message.connect(self._show_message)
+        self.native.destroyed.connect(self._disconnect)
+
+    def _disconnect(self) -> None:
+        """Stop listening when the form is gone; the session lives on."""
+        events = self._session.events
+        for signal, slot in (
+            (events.active, self._show_clip),
+            (events.running, self._show_running),
+            (events.progress, self._show_progress),
+            (events.message, self._show_message),
+        ):
+            signal.disconnect(slot, missing_ok=True)
+
+    # ----- choices ----------------------------------------------------------------------------
+
+    def _layers(self) -> list[Layer]:
+        return list(self._session.viewer.layers) if self._session.viewer is not None else []
+
+    def _clip_choices(self, combo: Any = None) -> list[tuple[str, Layer]]:
+        return [(la.name, la) for la in self._layers() if clips.can_be_clip(la)]
+
+    def _roi_choices(self, combo: Any = None) -> list[tuple[str, Any]]:
+        drawn = [la for la in self._layers() if isinstance(la, Shapes) and la.ndim in (2, 3)]
+        return [
+            ("automatic", "auto"),
+            ("whole picture", "full"),
+            *((f"preset {name}", f"preset:{name}") for name in PRESETS),
+            *((f"rectangle: {la.name}", la) for la in drawn),
+        ]
+
+    def _wanted_roi(self) -> str | Roi:
+        """Return the region asked for, of a drawn rectangle its pixels."""
+        chosen = self.roi.value
+        if not isinstance(chosen, Shapes):
+            return str(chosen)
+        corners = chosen.data[next(iter(chosen.selected_data), 0)] if chosen.data else []
+        if not len(corners):
+            return "auto"
+        height, width = self.clip.value.data.shape[-2:]
+        return convert.roi_of(corners, height, width)
+
+    def _wanted_frames(self) -> range | None:
+        if self.frames.value == WHOLE:
+            return None
+        if self.frames.value == ONE:
+            frame = self._session.frame()
+            return range(frame, frame + 1)
+        return range(self.first.value, self.last.value + 1)
+
+    # ----- actions ----------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        clip = self.clip.value
+        if clip is None or self._session.running:
+            return
+        try:
+            request = Request(
+                model=self.model.value,
+                roi=self._wanted_roi(),
+                frames=self._wanted_frames(),
+                device=self.device.value,
+                attention=self.attention.value,
+                path=self.path.value,
+            )
+            self._session.activate(self._session.adopt(clip))
+            TrackRun(self._session, clip, request).start()
+        except DeepMTJError as error:
+            self._session.message = str(error)
+
+    def _draw_rectangle(self) -> None:
+        """Add a rectangle, where the region is so far, ready to be dragged."""
+        if (clip := self.clip.value) is None:
+            return
+        self._session.activate(self._session.adopt(clip))
+        try:
+            wanted = self._wanted_roi()
+            if not isinstance(wanted, Roi):
+                wanted, _ = resolve_roi(wanted, clips.source_of(clip))
+        except DeepMTJError as error:
+            self._session.message = str(error)
+            return
+        made = convert.layer_of_roi(wanted, clip.name, Placement.of_layer(clip), clips.id_of(clip))
+        layer = self._session.viewer.add_layer(Layer.create(*made))
+        layer.mode = "select"
+        layer.selected_data = {0}
+        self.roi.reset_choices()
+        self.roi.value = layer
+
+    def _on_clip(self, clip: Any) -> None:
+        if clip is not None and clips.is_clip(clip):
+            self._session.activate(clip)
+        self._show_all()
+
+    # ----- what is shown ----------------------------------------------------------------------
+
+    def reset_choices(self, *_: Any) -> None:
+        """Follow the layers that came or went; napari calls this."""
+        super().reset_choices()
+        self._show_all()
+
+    def _show_clip(self, active: Any) -> None:
+        if active is not None:
+            self.clip.reset_choices()
+            self.clip.value = active
+
+    def _show_all(self) -> None:
+        self._show_range()
+        self._show_running(self._session.running)
+        self._show_progress(self._session.progress)
+        self._show_message(self._session.message)
+        clip = self.clip.value
+        self.tolerance.value = "" if clip is None else _tolerance(clip)
+
+    def _show_range(self, *_: Any) -> None:
+        clip = self.clip.value
+        last = 0 if clip is None else clip.data.shape[0] - 1
+        if self.first.max != last:
+            self.first.max = self.last.max = last
+            self.first.value, self.last.value = 0, last
+        self.range.visible = self.frames.value == RANGE
+
+    def _show_running(self, running: bool) -> None:
+        self.run.enabled = not running and self.clip.value is not None
+        self.cancel.enabled = running
+        if running:
+            self.progress.max, self.progress.value = 1, 0
+            self.status.value = "Loading the model..."
+
+    def _show_progress(self, progress: Any) -> None:
+        if progress is None:
+            return
+        self.progress.max, self.progress.value = progress.total, progress.done
+        self.status.value = f"{progress.done} of {progress.total} frames, {progress.note}"
+
+    def _show_message(self, message: str) -> None:
+        self.message.value = message or ("" if self.clip.value is not None else NO_CLIP)
+
+
+def _row(*widgets: Any, label: str = " ") -> Container[Any]:
+    row = Container(widgets=list(widgets), layout="horizontal", labels=False, label=label)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+def _tolerance(clip: Layer) -> str:
+    """Say what the confidence is the probability of."""
+    if Placement.of_layer(clip).known_mm:
+        return f"Confidence: probability of being within {TOLERANCE_MM:g} mm."
+    return (
+        f"No scale: positions in pixels. Confidence: probability of being within "
+        f"{TOLERANCE_OF_WIDTH:.1%} of the region's width."
+    )
