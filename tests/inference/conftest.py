@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,9 +23,9 @@ HEIGHT, WIDTH = 100, 240
 def spot(x, y, height=HEIGHT, width=WIDTH, sd=6.0):
     """A Gaussian spot on black, peak 250, its centre at (x, y)."""
     rows, columns = np.mgrid[:height, :width]
-    return np.round(
-        250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sd**2))
-    ).astype(np.uint8)
+    return np.round(250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sd**2))).astype(
+        np.uint8
+    )
 
 
 class ArrayClip:
@@ -149,3 +150,11 @@ def path():
 @pytest.fixture
 def clip(path):
     return ArrayClip(np.stack([spot(x, y) for x, y in path]), scale=Scale(0.2, 0.2, "phantom"))
+
+
+@pytest.fixture
+def fakes():
+    """What is above, for tests that vary it."""
+    return SimpleNamespace(
+        spot=spot, ArrayClip=ArrayClip, SpotNetwork=SpotNetwork, centroid_decode=centroid_decode
+    )

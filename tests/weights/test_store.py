@@ -68,7 +68,10 @@ def test_half_precision_halves_the_file_and_loads_as_single(tiny, tmp_path, card
     network = tiny(width=500)
     wide = replace(card, network_arguments={"width": 500})
     whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
-    first, second = save_model(whole, network, wide), save_model(half, network, wide, dtype="float16")
+    first, second = (
+        save_model(whole, network, wide),
+        save_model(half, network, wide, dtype="float16"),
+    )
     stored = load_file(half)
     assert stored["conv.weight"].dtype == np.float16
     assert stored["norm.running_var"].dtype == np.float32
@@ -89,7 +92,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, network, card):
         save_model(path, network, card, dtype="float16")
     with torch.no_grad():
         network.norm.bias[0] = float("nan")
-    with pytest.raises(WeightsError, match="norm.bias"):
+    with pytest.raises(WeightsError, match=r"norm\.bias"):
         save_model(path, network, card)
     assert load_model(path).network.norm.bias.isfinite().all()
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from napari_deepmtj.inference.decode import Decoded
     from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.networks.interface import NetworkOutput
     from napari_deepmtj.weights.store import Model
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -236,8 +237,11 @@ class _Step:
 
         card, pixel_map = self.setup.model.card, self.setup.pixel_map
         inputs = normalise(pictures, card.normalisation, content=pixel_map.content, device=device)
+        output = network(inputs)
+        if device.type == "mps":  # it has no float64, in which decoding takes moments
+            output = _on_host(output)
         decoded = decode(
-            network(inputs),
+            output,
             card.decoding,
             height=card.input_height,
             width=card.input_width,
@@ -246,6 +250,15 @@ class _Step:
         )
         maps = decoded.attention
         return decoded, None if maps is None else maps.astype(np.float16)
+
+
+def _on_host(output: NetworkOutput) -> NetworkOutput:
+    heatmap, xy, presence = (
+        None if part is None else part.cpu()
+        for part in (output.heatmap, output.xy, output.presence)
+    )
+    maps = tuple(part.cpu() for part in output.attention)
+    return type(output)(heatmap, xy, presence, maps)
 
 
 def _predictions(

@@ -1,0 +1,337 @@
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
+from napari_deepmtj.core.jobs import Done, Failed, Notice
+from napari_deepmtj.core.provenance import Provenance
+from napari_deepmtj.core.trajectory import Flag, Trajectory
+from napari_deepmtj.errors import CalibrationError, DeviceError, VideoError
+from napari_deepmtj.inference.predictor import TrackedBatch, track
+from napari_deepmtj.networks.build import build
+from napari_deepmtj.weights.store import Model
+
+
+def finish(events):
+    """Return the trajectory, the batches and the notices of a run that must succeed."""
+    events = list(events)
+    assert isinstance(events[-1], Done), events[-1]
+    batches = [event for event in events if isinstance(event, TrackedBatch)]
+    notices = [event.message for event in events if isinstance(event, Notice)]
+    assert len(batches) + len(notices) + 1 == len(events)
+    return events[-1].result, batches, notices
+
+
+def failure(events):
+    events = list(events)
+    assert isinstance(events[-1], Failed)
+    assert not any(isinstance(event, Done | Failed) for event in events[:-1])
+    return events[-1].error
+
+
+def operation(trajectory):
+    return trajectory.provenance.operations[-1]
+
+
+def decoders():
+    return [thread for thread in threading.enumerate() if thread.name == "decode"]
+
+
+@pytest.mark.parametrize(
+    ("roi", "scale"),
+    [
+        ("full", None),
+        ("10,5,220,90", None),
+        (Roi(31, 8, 179, 84), Scale(0.2, 0.3, "phantom")),
+        (Roi(21, 2, 199, 97), Scale(0.3, 0.2, "phantom")),
+    ],
+)
+def test_positions_come_back_in_frame_pixels(clip, model, path, roi, scale):
+    clip.scale = None
+    trajectory, _, _ = finish(track(clip, model, roi=roi, scale=scale))
+    assert np.abs(trajectory.xy_px - path).max() < 0.1
+    assert trajectory.table["in_view"].all()
+    assert trajectory.table["sd_x_px"].to_numpy() == pytest.approx(6.0, rel=0.1)
+    assert trajectory.table["sd_y_px"].to_numpy() == pytest.approx(6.0, rel=0.1)
+
+
+def test_a_stretched_network_is_mapped_back_too(clip, model, path):
+    stretched = replace(model, card=replace(model.card, stretch=True, input_height=96))
+    trajectory, _, _ = finish(track(clip, stretched, roi="full"))
+    assert np.abs(trajectory.xy_px - path).max() < 0.1
+    assert operation(trajectory).arguments["pixel_map"]["content_height"] == 96
+
+
+def test_millimetres_come_from_the_argument_else_from_the_clip(clip, model, path):
+    own, _, _ = finish(track(clip, model, roi="full"))
+    np.testing.assert_allclose(own.table[["x_mm", "y_mm"]], own.xy_px * 0.2)
+    given, _, _ = finish(track(clip, model, roi="full", scale=Scale(0.1, 0.15, "given by hand")))
+    np.testing.assert_allclose(given.table[["x_mm", "y_mm"]], given.xy_px * [0.1, 0.15])
+    assert given.provenance.scale.source == "given by hand"
+    clip.scale = None
+    bare, _, _ = finish(track(clip, model, roi="full"))
+    assert bare.table[["x_mm", "y_mm", "sd_mm"]].isna().all(axis=None)
+
+
+def test_times_are_those_of_the_frames(clip, model):
+    trajectory, _, _ = finish(track(clip, model, roi="full", frames=range(3, 30, 7)))
+    assert trajectory.frames.tolist() == [3, 10, 17, 24]
+    np.testing.assert_allclose(trajectory.table["time_s"], np.array([3, 10, 17, 24]) / 25)
+
+
+@pytest.mark.parametrize("frames", [range(5, 20, 3), range(17, 4, -3)])
+def test_a_range_of_frames_reads_only_those(clip, model, path, frames):
+    trajectory, _, _ = finish(track(clip, model, roi="full", frames=frames))
+    assert clip.given == trajectory.frames.tolist() == [5, 8, 11, 14, 17]
+    assert np.abs(trajectory.xy_px - path[clip.given]).max() < 0.1
+
+
+def test_one_frame_only(clip, model, path):
+    trajectory, batches, _ = finish(track(clip, model, roi="full", frames=range(7, 8)))
+    assert len(trajectory) == len(batches) == 1
+    assert np.abs(trajectory.xy_px[0] - path[7]).max() < 0.1
+
+
+def test_batches_tell_how_far_they_are(clip, model):
+    trajectory, batches, _ = finish(track(clip, model, roi="full", batch=16))
+    assert [len(batch.predictions) for batch in batches] == [2, 16, 16, 6]
+    assert [batch.done for batch in batches] == [2, 18, 34, 40]
+    assert {batch.total for batch in batches} == {40}
+    seconds = [batch.seconds for batch in batches]
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+    assert [p.frame for batch in batches for p in batch.predictions] == list(range(40))
+    assert {type(p.x_px) for batch in batches for p in batch.predictions} == {float}
+    assert isinstance(trajectory, Trajectory)
+
+
+def test_the_batch_does_not_change_the_result(clip, card):
+    torch.manual_seed(0)
+    network = build("compact", channels=(4, 4, 4)).eval()
+    model = Model(replace(card, decoding={}), network)
+    tables = []
+    for batch in (1, 7, 64):
+        trajectory, batches, _ = finish(track(clip, model, roi="full", batch=batch, attention=True))
+        assert max(len(b.predictions) for b in batches) == min(batch, 38)
+        tables.append(trajectory.table)
+        maps = np.concatenate([b.attention for b in batches])
+        assert maps.dtype == np.float16
+        assert maps.shape == (40, 16, 32)
+        np.testing.assert_allclose(maps.max(axis=(1, 2)), 1.0)
+    numbers = ["x_raw_px", "y_raw_px", "confidence", "sd_x_px"]
+    for table in tables[1:]:
+        np.testing.assert_allclose(table[numbers], tables[0][numbers], atol=1e-4)
+
+
+def test_attention_only_when_asked_for(clip, model, path):
+    _, batches, _ = finish(track(clip, model, roi="full"))
+    assert {batch.attention for batch in batches} == {None}
+    trajectory, batches, _ = finish(track(clip, model, roi="full", attention=True))
+    maps = np.concatenate([batch.attention for batch in batches])
+    assert maps.shape == (40, 64, 128)
+    step, origin = PixelMap.fit(trajectory.provenance.roi, 64, 128).affine_of_map(64, 128)
+    peaks = np.array([np.unravel_index(m.argmax(), m.shape) for m in maps]) * step + origin
+    assert np.abs(peaks[:, ::-1] - path).max() < 1.5 * step.max()
+
+
+def test_darkness_is_not_in_view(model, fakes):
+    array = np.stack([fakes.spot(60, 50), np.zeros((100, 240), np.uint8), fakes.spot(70, 50)])
+    trajectory, batches, _ = finish(track(fakes.ArrayClip(array), model, roi="full"))
+    table = trajectory.table
+    assert table["in_view"].tolist() == [True, False, True]
+    assert table.loc[1, ["x_px", "y_px", "x_raw_px", "sd_x_px", "cov_xy_px2"]].isna().all()
+    assert table["flags"].tolist() == ["", "not_in_view", ""]
+    dark = batches[0].predictions[1]
+    assert np.isnan([dark.x_px, dark.y_px]).all()
+    assert dark.flags == (Flag.NOT_IN_VIEW,)
+
+
+def test_a_position_in_the_padding_is_flagged(clip, model, monkeypatch, fakes):
+    def shifted(output, decoding, **settings):
+        decoded = fakes.centroid_decode(output, decoding, **settings)
+        decoded.xy[:, 1] -= 40 * np.arange(len(decoded.xy))
+        return decoded
+
+    monkeypatch.setattr("napari_deepmtj.inference.decode.decode", shifted)
+    trajectory, _, _ = finish(track(clip, model, roi="full", frames=range(2)))
+    assert trajectory.table["flags"].tolist() == ["", "outside_roi"]
+    assert trajectory.table["y_px"][1] < -0.5
+
+
+def test_low_confidence_is_flagged_and_depends_on_the_tolerance(clip, model):
+    sure, _, _ = finish(track(clip, model, roi="full", scale=Scale(0.2, 0.2, "phantom")))
+    assert (sure.table["flags"] == "").all()
+    unsure, _, _ = finish(track(clip, model, roi="full", scale=Scale(2.0, 2.0, "phantom")))
+    assert (unsure.table["flags"] == "low_confidence").all()
+    assert (unsure.table["confidence"] < 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("scale", "roi", "definition", "network_px"),
+    [
+        (Scale(0.25, 0.25, "phantom"), "full", "5.0 mm", 5 / 0.25 * 128 / 240),
+        (Scale(0.25, 0.5, "phantom"), "20,0,200,50", "5.0 mm", 5 / 0.25 * 128 / 200),
+        (None, "full", "0.063 of the region's width", 0.063 * 128),
+        (None, "0,0,100,100", "0.063 of the region's width", 0.063 * 64),
+    ],
+)
+def test_the_tolerance_is_5_mm_or_a_share_of_the_width(
+    clip, model, scale, roi, definition, network_px
+):
+    clip.scale = None
+    trajectory, _, _ = finish(track(clip, model, roi=roi, scale=scale))
+    tolerance = operation(trajectory).arguments["tolerance"]
+    assert tolerance["definition"] == definition
+    assert tolerance["network_px"] == pytest.approx(network_px, rel=0.01)
+
+
+def test_provenance_holds_all_that_a_number_depends_on(clip, model):
+    trajectory, _, _ = finish(track(clip, model, roi="10,5,220,90", frames=range(0, 20, 2)))
+    provenance = trajectory.provenance
+    assert provenance.clip == "clip.avi"
+    assert provenance.clip_sha256 == "ab" * 32
+    assert str(provenance.roi) == "10,5,220,90"
+    assert provenance.times_source == "container"
+    said = operation(trajectory).arguments
+    assert operation(trajectory).name == "track"
+    assert said["model"] == {
+        "id": "spot",
+        "version": "1",
+        "sha256": "cd" * 32,
+        "licence": "BSD-3-Clause",
+    }
+    assert said["frames"] == {"start": 0, "stop": 20, "step": 2}
+    assert (said["device"], said["batch"]) == ("cpu", 16)
+    assert said["pixel_map"]["content_width"] == 128
+    assert said["libraries"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert Provenance.from_json(json.loads(json.dumps(provenance.to_json()))) == provenance
+
+
+def test_notices_come_first(clip, model):
+    clip.notices = ("times are assumed",)
+    events = list(track(clip, model, roi="auto"))
+    assert events[0] == Notice("times are assumed")
+    assert isinstance(events[1], Notice)  # auto without a side-car says what it took
+    assert "whole picture" in events[1].message
+
+
+def test_a_clip_that_ends_early_is_tracked_up_to_there(clip, model, path):
+    clip.ends_at = 25
+    trajectory, batches, notices = finish(track(clip, model, roi="full"))
+    assert trajectory.frames.tolist() == list(range(25))
+    assert np.abs(trajectory.xy_px - path[:25]).max() < 0.1
+    assert batches[-1].done == 25
+    assert notices == [
+        "frame 25 cannot be decoded",
+        "the clip ends early: 25 of 40 frames were tracked, the last one is frame 24",
+    ]
+
+
+def test_a_clip_without_a_readable_frame_fails(clip, model):
+    clip.ends_at = 0
+    error = failure(track(clip, model, roi="full"))
+    assert isinstance(error, VideoError)
+    assert "no frame" in str(error)
+
+
+def test_an_error_while_reading_surfaces_after_the_good_frames(clip, model):
+    clip.fails_at = 30
+    events = list(track(clip, model, roi="full", batch=4))
+    assert isinstance(events[-1], Failed)
+    assert str(events[-1].error) == "clip.avi, frame 30: is torn here"
+    assert events[-2].done == 30 - (30 - 2) % 4
+    assert not decoders()
+
+
+def test_an_unforeseen_error_while_reading_is_told_as_one_line(clip, model):
+    clip.frames = lambda *args, **kwargs: iter([np.zeros((100, 240, 3), np.uint8), 1])
+    error = failure(track(clip, model, roi="full"))
+    assert isinstance(error, VideoError)
+    clip.frames = lambda *args, **kwargs: iter([1])
+    error = failure(track(clip, model, roi="full"))
+    assert str(error).startswith("clip.avi: reading failed (AttributeError")
+    assert isinstance(error.__cause__, AttributeError)
+
+
+@pytest.mark.parametrize("frames", [range(0), range(35, 45), range(-3, 3), range(40, 50)])
+def test_frames_that_are_not_there(clip, model, frames):
+    error = failure(track(clip, model, roi="full", frames=frames))
+    assert isinstance(error, VideoError)
+    assert "in a clip of 40" in str(error)
+
+
+def test_a_region_outside_the_picture(clip, model):
+    for roi in ("200,0,100,50", Roi(200, 0, 100, 50)):
+        assert isinstance(failure(track(clip, model, roi=roi)), CalibrationError)
+
+
+def test_a_device_that_is_not_there(clip, model, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert isinstance(failure(track(clip, model, roi="full", device="cuda")), DeviceError)
+    assert clip.given == []
+
+
+def test_little_memory_gives_the_same_result(clip, model, fakes):
+    plain, _, _ = finish(track(clip, model, roi="full"))
+
+    class Cramped(fakes.SpotNetwork):
+        def forward(self, x):
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(x)
+
+    trajectory, batches, notices = finish(track(clip, Model(model.card, Cramped()), roi="full"))
+    assert len(notices) == 3  # 16, 8 and 4 are too many
+    assert max(len(batch.predictions) for batch in batches) == 2
+    assert operation(trajectory).arguments["batch"] == 2
+    assert trajectory.table.equals(plain.table)
+
+
+def test_reading_and_computing_overlap(clip, model, fakes):
+    class Slow(fakes.SpotNetwork):
+        def forward(self, x):
+            time.sleep(0.05)
+            return super().forward(x)
+
+    class SlowClip(fakes.ArrayClip):
+        def frames(self, *args, **kwargs):
+            for picture in super().frames(*args, **kwargs):
+                time.sleep(0.0125)
+                yield picture
+
+    slow = SlowClip(clip.array)
+    began = time.perf_counter()
+    finish(track(slow, Model(model.card, Slow()), roi="full", batch=4))
+    took = time.perf_counter() - began
+    assert slow.threads == {"decode"}
+    assert took < 0.85 * (40 * 0.0125 + 11 * 0.05)  # one after the other it would be the sum
+
+
+def test_closing_stops_reading_promptly(clip, model):
+    events = track(clip, model, roi="full", batch=1)
+    assert isinstance(next(events), TrackedBatch)
+    assert decoders()
+    began = time.perf_counter()
+    events.close()
+    assert time.perf_counter() - began < 0.5
+    assert not decoders()
+    assert clip.open_iterators == 0
+    assert len(clip.given) < 12
+
+
+def test_gradient_mode_is_untouched_between_events(clip, model):
+    for _ in track(clip, model, roi="full", batch=4):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+
+
+def test_importing_the_predictor_loads_no_torch():
+    code = "import sys, napari_deepmtj.inference.predictor; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
