@@ -65,7 +65,7 @@ def luma_table(colour_range: ColourRange, bits: int = 8) -> UInt8Array:
     else:
         unit = 2 ** (bits - 8)
         grey = (values - LIMITED_LOW * unit) * 255 / (LIMITED_SPAN * unit)
-    table = np.clip(np.floor(grey + 0.5), 0, 255).astype(np.uint8)
+    table: UInt8Array = np.clip(np.floor(grey + 0.5), 0, 255).astype(np.uint8)
     table.setflags(write=False)
     return table
 
@@ -122,7 +122,7 @@ def grey_of(
         view, bits = _rows(frame, np.uint8)[:, : frame.width], 8
     if colour_range == "full" and bits == 8:
         return np.ascontiguousarray(view[crop]).copy()
-    grey: UInt8Array = luma_table(colour_range, bits)[view[crop]]
+    grey: UInt8Array = np.take(luma_table(colour_range, bits), view[crop])
     return grey
 
 

@@ -107,9 +107,11 @@ class TiffSource(StackSource):
         ome = _ome_pixels(self._tiff.ome_metadata)
         imagej: Mapping[str, Any] = self._tiff.imagej_metadata or {}
         notices = []
-        if len(self._tiff.series) > 1 and not series.is_pyramidal:
+        others = [s for s in self._tiff.series[1:] if not s.keyframe.is_reduced]  # no thumbnails
+        if others:
             notices.append(
-                f"{path.name} holds {len(self._tiff.series)} series of pictures; the first is used"
+                f"{path.name} holds {len(others)} more series of pictures of another kind; "
+                "the first series is used"
             )
         super().__init__(
             path.name,

@@ -1,0 +1,67 @@
+"""Where results go: beside the clip, or in one folder that keeps the clips' own folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_deepmtj.errors import ResultError
+
+CSV_SUFFIX = ".mtj.csv"
+JSON_SUFFIX = ".mtj.json"
+ATTENTION_SUFFIX = ".mtj-attention.tif"
+
+
+def result_path(clip: str | Path, out: str | Path | None = None) -> Path:
+    """Return the `.mtj.csv` of one clip: beside it, or directly in `out`."""
+    clip = Path(clip)
+    folder = clip.parent if out is None else Path(out)
+    return folder / (clip.stem + CSV_SUFFIX)
+
+
+def result_paths(clips: Sequence[str | Path], out: str | Path | None = None) -> list[Path]:
+    """Return the `.mtj.csv` of several clips, in their order.
+
+    In `out`, the clips' folders below the one they have in common are kept.
+
+    Raises
+    ------
+    ResultError
+        If two clips would share a result, on any file system (capitals do not count).
+    """
+    absolute = [Path(os.path.abspath(clip)) for clip in clips]  # noqa: PTH100 - keeps links
+    paths = [result_path(clip) for clip in clips]
+    if out is not None and absolute:
+        try:
+            root = Path(os.path.commonpath([clip.parent for clip in absolute]))
+            paths = [
+                result_path(clip, Path(out) / clip.parent.relative_to(root)) for clip in absolute
+            ]
+        except ValueError:  # several Windows drives have no folder in common
+            paths = [result_path(clip, out) for clip in absolute]
+    taken: dict[str, Path] = {}
+    for clip, path in zip(absolute, paths, strict=True):
+        other = taken.setdefault(os.path.abspath(path).casefold(), clip)  # noqa: PTH100
+        if other is not clip:
+            raise ResultError(
+                f"{clip.name} and {other.name} would both be saved as {path.name}; rename one, "
+                "or track them in separate runs with separate output folders"
+            )
+    return paths
+
+
+def json_path(csv_path: str | Path) -> Path:
+    """Return the `.mtj.json` beside a `.mtj.csv`."""
+    return _beside(csv_path, JSON_SUFFIX)
+
+
+def attention_path(csv_path: str | Path) -> Path:
+    """Return the `.mtj-attention.tif` beside a `.mtj.csv`."""
+    return _beside(csv_path, ATTENTION_SUFFIX)
+
+
+def _beside(csv_path: str | Path, suffix: str) -> Path:
+    path = Path(csv_path)
+    stem = path.name.removesuffix(CSV_SUFFIX) if path.name.endswith(CSV_SUFFIX) else path.stem
+    return path.with_name(stem + suffix)
