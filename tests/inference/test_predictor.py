@@ -14,7 +14,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, Trajectory
 from napari_deepmtj.errors import CalibrationError, DeviceError, VideoError
-from napari_deepmtj.inference.predictor import TrackedBatch, track
+from napari_deepmtj.inference.predictor import Began, TrackedBatch, track
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.weights.store import Model
 
@@ -25,7 +25,7 @@ def finish(events):
     assert isinstance(events[-1], Done), events[-1]
     batches = [event for event in events if isinstance(event, TrackedBatch)]
     notices = [event.message for event in events if isinstance(event, Notice)]
-    assert len(batches) + len(notices) + 1 == len(events)
+    assert len(batches) + len(notices) + 2 == len(events)  # and Began and Done
     return events[-1].result, batches, notices
 
 
@@ -214,6 +214,16 @@ def test_provenance_holds_all_that_a_number_depends_on(clip, model):
     assert Provenance.from_json(json.loads(json.dumps(provenance.to_json()))) == provenance
 
 
+def test_what_is_settled_is_told_before_the_first_frame(clip, model):
+    events = list(track(clip, model, roi="10,5,220,90", frames=range(9, 2, -2)))
+    began, result = events[0], events[-1].result
+    assert began.frames == range(3, 10, 2)
+    assert began.pixel_map == PixelMap.fit(Roi(10, 5, 220, 90), 64, 128, clip.scale)
+    ours, theirs = began.provenance, result.provenance
+    assert replace(ours, operations=()) == replace(theirs, operations=())
+    assert [op.arguments for op in ours.operations] == [op.arguments for op in theirs.operations]
+
+
 def test_notices_come_first(clip, model):
     clip.notices = ("times are assumed",)
     events = list(track(clip, model, roi="auto"))
@@ -316,6 +326,7 @@ def test_reading_and_computing_overlap(clip, model, fakes):
 
 def test_closing_stops_reading_promptly(clip, model):
     events = track(clip, model, roi="full", batch=1)
+    assert isinstance(next(events), Began)
     assert isinstance(next(events), TrackedBatch)
     assert decoders()
     began = time.perf_counter()

@@ -55,6 +55,26 @@ FIRST_BATCH = 2
 BATCHES_AHEAD = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Began:
+    """What is settled before the first frame.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        That of the result, should the device not fall back; a run that is cancelled has no
+        other.
+    pixel_map : PixelMap
+        Where the region lies in the network's input, and so attention maps in the frame.
+    frames : range
+        Which frames follow, ascending.
+    """
+
+    provenance: Provenance
+    pixel_map: PixelMap
+    frames: range
+
+
 @dataclass(frozen=True)
 class TrackedBatch:
     """Results of consecutive frames.
@@ -65,7 +85,7 @@ class TrackedBatch:
         In the order of the clip.
     attention : ndarray of float16, shape (n, h, w), or None
         The combined attention map of each frame over the whole network input, maximum 1; where it
-        lies in the frame says `PixelMap.affine_of_map`. None unless asked for.
+        lies in the frame says `Began.pixel_map.affine_of_map`. None unless asked for.
     done, total : int
         Frames so far, this batch included, and frames asked for.
     seconds : float
@@ -79,7 +99,7 @@ class TrackedBatch:
     seconds: float
 
 
-TrackEvent = Notice | TrackedBatch | Done[Trajectory] | Failed
+TrackEvent = Notice | Began | TrackedBatch | Done[Trajectory] | Failed
 
 
 def track(
@@ -118,6 +138,8 @@ def track(
     ------
     Notice
         What a person must be told.
+    Began
+        Once, before the first frame.
     TrackedBatch
         Results, as they come.
     Done of Trajectory, or Failed
@@ -129,6 +151,7 @@ def track(
         runner = Runner(model.network, resolve_device(device), batch)
         told = source.notices
         yield from (Notice(text) for text in (*told, *setup.notices))
+        yield Began(_provenance(source, setup, runner), setup.pixel_map, setup.frames)
         step = _Step(setup, attention)
         found: list[FramePrediction] = []
         total = len(setup.frames)
@@ -152,7 +175,7 @@ def track(
                 f"the clip ends early: {len(found)} of {total} frames were tracked, the last one "
                 f"is frame {found[-1].frame}"
             )
-        provenance = _provenance(source, model, setup, runner, batch)
+        provenance = _provenance(source, setup, runner)
         yield Done(Trajectory.from_predictions(found, source.times, provenance))
     except DeepMTJError as error:
         yield Failed(error)
@@ -286,10 +309,8 @@ def _predictions(
         yield FramePrediction(frame, x, y, covariance, confidence, in_view, tuple(flags))
 
 
-def _provenance(
-    source: VideoSource, model: Model, setup: _Setup, runner: Runner, batch: int
-) -> Provenance:
-    card, pixel_map, scale = model.card, setup.pixel_map, setup.scale
+def _provenance(source: VideoSource, setup: _Setup, runner: Runner) -> Provenance:
+    card, pixel_map, scale = setup.model.card, setup.pixel_map, setup.scale
     start = Provenance(
         clip=source.name,
         clip_sha256=source.sha256,
