@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from napari_deepmtj.core.provenance import Operation, Provenance
@@ -57,11 +58,58 @@ def write_trajectory(
         to another file or cannot be read, or if a file cannot be written.
     """
     path = Path(csv_path)
-    if path.exists():
-        trajectory = _merged(read_trajectory(path), trajectory, path, overwrite)
+    trajectory = _merged(trajectory, path, overwrite)
     provenance = json.dumps(_jsonable(trajectory.provenance.to_json()), indent=2, allow_nan=False)
     atomic_write(json_path(path), (provenance + "\n").encode())
     return atomic_write(path, _csv_text(trajectory.table).encode())
+
+
+def check_overwrite(
+    csv_path: str | Path, frames: npt.ArrayLike, clip_sha256: str, *, overwrite: bool = False
+) -> Trajectory | None:
+    """Raise if a result must not be written; ask before long work, `write_trajectory` does too.
+
+    Parameters
+    ----------
+    csv_path : str or Path
+        The `.mtj.csv` to be written.
+    frames : array of int, shape (n,)
+        Frames that the new result will have.
+    clip_sha256 : str
+        Hash of the clip it comes from.
+    overwrite : bool
+        As `write_trajectory` takes it.
+
+    Returns
+    -------
+    Trajectory or None
+        The result that is there already.
+
+    Raises
+    ------
+    ResultError
+        If existing rows would be replaced without `overwrite`, or if the existing result
+        belongs to another file (with `overwrite`: and holds rows that a person made).
+    """
+    path = Path(csv_path)
+    if not path.exists():
+        return None
+    old = read_trajectory(path)
+    replaced = np.isin(old.frames[~old.by_hand], frames)
+    if replaced.any() and not overwrite:
+        raise ResultError(
+            f"exists already, with {int(replaced.sum())} tracked frames that this run would "
+            "replace; allow overwriting (--overwrite), or choose another output folder",
+            path=path,
+        )
+    same = old.provenance.clip_sha256 == clip_sha256
+    if not same and (old.by_hand.any() or not overwrite):
+        raise ResultError(
+            f"the existing result belongs to another file named {old.provenance.clip}; move it "
+            "away or choose another output folder",
+            path=path,
+        )
+    return old
 
 
 def read_trajectory(csv_path: str | Path) -> Trajectory:
@@ -108,22 +156,13 @@ def read_trajectory(csv_path: str | Path) -> Trajectory:
     return _trajectory(table, provenance, path)
 
 
-def _merged(old: Trajectory, new: Trajectory, path: Path, overwrite: bool) -> Trajectory:
-    """Return `new` with what must stay of `old`."""
-    replaced = np.isin(old.frames[~old.by_hand], new.frames)
-    if replaced.any() and not overwrite:
-        raise ResultError(
-            f"exists already, with {int(replaced.sum())} tracked frames that this run would "
-            "replace; allow overwriting (--overwrite), or choose another output folder",
-            path=path,
-        )
-    same = old.provenance.clip_sha256 == new.provenance.clip_sha256
-    if not same and overwrite and not old.by_hand.any():
+def _merged(new: Trajectory, path: Path, overwrite: bool) -> Trajectory:
+    """Return `new` with what must stay of the result that is there."""
+    sha256 = new.provenance.clip_sha256
+    old = check_overwrite(path, new.frames, sha256, overwrite=overwrite)
+    if old is None or old.provenance.clip_sha256 != sha256:
         return new
-    try:
-        merged = old.updated_by(new)
-    except ResultError as error:
-        raise ResultError(error.message, path=path) from error
+    merged = old.updated_by(new)
     newest = new.table[new.by_hand]
     if not len(newest):
         return merged
