@@ -205,7 +205,7 @@ def load_model(model: str | Path = DEFAULT_MODEL) -> Model:
             f"the weights do not fit the network {card.network!r} of this version: {error}",
             path=path,
         ) from error
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(card, network.eval())
 
 

@@ -1,0 +1,271 @@
+"""`napari-deepmtj track`: from clips to results, one clip after the other.
+
+What tracking does is `inference.predictor`; how results are written is `io.exports`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_deepmtj.cli._console import print_error, print_line, print_notice, progress_bar
+from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.jobs import Done, Failed, Notice
+from napari_deepmtj.errors import CalibrationError, DeepMTJError, ResultError, VideoError
+from napari_deepmtj.weights.store import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from napari_deepmtj.inference.predictor import Began
+    from napari_deepmtj.io.attention import AttentionWriter
+    from napari_deepmtj.weights.store import Model
+
+
+def track(
+    clips: Annotated[
+        list[str], typer.Argument(metavar="CLIP...", help="Videos; patterns such as '*.avi' too.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for results, beside each clip by default. Clips of several folders "
+            "keep their folders, counted from the one that holds them all."
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="ID|FILE", help="See `napari-deepmtj models`.")
+    ] = DEFAULT_MODEL,
+    roi: Annotated[
+        str, typer.Option(metavar="ROI", help="auto, full, preset:NAME, or X,Y,WIDTH,HEIGHT in px.")
+    ] = "auto",
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MM_PER_PX", help="Millimetres per pixel, or X,Y; the file's own by default."
+        ),
+    ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START:STOP[:STEP]", help="Which frames, as Python slices; all by default."
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
+    ] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Frames computed at a time, at most.")] = 16,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="Also write the attention maps, as a TIFF stack.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace existing results, but never what a person corrected."
+        ),
+    ] = False,
+) -> None:
+    """Track the muscle-tendon junction in clips; write <stem>.mtj.csv and <stem>.mtj.json."""
+    given_scale = None if scale is None else parse_scale(scale)
+    wanted = slice(None) if frames is None else parse_frames(frames)
+    files = expand(clips)
+
+    from napari_deepmtj.inference.device import resolve_device
+    from napari_deepmtj.io.paths import result_paths
+    from napari_deepmtj.weights.store import load_model
+
+    results = result_paths(files, out)
+    if out is not None:
+        _make_folder(out)
+    settings = _Settings(
+        load_model(model),
+        roi,
+        given_scale,
+        wanted,
+        str(resolve_device(device)),
+        batch,
+        attention,
+        overwrite,
+    )
+    failures = 0
+    with progress_bar() as bar:
+        for clip, result in zip(files, results, strict=True):
+            try:
+                print_line(_track_one(clip, result, settings, bar))
+            except DeepMTJError as error:
+                failures += 1
+                print_error(_led_by(clip.name, str(error)))
+    if failures:
+        if len(files) > 1:
+            print_error(f"{failures} of {len(files)} clips failed")
+        raise typer.Exit(1)
+
+
+_FRAMES = re.compile(r"(-?[0-9]+)?:(-?[0-9]+)?(?::([1-9][0-9]*)?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What is the same for every clip of a run."""
+
+    model: Model
+    roi: str
+    scale: Scale | None
+    frames: slice
+    device: str
+    batch: int
+    attention: bool
+    overwrite: bool
+
+
+def parse_scale(text: str) -> Scale:
+    """Read "MM_PER_PX" or "X,Y".
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is neither.
+    """
+    parts = text.split(",")
+    try:
+        values = [float(part) for part in parts]
+        if len(values) > 2:
+            raise ValueError  # noqa: TRY301
+        return Scale(values[0], values[-1], "given by hand")
+    except (ValueError, CalibrationError) as error:
+        raise typer.BadParameter(
+            f"{text!r} is no scale; give positive millimetres per pixel, such as 0.0883, or X,Y",
+            param_hint="--scale",
+        ) from error
+
+
+def parse_frames(text: str) -> slice:
+    """Read "START:STOP[:STEP]", each part optional, as Python slices go; steps are positive.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is something else.
+    """
+    found = _FRAMES.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is no range of frames; give START:STOP or START:STOP:STEP, such as 0:100",
+            param_hint="--frames",
+        )
+    return slice(*(None if number is None else int(number) for number in found.groups()))
+
+
+def expand(patterns: Iterable[str]) -> list[Path]:
+    """Return the clips meant, each once, in order; patterns that the shell left are expanded.
+
+    A pattern that matches nothing stays, to be reported as a missing file.
+    """
+    clips: dict[Path, Path] = {}
+    for pattern in patterns:
+        path = Path(pattern).expanduser()
+        found = [path]
+        if not path.exists() and glob.has_magic(pattern):
+            found = [Path(match) for match in sorted(glob.glob(str(path)))]  # noqa: PTH207
+            found = found or [path]
+        for clip in found:
+            clips.setdefault(clip.resolve(), clip)
+    return list(clips.values())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(
+            f"cannot be made a folder for results ({error.strerror}); choose another --out",
+            path=folder,
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise ResultError("is a folder that may not be written to", path=folder)
+
+
+def _track_one(clip: Path, result: Path, settings: _Settings, bar: Progress) -> str:
+    """Track one clip, write its results, and return a line about it."""
+    from napari_deepmtj.inference.predictor import Began, TrackedBatch
+    from napari_deepmtj.inference.predictor import track as run
+    from napari_deepmtj.io.exports import check_overwrite, write_trajectory
+    from napari_deepmtj.io.video import open_video
+
+    with ExitStack() as stack:
+        source = stack.enter_context(open_video(clip))
+        frames = range(source.n_frames)[settings.frames]
+        if not frames:
+            raise VideoError(
+                f"has {source.n_frames} frames, and --frames chooses none of them", path=clip
+            )
+        check_overwrite(result, frames, source.sha256, overwrite=settings.overwrite)
+        task = bar.add_task(clip.name, total=len(frames))
+        stack.callback(bar.remove_task, task)
+        events = run(
+            source,
+            settings.model,
+            roi=settings.roi,
+            scale=settings.scale,
+            frames=frames,
+            device=settings.device,
+            batch=settings.batch,
+            attention=settings.attention,
+        )
+        stack.enter_context(closing(events))
+        seconds, writer, began, trajectory = 0.0, None, None, None
+        for event in events:
+            match event:
+                case Notice(message):
+                    print_notice(_led_by(clip.name, message))
+                case Began():
+                    began = event
+                case TrackedBatch(attention=maps, done=done, seconds=seconds):
+                    bar.update(task, completed=done)
+                    if maps is not None and began is not None:
+                        if writer is None:
+                            writer = _attention_writer(result, began, maps.shape[1:])
+                            stack.enter_context(writer)
+                        writer.append(maps)
+                case Failed(error):
+                    raise error
+                case Done(finished):
+                    trajectory = finished
+        assert trajectory is not None  # a job ends in Done or Failed
+        if settings.attention and writer is None:
+            print_notice(f"{clip.name}: this network has no attention maps; none are written")
+        write_trajectory(trajectory, result, overwrite=settings.overwrite)
+    in_view = int(trajectory.table["in_view"].sum())
+    return (
+        f"{clip.name}: MTJ in view in {in_view} of {len(trajectory)} frames, "
+        f"{len(trajectory) / seconds:.0f} frames/s -> {result}"
+    )
+
+
+def _attention_writer(result: Path, began: Began, shape: tuple[int, ...]) -> AttentionWriter:
+    """Return a writer for maps of this shape, which notes where they lie in the frame."""
+    from napari_deepmtj.io.attention import AttentionWriter
+    from napari_deepmtj.io.paths import attention_path
+
+    height, width = shape
+    (step_y, step_x), (y, x) = began.pixel_map.affine_of_map(height, width)
+    frames = began.frames
+    info = {
+        "frames": {"start": frames.start, "stop": frames.stop, "step": frames.step},
+        "frame_px_per_map_px": {"x": float(step_x), "y": float(step_y)},
+        "first_map_px_in_frame_px": {"x": float(x), "y": float(y)},
+    }
+    return AttentionWriter(attention_path(result), len(frames), info)
+
+
+def _led_by(name: str, message: str) -> str:
+    """Return a message that begins with the clip's name, once."""
+    return message if message.startswith(name) else f"{name}: {message}"
