@@ -100,8 +100,9 @@ def time_plot(trajectory: Trajectory, truth: Iterable[Label] | None = None) -> F
     # with what is seen on the screen.
     axes[1].invert_yaxis()
     axes[1].set_xlabel("time [s]" if in_seconds else "frame")
-    axes[0].set_title(trajectory.provenance.clip, loc="left")
-    axes[0].legend(loc="upper right", ncols=4, frameon=False)
+    figure.suptitle(trajectory.provenance.clip, x=0.01, ha="left")
+    handles, said = axes[0].get_legend_handles_labels()
+    figure.legend(handles, said, loc="outside upper right", ncols=4, frameon=False)
     return figure
 
 
