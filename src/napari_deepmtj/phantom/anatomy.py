@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 #: Thickness of the muscle wedge at which people put the MTJ, in millimetres: the default of the
@@ -183,7 +184,7 @@ def sample_scenes(n: int, rng: torch.Generator, *, aspect: float, in_view: bool 
         tip_mm=tip,
         wedge_slope=_log_uniform(n, 0.12, 0.5, rng),
         wedge_mm=_log_uniform(n, 5.0, 22.0, rng),
-        wedge_power=_log_uniform(n, 0.72, 1.45, rng),
+        wedge_power=_log_uniform(n, 0.78, 1.5, rng),
         wedge_deep=_uniform(n, 0.65, 1.1, rng),
         superficial_mm=superficial,
         deep_mm=deep,
@@ -193,14 +194,14 @@ def sample_scenes(n: int, rng: torch.Generator, *, aspect: float, in_view: bool 
         gap_start_mm=_log_uniform(n, 2.0, 45.0, rng),
         gap_slope=_uniform(n, 0.0, 0.16, rng) * (torch.rand(n, generator=rng) < 0.6),
         gap_mm=_log_uniform(n, 0.5, 5.0, rng),
-        soleus_mm=_log_uniform(n, 5.0, 24.0, rng),
-        soleus_slope=_uniform(n, -0.06, 0.22, rng),
+        soleus_mm=_log_uniform(n, 5.0, 26.0, rng),
+        soleus_slope=_uniform(n, -0.06, 0.34, rng),
         soleus_end_mm=soleus_end,
         bone_mm=bone,
         wave_a=_log_uniform(n, 0.03, 0.8, rng),
         wave_b=_log_uniform(n, 0.03, 0.7, rng),
-        wave_c=_log_uniform(n, 0.1, 1.5, rng),
-        wave_d=_log_uniform(n, 0.2, 2.5, rng),
+        wave_c=_log_uniform(n, 0.1, 1.2, rng),
+        wave_d=_log_uniform(n, 0.2, 1.6, rng),
         phase=_uniform(n, 0.0, 2 * math.pi, rng),
         wavelength_mm=_log_uniform(n, 18.0, 110.0, rng),
         fibre_gm=torch.where(flat, -0.3 * pennation, pennation),
@@ -231,9 +232,10 @@ def _wave(scene: Scene, x: Tensor, amplitude: Tensor, shift: float) -> Tensor:
     base = 2 * math.pi * x / scene.wavelength_mm[:, None]
     phase = scene.phase[:, None] + shift
     waves = torch.sin(base + phase)
-    waves = waves + 0.45 * torch.sin(1.9 * base + 2.3 * phase)
-    waves = waves + 0.2 * torch.sin(4.1 * base + 3.7 * phase)
-    return amplitude[:, None] * waves
+    waves = waves + 0.35 * torch.sin(1.9 * base + 2.3 * phase)
+    waves = waves + 0.1 * torch.sin(4.1 * base + 3.7 * phase)
+    # Tissue bends over centimetres: short waves are shallow.
+    return (amplitude * scene.wavelength_mm / 60.0)[:, None] * waves
 
 
 def layers(scene: Scene, x_mm: Tensor) -> Layers:
@@ -262,15 +264,17 @@ def layers(scene: Scene, x_mm: Tensor) -> Layers:
     tendon_top = muscle_bottom + gap
     tendon_bottom = tendon_top + aponeurosis
 
+    # The soleus' deep face runs its own way, but stays below the tendon until the muscle ends.
+    at_tip = base + (scene.superficial_mm + scene.deep_mm + scene.soleus_mm)[:, None]
+    slope = (scene.soleus_slope - scene.tilt)[:, None]
+    soleus = at_tip + slope * proximal + _wave(scene, x_mm, scene.wave_c, 0.9) - tendon_bottom
     ending = (1.0 - distal / scene.soleus_end_mm[:, None]).clamp(min=0.0).sqrt()
-    soleus = scene.soleus_mm[:, None] + scene.soleus_slope[:, None] * proximal
-    soleus = soleus.clamp(min=1.5) * ending + _wave(scene, x_mm, scene.wave_c, 0.9) * ending
-    soleus_bottom = tendon_bottom + soleus.clamp(min=0.0)
+    soleus_bottom = tendon_bottom + 1.5 * F.softplus(soleus / 1.5) * ending
     deep_fascia = soleus_bottom + 6.0 + _wave(scene, x_mm, scene.wave_d, 2.9)
     bone = soleus_bottom + scene.bone_mm[:, None] + _wave(scene, x_mm, scene.wave_b, 4.0)
     skin_top = -scene.top_mm[:, None] + 0.15 * _wave(scene, x_mm, scene.wave_a, 5.0)
     return Layers(
-        skin_top=skin_top - scene.skin_mm[:, None] * 0.0,
+        skin_top=skin_top,
         skin_bottom=skin_top + scene.skin_mm[:, None],
         fascia=fascia,
         muscle_top=muscle_top,

@@ -45,6 +45,7 @@ class Materials:
     look: Tensor
 
 
+#: Enough uniform numbers for every choice `render` makes.
 N_LOOKS = 112
 
 
@@ -364,7 +365,7 @@ def _specular(
     )
     total = total + echo(3, where.soleus_bottom, thin_d, muscle_x, muscle + look.uniform(-14, 5))
     total = total + echo(4, where.deep_fascia, thin_d * 0.8, skin_x, muscle + look.uniform(-25, 0))
-    total = total + echo(5, where.bone, thin_d * 1.5, skin_x, muscle + look.uniform(2, 14))
+    total = total + echo(5, where.bone, thin_d, skin_x, muscle + look.uniform(0, 10))
     # Septa of the fat, and reverberations of the skin: near-horizontal thin lines.
     for probability in (0.7, 0.5, 0.35):
         share = look.uniform(0.15, 0.95)[:, None]
@@ -451,7 +452,7 @@ def _display(envelope: Tensor, look: _Look, z: Tensor, x: Tensor) -> Tensor:
         decibel = decibel * (1 - smooth) + _box(decibel) * smooth
     flat = decibel.flatten(1)[:, ::7]
     top = torch.quantile(flat, 0.997, dim=1) + look.uniform(-3, 5)
-    window = look.uniform(36, 66)
+    window = look.uniform(42, 68)
     grey = ((decibel - c(top - window)) / c(window)).clamp(0, 1)
     # Whatever the window, the operator turns the gain until the median grey looks right.
     median = grey.flatten(1)[:, ::7].median(dim=1).values.clamp(0.05, 0.95)

@@ -1,0 +1,47 @@
+"""How a command consumes a job: a bar for its progress, a line for its notices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from napari_deepmtj.cli._console import print_notice, progress_bar
+from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
+from napari_deepmtj.errors import DeepMTJError
+
+
+def run_job(
+    events: Iterable[Any], description: str, other: Callable[[Any], Progress | None] | None = None
+) -> Any:
+    """Consume a job to its end and return its result.
+
+    Parameters
+    ----------
+    events : iterable
+        The job.
+    description : str
+        What the bar is called.
+    other : callable, optional
+        Takes the job's own events, and may turn one into a `Progress`.
+
+    Raises
+    ------
+    DeepMTJError
+        What the job failed with.
+    """
+    with progress_bar() as bar:
+        tasks: dict[str, Any] = {}
+        for event in events:
+            if isinstance(event, Done):
+                return event.result
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Notice):
+                print_notice(event.message)
+                continue
+            shown = event if isinstance(event, Progress) else other(event) if other else None
+            if shown is not None:
+                if shown.unit not in tasks:
+                    tasks[shown.unit] = bar.add_task(f"{description} ({shown.unit}s)")
+                bar.update(tasks[shown.unit], completed=shown.done, total=shown.total)
+    raise DeepMTJError(f"{description} ended without a result; please report this")

@@ -1,0 +1,209 @@
+"""Made-up subjects and their clips, with the MTJ known in every frame.
+
+A subject has one anatomy and one scanner; its clips differ in movement, tissue grain and probe
+position. A clip draws a frame when it is asked for, so it is a `VideoSource` of any length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.jobs import Done, Failed, Progress
+from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.io._base import BaseSource
+from napari_deepmtj.io.encode import VideoWriter
+from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, write_sidecar
+from napari_deepmtj.io.video import open_video
+from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, Scene, mtj_mm, sample_scenes
+from napari_deepmtj.phantom.motion import Movement, course
+from napari_deepmtj.phantom.speckle import Materials, Motion, render, sample_materials
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Picture sizes (height, width) of the made-up scanners.
+SIZES = ((256, 512), (290, 580), (300, 600), (360, 720))
+#: Frames per second, P20.
+RATE = 25.0
+#: Seed of `demo_clip`; training seeds are in the recipes, and differ.
+DEMO_SEED = 2020
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One made-up person on one made-up scanner.
+
+    Parameters
+    ----------
+    seed : int
+        From which everything about the subject follows.
+    """
+
+    seed: int
+
+    def clip(self, index: int, *, n_frames: int = 60) -> PhantomClip:
+        """Return the subject's clip number `index`: passive ROM if even, MVC if odd."""
+        return PhantomClip(self.seed, index, n_frames)
+
+
+def subjects(n: int, seed: int) -> list[Subject]:
+    """Return `n` subjects; another seed gives other ones."""
+    sequence = np.random.SeedSequence(seed)
+    return [Subject(int(word)) for word in sequence.generate_state(n, dtype=np.uint32)]
+
+
+class PhantomClip(BaseSource):
+    """A made-up clip that draws its frames when asked, and knows where the MTJ is.
+
+    Parameters
+    ----------
+    subject_seed : int
+        Anatomy and scanner.
+    index : int
+        Number of the clip: movement, grain and probe position.
+    n_frames : int
+        Length, at 25 frames a second.
+
+    Attributes
+    ----------
+    truth : ndarray of float64, shape (n_frames, 2)
+        (x, y) of the MTJ in frame pixels; NaN where it is outside the picture.
+    """
+
+    def __init__(self, subject_seed: int, index: int, n_frames: int) -> None:
+        rng = torch.Generator().manual_seed(subject_seed)
+        height, width = SIZES[int(torch.randint(len(SIZES), (1,), generator=rng))]
+        self._flipped = bool(torch.rand(1, generator=rng) < 0.5)
+        scene = sample_scenes(1, rng, aspect=height / width)
+        look = sample_materials(1, 1, 1, rng).look
+
+        numbers = np.random.default_rng([subject_seed, index])
+        self.movement = list(Movement)[index % len(Movement)]
+        times = FrameTimes.from_rate(n_frames, RATE, "phantom")
+        self._course = course(self.movement, times.seconds, numbers)
+        self._scene = _placed(scene, self._course.tip_mm + self._course.slip_mm, numbers)
+        mm_per_px = float(scene.width_mm) / width
+        reach = np.abs(self._course.tip_mm) + np.abs(self._course.slip_mm)
+        margin = int(np.ceil(reach.max() / mm_per_px)) + 2
+        grain = torch.Generator().manual_seed(int(numbers.integers(2**31)))
+        drawn = sample_materials(1, height, width, grain, margin=margin)
+        self._materials: Materials = replace(drawn, look=look)
+
+        super().__init__(
+            f"{self.movement.value}_{index + 1}",
+            None,
+            height,
+            width,
+            times,
+            scale=Scale.isotropic(mm_per_px, "phantom"),
+            metadata={"phantom": True, "subject_seed": subject_seed, "clip": index},
+        )
+        self.distal_side: DistalSide = "left" if self._flipped else "right"
+        xy = mtj_mm(self._moved(range(n_frames)), LABEL_THICKNESS_MM).double().numpy()
+        truth = xy / mm_per_px - 0.5
+        if self._flipped:
+            truth[:, 0] = width - 1 - truth[:, 0]
+        inside = ((truth >= 0) & (truth <= [width - 1, height - 1])).all(axis=1)
+        truth[~inside] = np.nan
+        self.truth: FloatArray = truth
+
+    def labels(self, clip: str, clip_sha256: str) -> list[Label]:
+        """Return the truth as labels of the file it was written to."""
+        return [
+            Label(
+                clip=clip,
+                clip_sha256=clip_sha256,
+                frame=frame,
+                time_s=float(self.times.seconds[frame]),
+                x_px=None if np.isnan(x) else float(x),
+                y_px=None if np.isnan(x) else float(y),
+                annotator="phantom",
+            )
+            for frame, (x, y) in enumerate(self.truth)
+        ]
+
+    def _moved(self, frames: range) -> Scene:
+        """Return the scene at `frames`, each a row of the batch."""
+        table = self._scene.to_table().expand(len(frames), -1)
+        now = self._course
+        shift = torch.from_numpy((now.tip_mm + now.slip_mm)[list(frames)]).float()
+        gain = torch.from_numpy(now.slope_gain[list(frames)]).float()
+        return Scene.from_table(table).moved(shift, gain)
+
+    def _read(self, frame: int) -> npt.NDArray[np.uint8]:
+        def of(values: FloatArray) -> torch.Tensor:
+            return torch.tensor([values[frame]], dtype=torch.float32)
+
+        now = self._course
+        motion = Motion(of(now.tip_mm), of(now.soleus_mm), of(now.slip_mm))
+        scene = self._moved(range(frame, frame + 1))
+        with torch.inference_mode():
+            picture = render(scene, self._materials, self.height, self.width, motion)[0].numpy()
+        return np.ascontiguousarray(picture[:, ::-1]) if self._flipped else picture
+
+    def _hash(self) -> str:
+        facts = (self.metadata["subject_seed"], self.metadata["clip"], self.n_frames)
+        return hashlib.sha256(f"phantom 1 {facts}".encode()).hexdigest()
+
+
+def _placed(scene: Scene, excursion_mm: FloatArray, rng: np.random.Generator) -> Scene:
+    """Put the tip where its excursion stays in the picture, as whoever holds the probe does."""
+    width = float(scene.width_mm)
+    low = 0.12 * width - float(excursion_mm.min())
+    high = 0.92 * width - float(excursion_mm.max())
+    place = rng.uniform(low, high) if low < high else 0.5 * (low + high)
+    return replace(scene, tip_mm=torch.full_like(scene.tip_mm, place))
+
+
+def demo_clip(n_frames: int = 150) -> PhantomClip:
+    """Return the clip of the demonstration: a passive stretch of six seconds."""
+    return Subject(DEMO_SEED).clip(0, n_frames=n_frames)
+
+
+def write_clip(clip: PhantomClip, path: Path) -> Generator[Progress, None, None]:
+    """Write a clip as MJPEG with its scale beside it and its truth as labels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(path, clip.height, clip.width, RATE) as writer:
+        for number, frame in enumerate(clip.frames(), start=1):
+            writer.add(frame)
+            yield Progress(number, clip.n_frames, "frame", path.name)
+    write_sidecar(path, ClipInfo(scale=clip.scale, distal_side=clip.distal_side))
+    with open_video(path) as written:
+        write_labels(labels_path(path), clip.labels(path.name, written.sha256))
+
+
+def write_cohort(
+    n_subjects: int, n_videos: int, seed: int, out: Path, *, n_frames: int = 60
+) -> Generator[Progress | Done[list[Path]] | Failed, None, None]:
+    """Write clips and truth of several subjects: `subject_001/passive-rom_1.avi` and so on.
+
+    Yields
+    ------
+    Progress
+        In frames, over all clips.
+    Done of list of Path, or Failed
+        The clips, last.
+    """
+    written: list[Path] = []
+    total = n_subjects * n_videos * n_frames
+    try:
+        for number, subject in enumerate(subjects(n_subjects, seed), start=1):
+            for index in range(n_videos):
+                clip = subject.clip(index, n_frames=n_frames)
+                path = out / f"subject_{number:03d}" / f"{clip.name}.avi"
+                for step in write_clip(clip, path):
+                    yield replace(step, done=len(written) * n_frames + step.done, total=total)
+                written.append(path)
+        yield Done(written)
+    except DeepMTJError as error:
+        yield Failed(error)
