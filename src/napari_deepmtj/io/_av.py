@@ -19,7 +19,7 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import BaseSource
+from napari_deepmtj.io._base import BaseSource, reason
 from napari_deepmtj.io._grey import ColourRange, grey_of, range_of
 from napari_deepmtj.io._index import (
     AV_ERRORS,
@@ -142,7 +142,9 @@ class AvSource(BaseSource):
             return grey_of(picture, roi, self._override)
         except AV_ERRORS as error:
             raise VideoError(
-                f"its pixels cannot be converted to grey ({error})", path=self.path, frame=frame
+                f"its pixels cannot be converted to grey ({reason(error, self.path)})",
+                path=self.path,
+                frame=frame,
             ) from error
 
 
@@ -173,7 +175,9 @@ def _examine(path: Path, container_format: str) -> _Opened:
         shuffled = container_format == "avi" and context.name != "mpeg4" and context.has_b_frames
         packets = scan(container, stream)
     except AV_ERRORS as error:
-        raise VideoError(f"cannot be read ({error}); export it again", path=path) from error
+        raise VideoError(
+            f"cannot be read ({reason(error, path)}); export it again", path=path
+        ) from error
     finally:
         container.close()
 
@@ -185,15 +189,13 @@ def _examine(path: Path, container_format: str) -> _Opened:
         ids = _checked(opened, container_format, packets)
     if ids is None:
         ids = _count(opened, container_format, packets)
-    _shorten(opened, container_format, packets, promised)
-    n = len(opened.index)
-    opened.times = _times(opened, ids[:n], time_base, facts["nominal_rate_hz"])
-    if packets.total >= promised > 0 or not alone or container_format != "matroska":
-        return opened
-    if seconds is not None and n > 1 and opened.times.known:
-        interval = opened.times.interval
-        if opened.times.seconds[-1] + interval < seconds - max(0.1, 2 * interval):
-            _ends_after(opened, n, f"about {round(seconds / interval)}")
+    promise = str(promised) if promised > packets.total else None
+    if container_format == "matroska" and alone and seconds is not None:
+        promise = _promise(seconds, ids, time_base)
+    if promise is not None or packets.cut_off or (not promised and _gap_at_end(packets, ids)):
+        _shorten(opened, container_format, packets, promise)
+    ids = ids[: len(opened.index)]
+    opened.times = _times(opened, ids, time_base, facts["nominal_rate_hz"])
     return opened
 
 
@@ -246,35 +248,48 @@ def _count(opened: _Opened, container_format: str, packets: Packets) -> tuple[in
     opened.first = first
     known = [pts for pts in order if pts is not None]
     if len(known) == len(order) == len(set(known)):
+        whole = set(packets.pts)
+        known = [pts for pts in known if pts in whole]
         opened.index = FrameIndex.of(known, set(packets.key_pts))
     else:
         opened.index = FrameIndex(tuple(range(len(order))), (), counted=True)
     return tuple(known)
 
 
-def _shorten(opened: _Opened, container_format: str, packets: Packets, promised: int) -> None:
+def _promise(seconds: float, ids: tuple[int, ...], time_base: Any) -> str | None:
+    """Return about how many frames a duration promises, None if they are there."""
+    times = np.array(seconds_of(ids, time_base)) if ids else np.zeros(0)
+    if len(times) < 2:
+        return None
+    interval = float(np.median(np.diff(times)))
+    missing = seconds - (times[-1] + interval)
+    return f"about {round(seconds / interval)}" if missing > max(0.1, 2 * interval) else None
+
+
+def _gap_at_end(packets: Packets, ids: tuple[int, ...]) -> bool:
+    """Whether a frame seems to be missing among the last ones of a file that promises nothing."""
+    lead = packets.lead(ids)
+    steps = np.diff(sorted(ids))
+    return bool(lead and len(steps) > 2 and steps[-lead - 1 :].max() > 1.5 * np.median(steps))
+
+
+def _shorten(opened: _Opened, container_format: str, packets: Packets, promise: str | None) -> None:
     """Find where a cut-off clip really ends, and say so."""
-    missing = promised - packets.total
-    if not packets.cut_off and missing <= 0:
-        return
-    n = len(opened.index)
-    if not opened.index.counted:
-        with Decoder(opened.path, container_format, opened.index) as decoder:
-            last_key = opened.index.key_before(n - 1)
-            good = opened.index.keys[last_key][0] if last_key >= 0 else 0
+    index = opened.index
+    n = max(1, len(index) - packets.lead(index.ids))
+    if not index.counted:
+        with Decoder(opened.path, container_format, index) as decoder:
+            key = index.key_before(n - 1)
+            good = index.keys[key][0] if key >= 0 else 0
             try:
                 for number, _ in decoder.advance(n - 1):
                     good = number + 1
             except VideoError:
                 n = max(1, good)
-        opened.index = opened.index.cut(0, n)
-    _ends_after(opened, n, str(max(promised, n + 1)))
-
-
-def _ends_after(opened: _Opened, n: int, of: str) -> None:
+    opened.index = index.cut(0, n)
+    of = "" if promise is None else f" of {promise}"
     opened.notices.append(
-        f"{opened.path.name} ends after {n} of {of} frames: the file was cut off; "
-        "what is there is used"
+        f"{opened.path.name} ends after {n}{of} frames: the file was cut off; what is there is used"
     )
 
 

@@ -204,3 +204,12 @@ class BaseSource(ABC):
             f"{self.name}: frame {frame} cannot be read ({error.message}); "
             f"frames from there on are left out ({self.n_frames} were expected)"
         )
+
+
+def reason(error: BaseException, path: Path | None = None) -> str:
+    """Return why something failed, in one line and without the folder of `path`."""
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__)
+    if path is not None:
+        for folder in (path.parent.absolute(), path.parent):
+            text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
+    return " ".join(text.split())

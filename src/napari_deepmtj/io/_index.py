@@ -17,6 +17,7 @@ from typing import Any, Self
 import av
 
 from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._base import reason
 
 #: What PyAV raises on damaged files; it is many things.
 AV_ERRORS = (
@@ -27,6 +28,7 @@ AV_ERRORS = (
     OverflowError,
     MemoryError,
     EOFError,
+    LookupError,
 )
 
 
@@ -96,6 +98,15 @@ class Packets:
     def unique(self) -> bool:
         """Whether every frame has a timestamp of its own."""
         return None not in self.pts and len(set(self.pts)) == len(self.pts)
+
+    def lead(self, ids: tuple[int, ...]) -> int:
+        """Return by how many frames a frame is at most stored later than it is displayed.
+
+        So many frames before the end of a cut-off file may lack a neighbour that would have
+        been stored behind them.
+        """
+        rank = {pts: place for place, pts in enumerate(self.pts)}
+        return max((rank[pts] - n for n, pts in enumerate(ids) if pts in rank), default=0)
 
 
 def scan(container: Any, stream: Any) -> Packets:
@@ -203,7 +214,7 @@ class Decoder:
         except AV_ERRORS as error:
             self._frames = None
             raise VideoError(
-                f"cannot be decoded ({error})", path=self._path, frame=frame
+                f"cannot be decoded ({reason(error, self._path)})", path=self._path, frame=frame
             ) from error
 
     def _seek(self, key: int) -> None:
@@ -282,7 +293,7 @@ def open_container(path: Path, container_format: str) -> Any:
         container = av.open(str(path.absolute()), mode="r", format=container_format)
     except AV_ERRORS as error:
         raise VideoError(
-            f"cannot be opened as {container_format} video ({_reason(error)}); the recording may "
+            f"cannot be opened as {container_format} video ({reason(error, path)}); the recording may "
             "have been cut off: export it again",
             path=path,
         ) from error
@@ -298,7 +309,3 @@ def seconds_of(ids: tuple[int, ...], time_base: Fraction) -> list[float]:
     """Return seconds since the first frame for timestamps in units of `time_base`."""
     ticks = sorted(ids)
     return [float((tick - ticks[0]) * time_base) for tick in ticks]
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)

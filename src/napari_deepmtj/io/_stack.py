@@ -17,7 +17,7 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import BaseSource
+from napari_deepmtj.io._base import BaseSource, reason
 from napari_deepmtj.io._grey import luma
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ class StackSource(BaseSource):
         self._load = load
         self._lock = Lock()
         self._window: tuple[float, float] | None = None
-        first = self._picture(name, 0)
+        self.name, self.path = name, path  # errors of the first picture name them
+        first = self._picture(0)
         height, width = first.shape[:2]
         super().__init__(
             name, path, height, width, times, scale=scale, metadata=metadata, notices=notices
@@ -91,7 +92,7 @@ class StackSource(BaseSource):
             )
 
     def _read(self, frame: int) -> UInt8Array:
-        picture = self._picture(self.name, frame)
+        picture = self._picture(frame)
         if picture.shape[:2] != (self.height, self.width):
             raise VideoError(
                 f"is {picture.shape[1]} x {picture.shape[0]} px, the first one {self.width} x "
@@ -108,7 +109,7 @@ class StackSource(BaseSource):
         grey = (_flat(picture) - low) * (255 / (high - low))
         return np.clip(np.floor(np.nan_to_num(grey) + 0.5), 0, 255).astype(np.uint8)
 
-    def _picture(self, name: str, frame: int) -> AnyArray:
+    def _picture(self, frame: int) -> AnyArray:
         try:
             with self._lock:
                 return np.asarray(self._load(frame))
@@ -116,9 +117,9 @@ class StackSource(BaseSource):
             raise
         except Exception as error:  # third-party decoders raise anything
             raise VideoError(
-                f"cannot be decoded ({error or type(error).__name__}); save it again, as TIFF "
+                f"cannot be decoded ({reason(error, self.path)}); save it again, as TIFF "
                 "or PNG without compression",
-                path=name,
+                path=self.name,
                 frame=frame,
             ) from error
 
@@ -126,7 +127,7 @@ class StackSource(BaseSource):
         """Return the values shown as 0 and 255, from frames spread over the clip."""
         count = min(WINDOW_FRAMES, self.n_frames)
         spread = np.unique(np.linspace(0, self.n_frames - 1, count).round().astype(int))
-        values = [_flat(self._picture(self.name, int(n)))[::2, ::2].ravel() for n in spread]
+        values = [_flat(self._picture(int(n)))[::2, ::2].ravel() for n in spread]
         finite = np.concatenate(values)
         finite = finite[np.isfinite(finite)]
         if not len(finite):
@@ -153,7 +154,7 @@ class PictureSource(StackSource):
                 picture = pillow_array(image)
         except Exception as error:  # Pillow raises many things on damaged files
             raise VideoError(
-                f"cannot be opened as a picture ({error}); save it again", path=path
+                f"cannot be opened as a picture ({reason(error, path)}); save it again", path=path
             ) from error
         notices = (f"{path.name} is animated; only its first frame is used",) if extra else ()
         super().__init__(

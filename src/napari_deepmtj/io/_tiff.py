@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._base import reason
 from napari_deepmtj.io._grey import luma
 from napari_deepmtj.io._stack import StackSource, pillow_array
 
@@ -51,7 +52,7 @@ class TiffSource(StackSource):
             self._tiff = tifffile.TiffFile(path)
         except Exception as error:  # tifffile raises many things on damaged files
             raise VideoError(
-                f"cannot be opened as TIFF ({error}); save it again", path=path
+                f"cannot be opened as TIFF ({reason(error, path)}); save it again", path=path
             ) from error
         try:
             self._open(path)
@@ -61,7 +62,7 @@ class TiffSource(StackSource):
         except Exception as error:
             self._tiff.close()
             raise VideoError(
-                f"its TIFF structure is damaged ({error}); save it again", path=path
+                f"its TIFF structure is damaged ({reason(error, path)}); save it again", path=path
             ) from error
 
     def _open(self, path: Path) -> None:

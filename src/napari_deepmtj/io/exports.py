@@ -141,7 +141,9 @@ def read_trajectory(csv_path: str | Path) -> Trajectory:
     except FileNotFoundError:
         return _without_provenance(path, table)
     except (OSError, UnicodeDecodeError) as error:
-        raise ResultError(f"cannot be read ({error})", path=beside) from error
+        raise ResultError(
+            f"cannot be read ({getattr(error, 'strerror', None) or error})", path=beside
+        ) from error
     try:
         data = json.loads(text)
         if not isinstance(data, Mapping):
@@ -219,7 +221,9 @@ def _read_table(path: Path) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise ResultError("there is no such file; track the clip first", path=path) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ResultError(f"cannot be read ({error})", path=path) from error
+        raise ResultError(
+            f"cannot be read ({getattr(error, 'strerror', None) or error})", path=path
+        ) from error
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:

@@ -78,7 +78,8 @@ def read_sidecar(clip: str | Path) -> ClipInfo | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise CalibrationError(
-            f"cannot be read ({error}); correct or delete it", path=path
+            f"cannot be read ({getattr(error, 'strerror', None) or error}); correct or delete it",
+            path=path,
         ) from error
     try:
         data = json.loads(text)

@@ -1,0 +1,190 @@
+"""TIFF stacks and arrays: grey, windows, times and scale; one picture at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._stack import ArraySource
+from napari_deepmtj.io.video import VideoSource, open_video
+
+
+@pytest.fixture(scope="module")
+def stack(make_picture) -> np.ndarray:
+    return np.stack([make_picture(n) for n in range(12)])
+
+
+def test_pages_of_a_tiff_are_frames(tmp_path, stack) -> None:
+    path = tmp_path / "stack.dat"
+    tifffile.imwrite(path, stack, photometric="minisblack")
+    with open_video(path) as source:
+        assert isinstance(source, VideoSource)
+        assert (source.n_frames, source.height, source.width) == stack.shape
+        assert not source.times.known
+        assert source.scale is None
+        for n in (11, 0, 5):
+            np.testing.assert_array_equal(source.read(n), stack[n])
+        np.testing.assert_array_equal(np.stack(list(source.frames(2, 9, 3))), stack[2:9:3])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "zlib"},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"imagej": True},
+        {"metadata": None},
+        {"contiguous": False, "rowsperstrip": 7},
+    ],
+)
+def test_tiff_flavours(tmp_path, stack, options) -> None:
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack", **options)
+    with open_video(tmp_path / "s.tif") as source:
+        np.testing.assert_array_equal(np.stack(list(source.frames())), stack)
+
+
+def test_colour_white_is_zero_palette_and_foreign_compression(tmp_path, stack) -> None:
+    rgb = np.repeat(stack[..., None], 3, axis=-1)
+    tifffile.imwrite(tmp_path / "rgb.tif", rgb, photometric="rgb")
+    tifffile.imwrite(tmp_path / "planar.tif", rgb[0].transpose(2, 0, 1), photometric="rgb")
+    tifffile.imwrite(tmp_path / "white.tif", 255 - stack, photometric="miniswhite")
+    pages = [Image.fromarray(frame) for frame in stack]
+    pages[0].save(
+        tmp_path / "lzw.tif", save_all=True, append_images=pages[1:], compression="tiff_lzw"
+    )
+    for page in pages:
+        page.putpalette([v for v in range(256) for _ in range(3)])
+    pages[0].save(tmp_path / "palette.tif", save_all=True, append_images=pages[1:])
+    for name in ("rgb", "planar", "white", "lzw", "palette"):
+        with open_video(tmp_path / f"{name}.tif") as source:
+            for n in {0, source.n_frames - 1}:
+                np.testing.assert_array_equal(source.read(n), stack[n], err_msg=name)
+
+
+def test_deep_pictures_get_one_window_for_the_whole_clip(tmp_path) -> None:
+    values = np.random.default_rng(0).integers(100, 5000, (40, 20, 30)).astype(np.uint16)
+    values[7] //= 10  # a dark frame stays dark
+    tifffile.imwrite(tmp_path / "deep.tif", values, photometric="minisblack")
+    with open_video(tmp_path / "deep.tif") as source:
+        low, high = source.metadata["grey_window"]
+        assert 0 <= low < 130
+        assert 4900 < high < 5000
+        assert "deeper than 8 bit" in source.notices[0]
+        expected = np.clip(np.floor((values - low) * 255 / (high - low) + 0.5), 0, 255)
+        for n in (0, 7, 39):
+            np.testing.assert_array_equal(source.read(n), expected[n])
+
+
+def test_times_and_scale_of_imagej(tmp_path, stack) -> None:
+    tifffile.imwrite(
+        tmp_path / "ij.tif",
+        stack,
+        imagej=True,
+        resolution=(1 / 0.07, 1 / 0.08),
+        metadata={"axes": "TYX", "unit": "mm", "finterval": 0.04, "fps": 7.0},
+    )
+    with open_video(tmp_path / "ij.tif") as source:
+        np.testing.assert_allclose(source.times.seconds, np.arange(12) * 0.04)
+        assert source.times.known
+        assert source.scale is not None
+        assert (source.scale.x_mm, source.scale.y_mm) == pytest.approx((0.07, 0.08), rel=1e-5)
+        assert source.scale.source == "file"
+
+
+def test_a_printers_resolution_is_no_scale(tmp_path, stack) -> None:
+    tifffile.imwrite(tmp_path / "dpi.tif", stack, resolution=(300, 300), resolutionunit="INCH")
+    tifffile.imwrite(
+        tmp_path / "ij.tif", stack, imagej=True, resolution=(300, 300), metadata={"unit": "inch"}
+    )
+    for name in ("dpi.tif", "ij.tif"):
+        with open_video(tmp_path / name) as source:
+            assert source.scale is None
+            assert not source.times.known
+
+
+def test_times_and_scale_of_ome(tmp_path, stack) -> None:
+    facts = {"axes": "TYX", "PhysicalSizeX": 70.0, "PhysicalSizeXUnit": "µm"}
+    facts |= {"PhysicalSizeY": 0.08, "PhysicalSizeYUnit": "mm"}
+    facts |= {"TimeIncrement": 40.0, "TimeIncrementUnit": "ms"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, photometric="minisblack", metadata=facts)
+    with open_video(tmp_path / "a.ome.tif") as source:
+        assert source.times.rate == pytest.approx(25)
+        assert source.scale == Scale(0.07, 0.08, "file")
+
+
+def test_several_axes_are_refused(tmp_path, stack) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", stack.reshape(6, 2, 64, 160), imagej=True, metadata={"axes": "TCYX"}
+    )
+    with pytest.raises(VideoError, match=r"a.tif: has the axes TCYX"):
+        open_video(tmp_path / "a.tif")
+
+
+def test_truncated_tiff_gives_frames_or_a_video_error(tmp_path, stack) -> None:
+    for options in ({"compression": "zlib"}, {"metadata": None, "contiguous": False}):
+        tifffile.imwrite(tmp_path / "whole.tif", stack, photometric="minisblack", **options)
+        data = (tmp_path / "whole.tif").read_bytes()
+        path = tmp_path / "cut.tif"
+        for cut in (5, 9, 100, *(int(len(data) * f) for f in np.linspace(0.05, 0.99, 9))):
+            path.write_bytes(data[:cut])
+            try:
+                with open_video(path) as source:
+                    for ours, theirs in zip(source.frames(), stack, strict=False):
+                        np.testing.assert_array_equal(ours, theirs)
+            except VideoError as error:
+                assert "cut.tif" in str(error)  # noqa: PT017
+
+
+class Recorded:
+    """An array that notes what is taken from it."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self.data, self.shape, self.dtype, self.taken = data, data.shape, data.dtype, []
+
+    def __getitem__(self, key):
+        self.taken.append(key)
+        return self.data[key]
+
+
+def test_array_is_sliced_one_frame_at_a_time(stack) -> None:
+    array = Recorded(stack)
+    with ArraySource(array, "lazy", times=FrameTimes.from_rate(12, 50, "given")) as source:
+        assert isinstance(source, VideoSource)
+        array.taken.clear()
+        np.testing.assert_array_equal(np.stack(list(source.frames(4, 7))), stack[4:7])
+        assert array.taken == [4, 5, 6]
+        assert source.times.rate == pytest.approx(50)
+        assert source.path is None
+
+
+def test_array_hash_is_that_of_its_frames(stack) -> None:
+    first = ArraySource(stack).sha256
+    assert first == ArraySource(stack.copy(), "another name").sha256
+    assert first == ArraySource(np.repeat(stack[..., None], 3, axis=-1)).sha256
+    changed = stack.copy()
+    changed[3, 4, 5] ^= 1
+    assert ArraySource(changed).sha256 != first
+    assert ArraySource(stack.reshape(6, 128, 160)).sha256 != first
+
+
+def test_array_shapes_and_types(stack) -> None:
+    np.testing.assert_array_equal(ArraySource(stack[0]).read(0), stack[0])
+    np.testing.assert_array_equal(ArraySource(stack > 99).read(0), (stack[0] > 99) * 255)
+    floats = ArraySource(stack / 255.0, roi=Roi(0, 0, 10, 10))
+    assert floats.read(0).max() == 255
+    assert floats.roi == Roi(0, 0, 10, 10)
+    source = ArraySource(stack)
+    source.read(0)
+    stack.copy()[0] = 0
+    assert stack.flags.writeable  # reading never locks the owner's array
+    for bad in (stack.reshape(2, 6, 64, 160), np.zeros((64, 160, 3)), np.zeros(5), stack[:0]):
+        with pytest.raises(VideoError, match="array of shape"):
+            ArraySource(bad)
+    with pytest.raises(VideoError, match="12 frames but 3 times"):
+        ArraySource(stack, times=FrameTimes.unknown(3))
