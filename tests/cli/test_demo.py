@@ -51,7 +51,8 @@ def test_the_demonstration_leaves_everything_and_says_where(run, tmp_path, truth
 
     with open_video(tmp_path / "demo-annotated.mp4") as video:
         assert video.n_frames == 4
-    assert Image.open(tmp_path / "demo-over-time.png").size == (1350, 750)
+    with Image.open(tmp_path / "demo-over-time.png") as plot:
+        assert plot.size == (1350, 750)
 
 
 def test_an_earlier_demonstration_is_kept_unless_asked(run, tmp_path):
