@@ -5,10 +5,10 @@ import sys
 import pytest
 
 import napari_deepmtj
-from napari_deepmtj.cli import _console, app
-from napari_deepmtj.cli._console import run_job
+from napari_deepmtj.cli import _jobs, app
+from napari_deepmtj.cli._jobs import run_job
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
-from napari_deepmtj.errors import MissingExtraError, VideoError
+from napari_deepmtj.errors import DeepMTJError, MissingExtraError, VideoError
 
 
 def test_help_names_every_command(run):
@@ -138,11 +138,23 @@ def test_a_job_that_fails_raises_its_error():
     assert job.closed
 
 
+def test_a_jobs_own_events_can_be_followed():
+    job = Job(3, Progress(1, 2), 5, Done("end"))
+    seen = []
+    assert run_job(job(), "working", seen.append) == "end"
+    assert seen == [3, 5]
+
+
+def test_a_job_without_an_end_is_a_failure():
+    with pytest.raises(DeepMTJError, match="without a result"):
+        run_job(Job(Progress(1, 2))(), "working")
+
+
 def test_an_interrupted_job_is_closed(monkeypatch):
     def interrupt(text):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_console, "print_notice", interrupt)
+    monkeypatch.setattr(_jobs, "print_notice", interrupt)
     job = Job(Notice("x"), Done(1))
     events = job()
     with pytest.raises(KeyboardInterrupt):

@@ -10,6 +10,6 @@ is immediate and a missing extra costs only the command that needs it.
 Inside a command, raise a `DeepMTJError` for what a user can mend (`app.main` prints it as one
 line and exits with 1), `typer.BadParameter` for an argument that makes no sense (exit 2), and
 `typer.Exit(1)` after partial success. Results go to stdout with `print_line`; notices, errors and
-progress bars go to stderr through `cli._console`, whose `run_job` follows a generator of
+progress bars go to stderr through `cli._console`; `cli._jobs.run_job` follows a generator of
 `core.jobs` events to its result.
 """

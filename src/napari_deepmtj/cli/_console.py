@@ -6,11 +6,7 @@ No command logic lives here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
-
-from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich import progress as rich_progress
@@ -53,37 +49,6 @@ def progress_bar() -> rich_progress.Progress:
         transient=True,
         disable=not console.is_terminal,
     )
-
-
-def run_job(events: Generator[Any], title: str) -> Any:
-    """Follow a job to its end, with a bar for its progress, and return its result.
-
-    Parameters
-    ----------
-    events : generator of `core.jobs` events
-        Closed when this returns or raises. Events other than those of `core.jobs` are passed
-        over; a command that wants them loops itself.
-    title : str
-        What the bar says while the job gives no note.
-
-    Raises
-    ------
-    DeepMTJError
-        The one that the job failed with.
-    """
-    with closing(events), progress_bar() as bar:
-        task = bar.add_task(title, total=None)
-        for event in events:
-            match event:
-                case Progress(done, total, _, note):
-                    bar.update(task, completed=done, total=total, description=note or title)
-                case Notice(message):
-                    print_notice(message)
-                case Failed(error):
-                    raise error
-                case Done(result):
-                    return result
-    raise AssertionError("a job ends in Done or Failed")
 
 
 def _stderr_line(text: str) -> None:

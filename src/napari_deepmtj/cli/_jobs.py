@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 from napari_deepmtj.cli._console import print_notice, progress_bar
@@ -11,14 +12,14 @@ from napari_deepmtj.errors import DeepMTJError
 
 
 def run_job(
-    events: Iterable[Any], description: str, other: Callable[[Any], Progress | None] | None = None
+    events: Iterator[Any], description: str, other: Callable[[Any], Progress | None] | None = None
 ) -> Any:
     """Consume a job to its end and return its result.
 
     Parameters
     ----------
-    events : iterable
-        The job.
+    events : iterator
+        The job; it is closed when this returns or raises, so that Ctrl-C cancels it.
     description : str
         What the bar is called.
     other : callable, optional
@@ -29,7 +30,10 @@ def run_job(
     DeepMTJError
         What the job failed with.
     """
-    with progress_bar() as bar:
+    with ExitStack() as stack:
+        if isinstance(events, Generator):
+            stack.enter_context(closing(events))
+        bar = stack.enter_context(progress_bar())
         tasks: dict[str, Any] = {}
         for event in events:
             if isinstance(event, Done):
