@@ -95,9 +95,8 @@ def test_slicing_from_threads(clip_folder, clips, show_number) -> None:
     wrong = []
 
     def work(seed: int) -> None:
-        for n in np.random.default_rng(seed).integers(0, 60, 40):
-            if show_number(lazy[slice(n, n + 1), :, :][0]) != n:
-                wrong.append(n)
+        order = np.random.default_rng(seed).integers(0, 60, 40).tolist()
+        wrong.extend(n for n in order if show_number(lazy[slice(n, n + 1), :, :][0]) != n)
 
     with open_video(clip_folder / "mjpeg.avi") as source:
         lazy = LazyFrames(source)

@@ -40,6 +40,7 @@ def test_kind_is_told_by_content_never_by_extension(clip, clip_folder, tmp_path)
         ("noise.avi", bytes(range(3, 251)) * 4, "of no kind"),
         ("sound.avi", b"RIFF\x24\0\0\0WAVEfmt " + bytes(600), "of no kind"),
         ("scan.avi", bytes(128) + b"DICM" + bytes(100), "DICOM, which this version"),
+        ("both.tif", b"II*\0" + bytes(124) + b"DICM" + bytes(100), "DICOM, which this version"),
         ("header.avi", b"RIFF\xff\xff\0\0AVI LIST" + bytes(50), "cannot be|holds no"),
         ("nothing.mp4", b"\0\0\0\x18ftypmp42" + bytes(200), "cannot be opened"),
         ("half.tif", b"II*\0\x08\0\0\0\x10", "TIFF"),

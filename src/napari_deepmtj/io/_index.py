@@ -293,8 +293,8 @@ def open_container(path: Path, container_format: str) -> Any:
         container = av.open(str(path.absolute()), mode="r", format=container_format)
     except AV_ERRORS as error:
         raise VideoError(
-            f"cannot be opened as {container_format} video ({reason(error, path)}); the recording may "
-            "have been cut off: export it again",
+            f"cannot be opened as {container_format} video ({reason(error, path)}); the recording "
+            "may have been cut off: export it again",
             path=path,
         ) from error
     stream: Any = container.streams.best("video")

@@ -175,6 +175,8 @@ def sniff(path: Path) -> str:
 
 def _kind(head: bytes) -> str | None:
     """Return the kind of file that begins with `head`, None if unknown."""
+    if head[128:132] == b"DICM":
+        return "dicom"  # first of all: its preamble may pose as a TIFF file
     starts = head.startswith
     if starts(b"RIFF") and head[8:12] in (b"AVI ", b"AVIX"):
         return "avi"
@@ -186,8 +188,6 @@ def _kind(head: bytes) -> str | None:
         return "picture"
     if starts(b"BM") and head[6:10] == bytes(4):
         return "picture"
-    if head[128:132] == b"DICM":
-        return "dicom"
     for magic, container in (
         (b"\x1aE\xdf\xa3", "matroska"),
         (bytes.fromhex("3026b2758e66cf11"), "asf"),
