@@ -1,0 +1,97 @@
+"""The README does what it says: its commands run, its links lead somewhere, its versions agree."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TITLES = re.findall(r"^## (.+)$", README, flags=re.MULTILINE)
+
+
+def block(section: str, language: str) -> str:
+    """Return the fenced block of a language in a section."""
+    text = README.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return re.search(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)[1]
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the commands of the quick start were run."""
+    folder = tmp_path_factory.mktemp("quick-start")
+    scripts = str(Path(sys.executable).parent)
+    for line in block("Quick start", "sh").splitlines():
+        program, *words = shlex.split(line, comments=True)
+        found = shutil.which(program, path=scripts)
+        assert found, f"{program} is not installed beside {sys.executable}"
+        run = subprocess.run(
+            [found, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert run.returncode == 0, f"{line}\n{run.stderr}"
+    return folder
+
+
+def test_the_quick_start_tracks_a_clip(started: Path) -> None:
+    table = pd.read_csv(started / "clips" / "subject_001" / "passive-rom_1.mtj.csv")
+    assert len(table) == 25
+    listed = re.findall(r"`([a-z0-9_]+)`", README.split("## Results")[1].split("\n## ")[0])
+    assert set(table.columns) <= set(listed)
+    errors = pd.read_csv(started / "evaluation.csv")
+    assert errors["frame"].tolist() == list(range(25))
+
+
+def test_the_python_of_the_quick_start_does_the_same(started: Path) -> None:
+    clip = started / "clips" / "subject_001" / "passive-rom_1.avi"
+    shutil.copy(clip, started / "clip.avi")
+    shutil.copy(clip.with_suffix(".mtj-clip.json"), started / "clip.mtj-clip.json")
+    code = block("Quick start", "python")
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=started, check=True, timeout=300
+    )
+    by_command = pd.read_csv(clip.with_suffix(".mtj.csv"))
+    by_python = pd.read_csv(started / "clip.mtj.csv")
+    pd.testing.assert_frame_equal(by_command, by_python)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:].replace("-", " ").capitalize() in TITLES
+        elif not target.startswith("https://"):
+            assert ((ROOT / page).parent / target.split("#")[0]).exists(), target
+
+
+def test_versions_agree() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    pinned = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[1]
+    assert set(re.findall(r"torch==([\d.]+)", README)) == {pinned}
+    assert f"\nversion: {project['version']}\n" in (ROOT / "CITATION.cff").read_text(
+        encoding="utf-8"
+    )
+    for extra in re.findall(r"\.\[(\w+)\]", README):
+        assert extra in project["optional-dependencies"]
+
+
+def test_every_direct_dependency_is_pinned() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        data = tomllib.load(file)
+    wanted = [*data["project"]["dependencies"], *data["dependency-groups"]["test"]]
+    wanted += data["project"]["optional-dependencies"]["plots"]
+    names = {re.match(r"[\w.-]+", line)[0].lower() for line in wanted}
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.split("==")[0].lower() for line in lines if not line.startswith("#")}
+    assert names - pinned == set()
