@@ -170,8 +170,8 @@ def load_model(model: str | Path = DEFAULT_MODEL) -> Model:
     Returns
     -------
     Model
-        In evaluation mode, fp32, on the CPU, in channels-last layout (1.5 to 1.8 times faster
-        there than the default one).
+        In evaluation mode, fp32, on the CPU, in channels-last layout, in which CPUs convolve
+        faster.
 
     Raises
     ------
