@@ -193,6 +193,7 @@ def test_the_tolerance_is_5_mm_or_a_share_of_the_width(
 
 
 def test_provenance_holds_all_that_a_number_depends_on(clip, model):
+    clip.metadata = {"colour_range": "limited"}
     trajectory, _, _ = finish(track(clip, model, roi="10,5,220,90", frames=range(0, 20, 2)))
     provenance = trajectory.provenance
     assert provenance.clip == "clip.avi"
@@ -210,6 +211,8 @@ def test_provenance_holds_all_that_a_number_depends_on(clip, model):
     assert said["frames"] == {"start": 0, "stop": 20, "step": 2}
     assert (said["device"], said["batch"]) == ("cpu", 16)
     assert said["pixel_map"]["content_width"] == 128
+    assert said["normalisation"] == "minus-one-one"
+    assert said["clip_metadata"] == {"colour_range": "limited"}
     assert said["libraries"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert Provenance.from_json(json.loads(json.dumps(provenance.to_json()))) == provenance
 

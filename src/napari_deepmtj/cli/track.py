@@ -23,8 +23,6 @@ from napari_deepmtj.errors import CalibrationError, DeepMTJError, ResultError, V
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from napari_deepmtj.inference.predictor import Began
     from napari_deepmtj.io.attention import AttentionWriter
     from napari_deepmtj.weights.store import Model
@@ -96,13 +94,12 @@ def track(
         overwrite,
     )
     failures = 0
-    with progress_bar() as bar:
-        for clip, result in zip(files, results, strict=True):
-            try:
-                print_line(_track_one(clip, result, settings, bar))
-            except DeepMTJError as error:
-                failures += 1
-                print_error(_led_by(clip.name, str(error)))
+    for clip, result in zip(files, results, strict=True):
+        try:
+            print_line(_track_one(clip, result, settings))
+        except DeepMTJError as error:
+            failures += 1
+            print_error(_led_by(clip.name, str(error)))
     if failures:
         if len(files) > 1:
             print_error(f"{failures} of {len(files)} clips failed")
@@ -193,7 +190,7 @@ def _make_folder(folder: Path) -> None:
         raise ResultError("is a folder that may not be written to", path=folder)
 
 
-def _track_one(clip: Path, result: Path, settings: _Settings, bar: Progress) -> str:
+def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
     """Track one clip, write its results, and return a line about it."""
     from napari_deepmtj.inference.predictor import Began, TrackedBatch
     from napari_deepmtj.inference.predictor import track as run
@@ -208,8 +205,8 @@ def _track_one(clip: Path, result: Path, settings: _Settings, bar: Progress) -> 
                 f"has {source.n_frames} frames, and --frames chooses none of them", path=clip
             )
         check_overwrite(result, frames, source.sha256, overwrite=settings.overwrite)
+        bar = stack.enter_context(progress_bar())
         task = bar.add_task(clip.name, total=len(frames))
-        stack.callback(bar.remove_task, task)
         events = run(
             source,
             settings.model,

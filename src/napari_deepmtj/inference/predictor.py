@@ -339,8 +339,8 @@ def _provenance(source: VideoSource, setup: _Setup, runner: Runner) -> Provenanc
             "content_width": pixel_map.content_width,
             "top": pixel_map.top,
             "left": pixel_map.left,
-            "normalisation": card.normalisation,
         },
+        normalisation=card.normalisation,
         decoding=dict(card.decoding),
         tolerance={
             "definition": f"{TOLERANCE_OF_WIDTH} of the region's width"
@@ -348,6 +348,7 @@ def _provenance(source: VideoSource, setup: _Setup, runner: Runner) -> Provenanc
             else f"{TOLERANCE_MM} mm",
             "network_px": round(setup.tolerance_px, 6),
         },
+        clip_metadata=dict(source.metadata),  # how its grey levels came about
         device=str(runner.device),
         batch=runner.batch,
         libraries=_libraries(),
