@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,6 +92,6 @@ def _tracked(case: Case, model: str, device: str) -> tuple[Trajectory, Evaluatio
         found.append(event.trajectory)
 
     device = str(resolve_device(device))
-    with closing(evaluate([case], load_model(model), roi="full", device=device)) as events:
-        evaluation: Evaluation = run_job(events, "tracking", keep)
+    job = evaluate([case], load_model(model), roi="full", device=device)
+    evaluation: Evaluation = run_job(job, "tracking", keep)
     return found[0], evaluation

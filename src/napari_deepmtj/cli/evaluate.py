@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,8 +99,8 @@ def _evaluated(clips: Sequence[Path], model: str, roi: str, device: str) -> Eval
 
     cases = find_cases(clips)
     device = str(resolve_device(device))
-    with closing(run(cases, load_model(model), roi=roi, device=device)) as events:
-        result: Evaluation = run_job(events, "evaluating", clip_done)
+    job = run(cases, load_model(model), roi=roi, device=device)
+    result: Evaluation = run_job(job, "evaluating", clip_done)
     return result
 
 
