@@ -308,23 +308,20 @@ def test_little_memory_gives_the_same_result(clip, model, fakes):
 
 
 def test_reading_and_computing_overlap(clip, model, fakes):
-    class Slow(fakes.SpotNetwork):
+    class Patient(fakes.SpotNetwork):
+        """Computes nothing until a frame beyond its batch has been read."""
+
         def forward(self, x):
-            time.sleep(0.05)
+            done = sum(self.calls) + len(x)
+            deadline = time.monotonic() + 10
+            while len(clip.given) < min(done + 1, clip.n_frames):
+                assert time.monotonic() < deadline, "reading waits for the network"
+                time.sleep(0.001)
             return super().forward(x)
 
-    class SlowClip(fakes.ArrayClip):
-        def frames(self, *args, **kwargs):
-            for picture in super().frames(*args, **kwargs):
-                time.sleep(0.0125)
-                yield picture
-
-    slow = SlowClip(clip.array)
-    began = time.perf_counter()
-    finish(track(slow, Model(model.card, Slow()), roi="full", batch=4))
-    took = time.perf_counter() - began
-    assert slow.threads == {"decode"}
-    assert took < 0.85 * (40 * 0.0125 + 11 * 0.05)  # one after the other it would be the sum
+    trajectory, _, _ = finish(track(clip, Model(model.card, Patient()), roi="full", batch=4))
+    assert len(trajectory) == clip.n_frames
+    assert clip.threads == {"decode"}
 
 
 def test_closing_stops_reading_promptly(clip, model):
@@ -334,7 +331,7 @@ def test_closing_stops_reading_promptly(clip, model):
     assert decoders()
     began = time.perf_counter()
     events.close()
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 2
     assert not decoders()
     assert clip.open_iterators == 0
     assert len(clip.given) < 12

@@ -33,7 +33,10 @@ def test_it_is_never_further_ahead_than_allowed():
 
     ahead = prefetch(items(), 4, "ahead")
     assert next(ahead) == 0
-    time.sleep(0.3)
+    deadline = time.monotonic() + 10
+    while len(made) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.2)
     assert len(made) == 6  # one taken, four waiting, one in hand
     ahead.close()
 
@@ -65,7 +68,7 @@ def test_closing_stops_a_full_queue_promptly_and_closes_the_source_in_its_thread
     next(ahead)
     began = time.perf_counter()
     ahead.close()
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 2
     assert closed_in == ["ahead"]
     assert not threads()
 
