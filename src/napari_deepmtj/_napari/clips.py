@@ -106,9 +106,14 @@ def _array_source(layer: Any) -> VideoSource:
 
 
 def times_of(clip: Any, trajectory: Trajectory) -> FrameTimes:
-    """Return the times of a clip's frames; unknown ones if it is not open."""
+    """Return the times of a clip's frames; unknown ones if it is not open.
+
+    A result whose provenance was lost does not know how long its clip is: it then has as many
+    frames as there are rows to the last one.
+    """
     if clip is None:
-        return FrameTimes.unknown(trajectory.provenance.n_frames)
+        rows = int(trajectory.frames.max(initial=-1)) + 1
+        return FrameTimes.unknown(max(trajectory.provenance.n_frames, rows))
     return source_of(clip).times
 
 

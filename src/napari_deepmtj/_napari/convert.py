@@ -227,7 +227,7 @@ def edited(data: npt.ArrayLike, before: Trajectory, times: FrameTimes) -> Trajec
     origins = dict(zip(before.frames.tolist(), before.table["origin"], strict=True))
     for frame in sorted(now.keys() | was.keys()):
         point = now.get(frame)
-        if point == was.get(frame) or not 0 <= frame < before.provenance.n_frames:
+        if point == was.get(frame) or not 0 <= frame < len(times):
             continue
         if frame not in origins:
             after = after.updated_by(_empty_row(frame, after, times))

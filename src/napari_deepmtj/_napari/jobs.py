@@ -71,6 +71,13 @@ def _never_raising(events: Iterator[Any]) -> Generator[Any]:
         yield Failed(failure)
 
 
+def later(callback: Callable[[], None]) -> None:
+    """Call back on the main thread soon, after it has drawn and answered the mouse."""
+    from qtpy.QtCore import QTimer
+
+    QTimer.singleShot(30, callback)
+
+
 class Job:
     """One running generator.
 

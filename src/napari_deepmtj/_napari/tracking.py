@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from napari.layers import Layer
 
 from napari_deepmtj._napari import clips, convert
 from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.jobs import Job
+from napari_deepmtj._napari.jobs import Job, later
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.session import Session
 from napari_deepmtj.core.geometry import PixelMap, Roi
@@ -63,8 +64,24 @@ class Began:
     pixel_map: PixelMap
 
 
-def track_events(source: VideoSource, request: Request) -> Iterator[Any]:
+#: Seconds that the worker waits for the window to make the layers. napari needs 0.1 to 0.5 s
+#: of Python for each, and twice that against a worker that computes.
+PATIENCE = 3.0
+
+
+def track_events(
+    source: VideoSource, request: Request, ready: threading.Event | None = None
+) -> Iterator[Any]:
     """Load the model and track, on a file handle of its own; runs in the worker's thread.
+
+    Parameters
+    ----------
+    source : VideoSource
+        The clip; its file is opened anew.
+    request : Request
+        What to do.
+    ready : threading.Event, optional
+        Waited for, `PATIENCE` seconds at most, after `Began`.
 
     Yields
     ------
@@ -79,9 +96,9 @@ def track_events(source: VideoSource, request: Request) -> Iterator[Any]:
     with own as clip:
         model = load_model(request.model)
         roi = request.roi
+        notices: tuple[str, ...] = ()
         if not isinstance(roi, Roi):
             roi, notices = resolve_roi(roi, clip)
-            yield from (Notice(text) for text in notices)
         card, frames = model.card, request.frames or range(clip.n_frames)
         pixel_map = PixelMap.fit(
             roi, card.input_height, card.input_width, source.scale, stretch=card.stretch
@@ -102,6 +119,9 @@ def track_events(source: VideoSource, request: Request) -> Iterator[Any]:
             stopped=True,
         )
         yield Began(provenance, pixel_map)
+        if ready is not None:
+            ready.wait(PATIENCE)
+        yield from (Notice(text) for text in notices)
         yield from track(
             clip,
             model,
@@ -133,8 +153,9 @@ class TrackRun:
         self._source = clips.source_of(clip)
         self._began: Began | None = None
         self._failed = False
+        self._ready = threading.Event()
         self._job = Job(
-            lambda: track_events(self._source, request),
+            lambda: track_events(self._source, request, self._ready),
             self._on_events,
             self._on_end,
             f"Track MTJ in {clip.name}",
@@ -148,9 +169,8 @@ class TrackRun:
     # ----- events, on the main thread ---------------------------------------------------------
 
     def _on_events(self, events: list[Any]) -> None:
-        viewer = self._session.viewer
-        if viewer is None or self._clip not in viewer.layers or self._failed:
-            self._job.cancel()
+        if self._failed or not self._open():
+            self._give_up()
             return
         try:
             with self._session.updating():
@@ -167,7 +187,8 @@ class TrackRun:
                 self._session.tell(event.message)
             elif isinstance(event, Began):
                 self._began = event
-                self._require_same_clip(event.provenance)
+                self._make_points()
+                later(self._make_attention)
         if batches:
             self._show_progress(batches[-1])
             self._show_attention(batches)
@@ -180,27 +201,53 @@ class TrackRun:
 
     def _on_end(self) -> None:
         session = self._session
-        if session.viewer is not None and self._clip in session.viewer.layers:
+        if self._open():
             with session.updating():
-                self._show_path()
+                self._drop_empty()
             if self._job.cancelled and not self._failed:
                 session.tell("Stopped; the frames that were done are kept.")
+            later(self._show_path)
         session.release()
+
+    def _open(self) -> bool:
+        viewer = self._session.viewer
+        return viewer is not None and self._clip in viewer.layers
 
     def _fail(self, error: DeepMTJError) -> None:
         self._failed = True
-        self._job.cancel()
+        self._give_up()
         self._session.tell(str(error))
+
+    def _give_up(self) -> None:
+        self._job.cancel()
+        self._ready.set()
 
     # ----- layers -----------------------------------------------------------------------------
 
     def _points(self) -> Any:
         return self._session.find(self._clip, Kind.TRAJECTORY)
 
-    def _require_same_clip(self, provenance: Provenance) -> None:
-        if (layer := self._points()) is not None:
-            empty = Trajectory.from_predictions([], self._source.times, provenance)
-            convert.trajectory_of(layer).updated_by(empty)
+    def _make_points(self) -> None:
+        """Make the layer that will be filled; refuses one that belongs to another file."""
+        assert self._began is not None
+        self._show(Trajectory.from_predictions([], self._source.times, self._began.provenance))
+
+    def _make_attention(self) -> None:
+        """Make the attention layer, in a turn of its own so that the window stays alive."""
+        if self._open() and self._request.attention and self._attention() is None:
+            nothing = np.zeros((self._source.n_frames, 1, 1), np.float16)
+            with self._session.updating():
+                self._add(self._layer_of_attention(nothing), above=self._clip)
+        self._ready.set()
+
+    def _drop_empty(self) -> None:
+        """Take away layers that were made for a run that found nothing at all."""
+        layers = self._session.viewer.layers
+        points, attention = self._points(), self._attention()
+        if points is not None and not len(convert.trajectory_of(points)):
+            layers.remove(points)
+        if attention is not None and attention.data.shape[1:] == (1, 1):
+            layers.remove(attention)
 
     def _merge(self, predictions: list[FramePrediction]) -> None:
         assert self._began is not None
@@ -240,31 +287,40 @@ class TrackRun:
             return
         maps = np.concatenate([np.asarray(b.attention) for b in found])
         frames = np.array([p.frame for b in found for p in b.predictions])
-        layer = self._attention_layer(maps.shape[1:])
+        layer = self._attention_of(maps.shape[1:])
         layer.data[frames] = maps
         if self._clip is self._session.active and self._session.frame() in frames:
             layer.refresh()
 
-    def _attention_layer(self, shape: tuple[int, ...]) -> Any:
-        """Return the layer for maps of this shape, a new one if the old one does not fit."""
+    def _attention(self) -> Any:
+        return self._session.find(self._clip, Kind.ATTENTION)
+
+    def _attention_of(self, shape: tuple[int, ...]) -> Any:
+        """Return the layer for maps of this shape; maps of another shape or place are dropped."""
+        layer = self._attention()
+        made = self._layer_of_attention(np.zeros((self._source.n_frames, *shape), dtype=np.float16))
+        if layer is None:
+            return self._add(made, above=self._clip)
+        data, wanted, _ = made
+        same = np.allclose(layer.scale, wanted["scale"])
+        same = same and np.allclose(layer.translate, wanted["translate"])
+        if layer.data.shape != data.shape or not same:
+            layer.data = data
+            layer.scale, layer.translate = wanted["scale"], wanted["translate"]
+        return layer
+
+    def _layer_of_attention(self, maps: npt.NDArray[np.float16]) -> convert.LayerTuple:
         assert self._began is not None
-        empty: npt.NDArray[np.float16] = np.zeros((self._source.n_frames, *shape), np.float16)
-        made = Layer.create(
-            *convert.layer_of_attention(
-                empty, self._began.pixel_map, self._clip.name, self._placement(), self._id()
-            )
+        return convert.layer_of_attention(
+            maps, self._began.pixel_map, self._clip.name, self._placement(), self._id()
         )
-        old = self._session.find(self._clip, Kind.ATTENTION)
-        layers = self._session.viewer.layers
-        if old is not None:
-            if old.data.shape == made.data.shape and Placement.of_layer(old) == Placement.of_layer(
-                made
-            ):
-                return old
-            layers.remove(old)
-        return self._add(made, above=self._clip)
 
     def _show_path(self) -> None:
+        with self._session.updating():
+            if self._open():
+                self._update_path()
+
+    def _update_path(self) -> None:
         points, path = self._points(), self._session.find(self._clip, Kind.PATH)
         if points is None or not len(points.data):
             return

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from napari_deepmtj._napari import convert
-from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj._napari import clips, convert
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
 
@@ -42,6 +41,5 @@ def write_points(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
         raise ResultError(
             f"{name} holds no trajectory; track a clip first, or save plain points as .csv"
         )
-    times = FrameTimes.unknown(trajectory.provenance.n_frames)
-    current = convert.edited(data, trajectory, times)
+    current = convert.edited(data, trajectory, clips.times_of(None, trajectory))
     return [str(write_trajectory(current, path, overwrite=True))]

@@ -44,9 +44,7 @@ class TrackWidget(Container[Any]):
         self._session = session_of(viewer)
         settings = read_settings()
         models = list(dict.fromkeys([settings.model, *(card.id for card in list_models())]))
-        self.clip = ComboBox(
-            label="clip", choices=self._clip_choices, nullable=True, tooltip="What to track in."
-        )
+        self.clip = ComboBox(label="clip", choices=self._clip_choices, tooltip="What to track in.")
         self.model = ComboBox(label="model", choices=models, value=settings.model)
         self.device = ComboBox(
             label="device",
@@ -92,15 +90,12 @@ class TrackWidget(Container[Any]):
                 _row(self.attention, self.path, label="show"),
                 _row(self.run, self.cancel),
                 self.progress,
-                self.status,
-                self.tolerance,
-                self.message,
+                _lines(self.status, self.tolerance, self.message),
             ]
         )
-        for label in (self.status, self.tolerance, self.message):
-            label.native.setWordWrap(True)
         self.native.layout().addStretch()
         self._connect()
+        self._show_clip(self._session.active)
         self._show_all()
 
     def _connect(self) -> None:
@@ -241,6 +236,8 @@ class TrackWidget(Container[Any]):
         if running:
             self.progress.max, self.progress.value = 1, 0
             self.status.value = "Loading the model..."
+        elif self._session.progress is None:
+            self.status.value = ""
 
     def _show_progress(self, progress: Any) -> None:
         if progress is None:
@@ -253,9 +250,18 @@ class TrackWidget(Container[Any]):
 
 
 def _row(*widgets: Any, label: str = " ") -> Container[Any]:
-    row = Container(widgets=list(widgets), layout="horizontal", labels=False, label=label)
+    row: Container[Any] = Container(widgets=list(widgets), layout="horizontal", labels=False, label=label)
     row.margins = (0, 0, 0, 0)
     return row
+
+
+def _lines(*labels: Label) -> Container[Any]:
+    """Stack texts that may be long, from the left edge of the form to the right."""
+    stack: Container[Any] = Container(widgets=list(labels), labels=False, label="")
+    stack.margins = (0, 0, 0, 0)
+    for label in labels:
+        label.native.setWordWrap(True)
+    return stack
 
 
 def _tolerance(clip: Layer) -> str:

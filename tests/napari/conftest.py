@@ -1,0 +1,118 @@
+"""Clips, a network that knows nothing but is fast, and viewers without a window."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_deepmtj._napari.session import session_of
+from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.provenance import Provenance
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
+from napari_deepmtj.io.encode import VideoWriter
+from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+
+RATE = 25.0
+
+
+def pytest_collection_modifyitems(items):
+    screen = sys.platform != "linux" or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if not screen:
+        reason = pytest.mark.skip(reason="needs a screen; run under xvfb-run")
+        for item in items:
+            if item.get_closest_marker("gui"):
+                item.add_marker(reason)
+
+
+@pytest.fixture
+def make_clip(tmp_path):
+    """Write an MJPEG clip whose frame i has a bright spot at (10 + 2 i, 20)."""
+
+    def write(name="clip.avi", n_frames=20, height=48, width=96, rate=RATE, scale=None):
+        path = tmp_path / name
+        rows, columns = np.mgrid[:height, :width]
+        with VideoWriter(path, height, width, rate) as writer:
+            for i in range(n_frames):
+                away = (columns - 10 - 2 * i) ** 2 + (rows - 20) ** 2
+                writer.add((40 + 200 * np.exp(-away / 30)).astype(np.uint8))
+        if scale is not None:
+            write_sidecar(path, ClipInfo(scale=scale))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def scale():
+    """Unequal pixel sizes, so that x and y cannot be swapped unnoticed."""
+    return Scale(0.2, 0.1, "given by hand")
+
+
+@pytest.fixture
+def make_trajectory():
+    """A trajectory of `n_frames` frames; frame 3 is not in view, frame 4 has no confidence."""
+
+    def make(n_frames=8, scale=None, clip="clip.avi", sha256="ab" * 32, offset=0.0, frames=None):
+        frames = range(n_frames) if frames is None else frames
+        predictions = [
+            FramePrediction(
+                i,
+                10.0 + 2 * i + offset,
+                20.5 + offset,
+                np.array([[4.0, 0.5], [0.5, 1.0]]),
+                float("nan") if i == 4 else 0.1 * (i % 10),
+                in_view=i != 3,
+            )
+            for i in frames
+        ]
+        provenance = Provenance(clip, sha256, n_frames, 48, 96, scale=scale).and_then("track")
+        times = FrameTimes.from_rate(n_frames, RATE, "container")
+        return Trajectory.from_predictions(predictions, times, provenance)
+
+    return make
+
+
+@pytest.fixture
+def viewer():
+    """A viewer without a window."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def session(viewer):
+    return session_of(viewer)
+
+
+@pytest.fixture
+def tiny_model(tmp_path, monkeypatch):
+    """Save an untrained small network as the model "tiny"; return its id."""
+    import torch
+
+    from napari_deepmtj.networks.build import build
+    from napari_deepmtj.weights.cards import WeightCard
+    from napari_deepmtj.weights.store import MODELS_VARIABLE, save_model
+
+    torch.manual_seed(0)
+    card = WeightCard(
+        id="tiny",
+        version="1",
+        licence="BSD-3-Clause",
+        network="compact",
+        network_arguments={"channels": [4, 4, 4]},
+        input_height=32,
+        input_width=64,
+        normalisation="minus-one-one",
+        trained_on="nothing",
+        label_definition="nowhere",
+        decoding={"presence_threshold": 0.0},
+    )
+    folder = tmp_path / "models"
+    folder.mkdir()
+    save_model(folder / "tiny.safetensors", build("compact", channels=(4, 4, 4)), card)
+    monkeypatch.setenv(MODELS_VARIABLE, str(folder))
+    return "tiny"

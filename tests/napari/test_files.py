@@ -1,0 +1,168 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Points
+from npe2 import PluginManifest
+from PIL import Image
+
+import napari_deepmtj
+from napari_deepmtj._napari import convert
+from napari_deepmtj._napari.commands import open_clips
+from napari_deepmtj._napari.reader import get_reader
+from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.settings import PLUGIN, Settings, read_settings
+from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+
+MANIFEST = Path(napari_deepmtj.__file__).with_name("napari.yaml")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def plugin(npe2pm):
+    """Register this plugin alone."""
+    manifest = PluginManifest.from_file(MANIFEST)
+    npe2pm.register(manifest)
+    return manifest
+
+
+def test_the_manifest_at_the_root_is_the_one_in_the_package():
+    assert (ROOT / "napari.yaml").read_bytes() == MANIFEST.read_bytes()
+    assert (ROOT / "napari.yaml").is_symlink()
+
+
+def test_every_command_of_the_manifest_can_be_imported(plugin):
+    commands = plugin.contributions.commands
+    assert len(commands) == 5
+    for command in commands:
+        module, name = command.python_name.split(":")
+        found = getattr(__import__(module, fromlist=[name]), name)
+        assert callable(found)
+
+
+def test_no_pattern_claims_everything_or_what_the_reader_refuses(plugin):
+    (reader,) = plugin.contributions.readers
+    assert "*" not in reader.filename_patterns
+    for pattern in reader.filename_patterns:
+        suffix = pattern.removeprefix("*")
+        known = suffix == ".mtj.csv" or suffix in reader_suffixes()
+        assert known, pattern
+
+
+def reader_suffixes():
+    from napari_deepmtj._napari.reader import PICTURES, VIDEOS
+
+    return VIDEOS | PICTURES
+
+
+def test_a_video_opens_through_the_plugin(plugin, make_clip, scale):
+    viewer = ViewerModel()
+    (layer,) = viewer.open(str(make_clip(scale=scale)), plugin=PLUGIN)
+    assert layer.data.shape == (20, 48, 96)
+    assert convert.kind_of(layer) is convert.Kind.CLIP
+
+
+def test_pictures_and_stacks_open_and_foreign_ones_are_left_to_others(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 255, (5, 30, 40), np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", grey)
+    Image.fromarray(grey[0]).save(tmp_path / "still.png")
+    (tmp_path / "fake.png").write_text("no picture")
+    tifffile.imwrite(
+        tmp_path / "volume.tif", np.zeros((2, 7, 4, 30, 40), np.uint8), photometric="minisblack"
+    )
+    for name, frames in (("stack.tif", 5), ("still.png", 1)):
+        path = str(tmp_path / name)
+        ((data, arguments, kind),) = get_reader(path)(path)
+        assert (data.shape, kind) == ((frames, 30, 40), "image")
+        assert arguments["contrast_limits"] == (0, 255)
+        np.testing.assert_array_equal(data[0:1, :, :][0], grey[0])
+        data.source.close()
+    for name in ("fake.png", "volume.tif", "absent.tif", "notes.txt", "table.csv"):
+        assert get_reader(str(tmp_path / name)) is None
+    assert get_reader([str(tmp_path / "stack.tif")]) is None
+
+
+def test_a_result_written_from_a_layer_comes_back_as_points(
+    plugin, tmp_path, make_trajectory, scale
+):
+    viewer = ViewerModel()
+    trajectory = make_trajectory(scale=scale)
+    placement = convert.Placement.of_trajectory(trajectory)
+    data, arguments, _ = convert.layer_of_trajectory(trajectory, placement, "id")
+    layer = viewer.add_points(data, **arguments)
+    path = tmp_path / "clip.mtj.csv"
+    assert layer.save(str(path), plugin=PLUGIN) == [str(path)]
+    assert (tmp_path / "clip.mtj.json").is_file()
+    (again,) = viewer.open(str(path), plugin=PLUGIN)
+    assert isinstance(again, Points)
+    np.testing.assert_allclose(again.data, layer.data)
+    np.testing.assert_allclose(again.scale, layer.scale)
+    restored = convert.trajectory_of(again)
+    pd.testing.assert_frame_equal(restored.table, trajectory.table, check_dtype=False)
+    assert restored.provenance == trajectory.provenance
+
+
+def test_corrections_are_saved_even_without_a_session(plugin, tmp_path, make_trajectory):
+    trajectory = make_trajectory()
+    data, arguments, _ = convert.layer_of_trajectory(trajectory, convert.Placement(), "id")
+    layer = Points(data, **arguments)
+    layer.data = layer.data + [0, 1, 0]
+    layer.save(str(tmp_path / "a.mtj.csv"), plugin=PLUGIN)
+    saved = read_trajectory(tmp_path / "a.mtj.csv")
+    assert saved.table["origin"].tolist() == [
+        "PREDICTED" if i == 3 else "CORRECTED" for i in range(8)
+    ]
+    assert saved.xy_px[0].tolist() == [10, 21.5]
+
+
+def test_plain_points_are_not_saved_as_a_trajectory(plugin, tmp_path):
+    path = tmp_path / "a.mtj.csv"
+    with pytest.raises(Exception, match="holds no trajectory"):
+        Points([[0, 1, 2]]).save(str(path), plugin=PLUGIN)
+    assert not path.exists()
+
+
+def test_the_open_command_goes_by_content_and_reports_what_it_cannot_read(
+    viewer, make_clip, tmp_path, make_trajectory
+):
+    from napari.utils.notifications import notification_manager
+
+    bare = make_clip().rename(tmp_path / "IM_0001")  # no extension, as scanners export
+    broken = tmp_path / "broken.avi"
+    broken.write_text("no video")
+    saved = write_trajectory(make_trajectory(n_frames=20, clip="IM_0001"), tmp_path / "r.mtj.csv")
+    before = len(notification_manager.records)
+    added = open_clips(viewer, [bare, broken, saved])
+    assert [la.name for la in added] == ["IM_0001", "MTJ IM_0001"]
+    assert session_of(viewer).clip_of(added[1]) is added[0]
+    told = [str(r.message) for r in list(notification_manager.records)[before:]]
+    assert len(told) == 1
+    assert "broken.avi" in told[0]
+
+
+def test_settings_have_the_defaults_of_the_manifest(plugin, plugin_settings):
+    assert read_settings() == Settings()
+    from napari.settings import get_plugin_settings
+
+    get_plugin_settings(PLUGIN).tracking.device = "cpu"
+    assert read_settings() == Settings(device="cpu")
+    with pytest.raises(ValueError, match="quantum"):
+        get_plugin_settings(PLUGIN).tracking.device = "quantum"
+
+
+def test_results_go_beside_the_clip_unless_a_folder_is_set(tmp_path):
+    assert Settings().folder_for(tmp_path / "a.avi") == tmp_path
+    assert Settings(output_folder=str(tmp_path)).folder_for(None) == tmp_path
+
+
+def test_sample_data_is_the_moving_phantom(plugin):
+    viewer = ViewerModel()
+    (layer,) = viewer.open_sample(PLUGIN, "moving-phantom")
+    assert convert.kind_of(layer) is convert.Kind.CLIP
+    source = layer.data.source
+    assert source.truth.shape == (source.n_frames, 2)
+    assert str(layer.units[-1]) == "millimeter"
+    assert np.asarray(layer.data[3:4]).std() > 0

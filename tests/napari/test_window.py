@@ -1,0 +1,183 @@
+"""A handful of real windows: what needs Qt, OpenGL and a running event loop."""
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog
+
+from napari_deepmtj._napari import convert
+from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.settings import PLUGIN, Settings
+from napari_deepmtj._napari.widgets import track as track_module
+
+pytestmark = pytest.mark.gui
+
+#: No event of the window may wait longer than this while a run goes on, in seconds. Twice the
+#: 0.3 s that are promised on an idle machine, because tests share theirs.
+LONGEST_WAIT = 0.6
+
+
+class Heartbeat:
+    """Measures the longest time that the main thread answered nothing."""
+
+    def __enter__(self):
+        self._beats = [time.monotonic()]
+        self._timer = QTimer()
+        self._timer.timeout.connect(lambda: self._beats.append(time.monotonic()))
+        self._timer.start(10)
+        return self
+
+    def __exit__(self, *_):
+        self._timer.stop()
+        self._beats.append(time.monotonic())
+
+    @property
+    def longest(self):
+        return float(np.diff(self._beats).max())
+
+
+@pytest.fixture
+def open_window(make_napari_viewer_proxy, tiny_model, monkeypatch):
+    """A window with a clip and the widget, set to the tiny model on the CPU."""
+    monkeypatch.setattr(track_module, "read_settings", lambda: Settings(tiny_model, "cpu"))
+
+    def make(*paths):
+        viewer = make_napari_viewer_proxy()
+        for path in paths:
+            viewer.open(str(path), plugin=PLUGIN)
+        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Track MTJ")
+        return viewer, widget, session_of(viewer)
+
+    return make
+
+
+def wait_for_end(qtbot, session):
+    qtbot.waitUntil(lambda: not session.running, timeout=60_000)
+    qtbot.wait(100)
+
+
+def test_open_track_and_look(open_window, make_clip, scale, qtbot):
+    viewer, widget, session = open_window(make_clip(n_frames=200, scale=scale))
+    clip = session.active
+    assert widget.clip.value is clip
+    assert widget.model.value == "tiny"
+    assert "within 5 mm" in widget.tolerance.value
+    shown = []  # points in the layer each time that progress was reported
+
+    def note(progress):
+        if progress is not None:
+            shown.append(len(session.find(clip, Kind.TRAJECTORY).data))
+
+    session.events.progress.connect(note)
+    widget.path.value = True
+    widget.run.native.click()
+    assert session.running
+    assert widget.cancel.enabled
+    assert not widget.run.enabled
+    wait_for_end(qtbot, session)
+    points = session.find(clip, Kind.TRAJECTORY)
+    assert len(points.data) == 200
+    assert any(0 < n < 200 for n in shown)  # results appear while it runs
+    assert session.find(clip, Kind.PATH) is not None
+    assert session.find(clip, Kind.ATTENTION) is not None
+    assert widget.progress.value == 200
+    assert widget.status.value.startswith("200 of 200 frames")
+    assert not widget.cancel.enabled
+    assert widget.run.enabled
+    assert str(viewer.layers.units[-1]) == "millimeter"
+    assert viewer.canvas.overlays.scale_bar.visible
+    # again, with torch loaded and the layers made: the window answers all the time
+    with Heartbeat() as heart:
+        widget.run.native.click()
+        wait_for_end(qtbot, session)
+    assert heart.longest < LONGEST_WAIT
+    assert len(session.find(clip, Kind.TRAJECTORY).data) == 200
+    assert [convert.kind_of(la) for la in viewer.layers] == [
+        Kind.CLIP,
+        Kind.ATTENTION,
+        Kind.PATH,
+        Kind.TRAJECTORY,
+    ]
+
+
+def test_two_docks_share_a_session_and_either_cancels(open_window, make_clip, qtbot):
+    viewer, widget, session = open_window(make_clip(n_frames=600))
+    assert "6.3%" in widget.tolerance.value
+    second = track_module.TrackWidget(viewer)
+    viewer.window.add_dock_widget(second, name="second")
+    widget.native.parent().close()  # the dock's X only hides it
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: session.progress is not None, timeout=60_000)
+    assert second.cancel.enabled
+    second.cancel.native.click()
+    wait_for_end(qtbot, session)
+    points = session.find(session.active, Kind.TRAJECTORY)
+    assert 0 < len(points.data) < 600
+    assert "Stopped" in second.message.value
+    assert second.run.enabled
+    done = len(points.data)
+    # this frame only, drawn region, a correction stays
+    session.go_to(3)
+    with session.updating():
+        convert.show_trajectory(points, convert.trajectory_of(points).corrected(2, (1, 1)))
+    second.draw.native.click()
+    layer = second.roi.value
+    assert layer.mode == "select"
+    layer.data = [[[4.5, 9.5], [4.5, 89.5], [44.5, 89.5], [44.5, 9.5]]]
+    second.frames.value = track_module.ONE
+    second.run.native.click()
+    wait_for_end(qtbot, session)
+    found = convert.trajectory_of(points)
+    assert len(found) == done
+    roi = found.provenance.roi
+    assert (roi.x, roi.y, roi.width, roi.height, roi.source) == (10, 5, 80, 40, "drawn")
+    last = found.provenance.operations[-1]
+    assert dict(last.arguments["frames"]) == {"start": 3, "stop": 4, "step": 1}
+    assert found.table["origin"][2] == "CORRECTED"
+
+
+def test_closing_the_window_mid_run_is_clean(open_window, make_clip, qtbot, capfd):
+    viewer, widget, session = open_window(make_clip(n_frames=600))
+    widget.run.native.click()
+    qtbot.waitUntil(lambda: session.progress is not None, timeout=60_000)
+    worker = session._job._worker
+    done = session.progress.done
+    began = time.monotonic()
+    viewer.close()
+    assert time.monotonic() - began < 5
+    qtbot.waitUntil(lambda: not worker.is_running, timeout=10_000)
+    assert done < 600
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert "deleted" not in said
+
+
+def test_every_menu_entry_works(open_window, make_clip, monkeypatch, qtbot, tmp_path):
+    viewer, _, session = open_window()
+    bare = make_clip().rename(tmp_path / "IM_0001")
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_, **__: ([str(bare)], ""))
+    monkeypatch.setattr("napari_deepmtj._napari.commands.read_settings", Settings)
+
+    def find(menu, text):
+        for action in menu.actions():
+            if action.menu() is not None:
+                action.menu().aboutToShow.emit()
+                if (found := find(action.menu(), text)) is not None:
+                    return found
+            elif text in action.text().replace("&", ""):
+                return action
+        return None
+
+    find(viewer.window.file_menu, "Open ultrasound video...").trigger()
+    assert session.active is not None
+    assert session.active.name == "IM_0001"
+    docks = set(viewer.window.dock_widgets)
+    viewer.window.layers_menu.aboutToShow.emit()
+    find(viewer.window.layers_menu, "Track MTJ").trigger()
+    assert any("Track MTJ" in name for name in viewer.window.dock_widgets)
+    assert len(viewer.window.dock_widgets) >= len(docks)
+    samples = find(viewer.window.file_menu, "Moving phantom")
+    assert samples is not None
