@@ -104,7 +104,8 @@ class Scale:
 
     def to_mm(self, xy_px: npt.ArrayLike) -> FloatArray:
         """Convert points, shape (..., 2) as (x, y) in pixels, to millimetres."""
-        return np.asarray(xy_px, dtype=np.float64) * np.array([self.x_mm, self.y_mm])
+        mm: FloatArray = np.asarray(xy_px, dtype=np.float64) * np.array([self.x_mm, self.y_mm])
+        return mm
 
     def covariance_to_mm(self, cov_px: npt.ArrayLike) -> FloatArray:
         """Convert covariances, shape (..., 2, 2) in px^2, to mm^2."""
