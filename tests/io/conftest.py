@@ -83,7 +83,7 @@ CLIPS = {
     for clip in (
         Clip("mjpeg.avi", "mjpeg", "yuvj420p"),
         Clip("mjpeg_odd.avi", "mjpeg", "yuvj444p", size=(63, 161)),
-        Clip("h264_long_gop.mp4", "libx264", "yuv420p", n=200, gop=250, b_frames=3, options=X264),
+        Clip("h264_long_gop.mp4", "libx264", "yuv420p", n=120, gop=250, b_frames=3, options=X264),
         Clip("h264_full_range.mov", "libx264", "yuvj420p", gop=10, b_frames=2, options=X264),
         Clip(
             "h264_open_gop.mkv",

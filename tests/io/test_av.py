@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_random_access_equals_sequential(clip, clip_folder, monkeypatch) -> None
     monkeypatch.setattr(_av, "CACHE_BYTES", 0)  # two frames: nearly every read decodes
     with open_video(clip_folder / clip.file) as source:
         expected = list(source.frames())
-        order = np.random.default_rng(1).permutation(np.repeat(np.arange(clip.n), 2))
+        order = np.random.default_rng(1).permutation(clip.n)
         for n in order:
             np.testing.assert_array_equal(source.read(int(n)), expected[n], err_msg=f"frame {n}")
 
@@ -57,12 +58,13 @@ def test_times_are_those_of_the_file(clip, clip_folder) -> None:
         assert source.times.uniform == (clip.milliseconds is None)
 
 
-def test_lossless_grey_is_the_grey_written(clip, clip_folder, make_picture) -> None:
-    if not clip.lossless:
-        pytest.skip("lossy codec or subsampled range")
-    with open_video(clip_folder / clip.file) as source:
-        for number, frame in enumerate(source.frames()):
-            np.testing.assert_array_equal(frame, make_picture(number, *clip.size))
+def test_lossless_grey_is_the_grey_written(clip_folder, clips, make_picture) -> None:
+    lossless = [clip for clip in clips.values() if clip.lossless]
+    assert len(lossless) > 8
+    for clip in lossless:
+        with open_video(clip_folder / clip.file) as source:
+            for number, frame in enumerate(source.frames()):
+                np.testing.assert_array_equal(frame, make_picture(number, *clip.size), clip.file)
 
 
 def test_grey_agrees_with_ffmpeg_in_full_range(clip, clip_folder) -> None:
@@ -126,7 +128,7 @@ def test_tracking_does_not_disturb_scrubbing(clip_folder, show_number) -> None:
     with open_video(clip_folder / "h264_long_gop.mp4") as source:
         for n, frame in enumerate(source.frames(0, 60)):
             assert show_number(frame) == n
-            assert show_number(source.read(199 - n)) == 199 - n
+            assert show_number(source.read(119 - n)) == 119 - n
 
 
 def test_three_threads_share_one_source(clip_folder, show_number, monkeypatch) -> None:
@@ -279,6 +281,7 @@ def test_nothing_stays_open(clip_folder, tmp_path, clips) -> None:
     assert psutil.Process().num_fds() == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no file can be called so there")
 def test_a_path_that_looks_like_a_protocol_is_a_file(clip_folder, tmp_path, monkeypatch) -> None:
     shutil.copy(clip_folder / "mjpeg.avi", tmp_path / "concat:a|b.avi")
     monkeypatch.chdir(tmp_path)
