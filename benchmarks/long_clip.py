@@ -2,7 +2,7 @@
 
 Each measurement runs in a process of its own:
 
-    python benchmarks/long_clip.py [--frames 20000] [--reads 300] [--model ID] [--json]
+    python benchmarks/long_clip.py [--frames 20000] [--reads 300] [--clip h264.mp4] [--model ID] [--json]
 """
 
 from __future__ import annotations
@@ -86,11 +86,13 @@ def measure(path: Path, reads: int, model: str | None) -> dict[str, float]:
     return result
 
 
-def compare(n_frames: int, reads: int, model: str | None) -> dict[str, dict[str, float]]:
-    """Return, for each codec, the growth over the short clip in MB and the speeds."""
+def compare(
+    names: list[str], n_frames: int, reads: int, model: str | None
+) -> dict[str, dict[str, float]]:
+    """Return, for each kind of clip, the growth over the short clip in MB and the speeds."""
     report = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in CODECS:
+        for name in names:
             results = []
             for n in (SHORT, n_frames):
                 path = Path(folder) / f"{n}_{name}"
@@ -113,6 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=20_000)
     parser.add_argument("--reads", type=int, default=300, help="random frames to read")
+    parser.add_argument("--clip", choices=CODECS, action="append", help="all kinds by default")
     parser.add_argument("--model", help="also track, with this model")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
@@ -120,7 +123,7 @@ def main() -> None:
     if options.measure is not None:
         print(json.dumps(measure(options.measure, options.reads, options.model)))
         return
-    report = compare(options.frames, options.reads, options.model)
+    report = compare(options.clip or list(CODECS), options.frames, options.reads, options.model)
     if options.json:
         print(json.dumps(report))
         return

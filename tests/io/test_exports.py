@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -236,6 +237,12 @@ def test_missing_csv(tmp_path) -> None:
 def test_an_empty_trajectory_is_written_and_read(tmp_path) -> None:
     path = write_trajectory(trajectory(frames=range(0)), tmp_path / "a.mtj.csv")
     assert len(read_trajectory(path)) == 0
+
+
+def test_the_documentation_names_every_column_origin_and_flag() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    for word in (*COLUMNS, *Origin, *Flag):
+        assert f"`{word}`" in text, word
 
 
 def test_json_names_no_folder(tmp_path) -> None:
