@@ -2,7 +2,7 @@
 
 Each measurement runs in a process of its own:
 
-    python benchmarks/long_clip.py [--frames 20000] [--reads 300] [--clip h264.mp4] [--model ID] [--json]
+    python benchmarks/long_clip.py [--frames 20000] [--reads 300] [--clip h264.mp4] [--model ID]
 """
 
 from __future__ import annotations

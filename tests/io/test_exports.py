@@ -14,7 +14,7 @@ from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import COLUMNS, Flag, FramePrediction, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.io.exports import check_overwrite, read_trajectory, write_trajectory
 from napari_deepmtj.io.paths import json_path
 
 SCALE = Scale(0.0883, 0.0791, "given by hand")
@@ -102,6 +102,19 @@ def test_existing_results_need_overwrite(tmp_path) -> None:
     assert path.read_bytes() == before
     write_trajectory(trajectory(1), path, overwrite=True)
     same(read_trajectory(path).table, trajectory(1).table)
+
+
+def test_overwriting_can_be_asked_about_before_the_work(tmp_path) -> None:
+    path = tmp_path / "a.mtj.csv"
+    ours, other = "ab" * 32, "cd" * 32
+    assert check_overwrite(path, range(30), ours) is None
+    write_trajectory(trajectory(0, range(10)), path)
+    for frames, sha, overwrite in ((range(10, 20), ours, False), (range(30), other, True)):
+        assert check_overwrite(path, frames, sha, overwrite=overwrite) is not None
+    with pytest.raises(ResultError, match="with 1 tracked frames"):
+        check_overwrite(path, range(9, 20), ours)
+    with pytest.raises(ResultError, match="another file named MG_012.avi"):
+        check_overwrite(path, range(10, 20), other)
 
 
 def test_frames_that_were_not_there_are_added_without_asking(tmp_path) -> None:
