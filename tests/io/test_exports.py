@@ -113,7 +113,7 @@ def test_overwriting_can_be_asked_about_before_the_work(tmp_path) -> None:
         assert check_overwrite(path, frames, sha, overwrite=overwrite) is not None
     with pytest.raises(ResultError, match="with 1 tracked frames"):
         check_overwrite(path, range(9, 20), ours)
-    with pytest.raises(ResultError, match="another file named MG_012.avi"):
+    with pytest.raises(ResultError, match=r"another file named MG_012.avi"):
         check_overwrite(path, range(10, 20), other)
 
 
