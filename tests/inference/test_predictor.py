@@ -192,6 +192,33 @@ def test_the_tolerance_is_5_mm_or_a_share_of_the_width(
     assert tolerance["network_px"] == pytest.approx(network_px, rel=0.01)
 
 
+def test_the_tolerance_of_a_stretched_network_has_the_area_of_the_true_one(clip, model):
+    stretched = replace(model, card=replace(model.card, stretch=True))
+    trajectory, _, _ = finish(track(clip, stretched, roi="full", scale=Scale(0.25, 0.25, "file")))
+    radii = 5 / 0.25 * np.array([128 / 240, 64 / 100])
+    tolerance = operation(trajectory).arguments["tolerance"]["network_px"]
+    assert tolerance**2 == pytest.approx(radii.prod())
+
+
+def test_padding_is_left_out_of_standardisation(clip, model, fakes):
+    seen = []
+
+    class Recorder(fakes.SpotNetwork):
+        def forward(self, x):
+            seen.append(x)
+            return super().forward(x)
+
+    card = replace(model.card, normalisation="standardise")
+    trajectory, _, _ = finish(track(clip, Model(card, Recorder()), roi="80,0,100,100"))
+    content = PixelMap.fit(trajectory.provenance.roi, 64, 128).content
+    pictures = torch.cat(seen)[:, 0, content[0], content[1]].flatten(1)
+    assert pictures.shape == (40, 64 * 64)
+    lit = pictures.std(dim=1) > 0
+    assert lit.sum() > 20
+    assert pictures.mean(dim=1).abs().max() < 1e-4
+    assert (pictures[lit].std(dim=1, correction=0) - 1).abs().max() < 1e-4
+
+
 def test_provenance_holds_all_that_a_number_depends_on(clip, model):
     clip.metadata = {"colour_range": "limited"}
     trajectory, _, _ = finish(track(clip, model, roi="10,5,220,90", frames=range(0, 20, 2)))
