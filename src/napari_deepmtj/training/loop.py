@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -93,21 +96,37 @@ def train(
         yield Failed(error)
 
 
-def draw_batch(
-    scenes: RenderedScenes, positions: Tensor, recipe: Recipe, seed: int, *, strength: float = 1.0
-) -> Batch:
-    """Draw and degrade the batch of one seed."""
-    rng = torch.Generator().manual_seed(seed)
+def draw_batch(scenes: RenderedScenes, positions: Tensor, recipe: Recipe, step: int) -> Batch:
+    """Draw and degrade the batch of one step."""
+    rng = torch.Generator().manual_seed(recipe.seed * 10_000_019 + step)
+    stage = recipe.stage_of(step)
     chosen = torch.randint(len(scenes), (recipe.batch,), generator=rng)
     return augment(
         scenes.pictures(chosen),
         positions[chosen],
         scenes.present[chosen],
         scenes.mm_per_px[chosen],
-        (recipe.input_height, recipe.input_width),
+        (stage.height, stage.width),
         rng,
-        strength=strength,
     )
+
+
+def _batches(
+    scenes: RenderedScenes, recipe: Recipe, start: int
+) -> Generator[tuple[int, Batch], None, None]:
+    """Yield the steps from `start` on, each batch drawn while the one before is learned from."""
+    positions = scenes.positions(recipe.label_thickness_mm)
+    with ThreadPoolExecutor(1, "draw") as pool:
+
+        def ask(step: int) -> Future[Batch]:
+            return pool.submit(draw_batch, scenes, positions, recipe, step)
+
+        waiting = deque(ask(step) for step in range(start, min(start + 2, recipe.steps)))
+        for step in range(start, recipe.steps):
+            batch = waiting.popleft().result()
+            if step + 2 < recipe.steps:
+                waiting.append(ask(step + 2))
+            yield step, batch
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -135,12 +154,10 @@ def _learn(
     start = _resume(checkpoint, network, average, optimiser) if checkpoint.exists() else 0
     if start:
         yield Notice(f"resumed at step {start} of {recipe.steps}")
-    positions = scenes.positions(recipe.label_thickness_mm)
     network.train()
     total, began = 0.0, time.perf_counter()
-    for step in range(start, recipe.steps):
-        batch = draw_batch(scenes, positions, recipe, recipe.seed * 10_000_019 + step)
-        batch = _to(batch, device)
+    for step, drawn in _batches(scenes, recipe, start):
+        batch = _to(drawn, device)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(recipe, step)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -165,7 +182,7 @@ def _learn(
                     average[name].lerp_(value, 1 - decay)
                 else:
                     average[name].copy_(value)
-        total += float(loss)
+        total += float(loss.detach())
         if (step + 1) % REPORT_EVERY == 0:
             elapsed = time.perf_counter() - began
             rate = REPORT_EVERY * recipe.batch / elapsed
@@ -224,7 +241,7 @@ def _resume(
             moments.setdefault(int(index), {})[key] = value
         optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
         return int(state["step"])
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise DeepMTJError(
             f"belongs to another run or is damaged ({error}); choose another folder", path=path
         ) from error

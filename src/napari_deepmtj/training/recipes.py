@@ -13,6 +13,15 @@ from napari_deepmtj.training.dataset import SceneSet
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a run: `steps` steps on pictures of `height` x `width` pixels."""
+
+    steps: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A training run.
 
@@ -32,8 +41,10 @@ class Recipe:
         Scenes to learn from, and others to fit the confidence on.
     seed : int
         Of initial weights, order and augmentation.
-    steps, batch : int
-        Length of the run, and pictures a step.
+    stages : tuple of Stage
+        Parts of the run; coarse pictures first, those of the input's size last.
+    batch : int
+        Pictures a step.
     learning_rate, weight_decay : float
         Of AdamW; the rate rises over the first twentieth and falls as a cosine.
     ema : float
@@ -51,13 +62,26 @@ class Recipe:
     training: SceneSet
     calibration: SceneSet
     seed: int
-    steps: int
+    stages: tuple[Stage, ...]
     batch: int
     learning_rate: float
     weight_decay: float
     ema: float
     target_sigma_px: float
     presence_weight: float
+
+    @property
+    def steps(self) -> int:
+        """Length of the whole run."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_of(self, step: int) -> Stage:
+        """Return the stage that a step belongs to."""
+        for stage in self.stages:
+            step -= stage.steps
+            if step < 0:
+                return stage
+        return self.stages[-1]
 
 
 def available() -> tuple[str, ...]:
@@ -86,6 +110,7 @@ def load_recipe(name: str) -> Recipe:
         data = tomllib.loads(text)
         for key in ("training", "calibration"):
             data[key] = SceneSet(**data[key])
+        data["stages"] = tuple(Stage(**stage) for stage in data["stages"])
         return Recipe(**data)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise DeepMTJError(f"recipe {name!r} is malformed: {error}") from error

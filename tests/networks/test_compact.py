@@ -1,0 +1,42 @@
+"""The default network keeps its promises of shape and size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.networks.build import build
+
+
+def test_shapes_and_attention() -> None:
+    network = build("compact").eval()
+    with torch.inference_mode():
+        output = network(torch.rand(2, 1, 128, 256) * 2 - 1)
+    assert output.heatmap.shape == (2, 32, 64)
+    assert output.presence.shape == (2,)
+    assert output.xy is None
+    assert [tuple(a.shape) for a in output.attention] == [(2, 16, 32), (2, 32, 64)]
+    for attention in output.attention:
+        assert attention.min() >= 0
+        assert attention.max() <= 1
+
+
+def test_small_enough() -> None:
+    assert sum(p.numel() for p in build("compact").parameters()) <= 2_500_000
+
+
+def test_attention_decides_what_the_skips_let_through() -> None:
+    network = build("compact", channels=(8, 8, 8)).eval()
+    picture = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        before = network(picture).heatmap
+        network.gate_fine.score.bias += 3.0
+        assert not torch.allclose(before, network(picture).heatmap)
+
+
+def test_unknown_network_or_argument() -> None:
+    with pytest.raises(WeightsError, match="unknown network 'resnet9000'; there is"):
+        build("resnet9000")
+    with pytest.raises(WeightsError, match="cannot be built so"):
+        build("compact", depth=3)

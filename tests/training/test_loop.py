@@ -1,0 +1,153 @@
+"""A run learns, can be stopped anywhere, and ends with the same weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_deepmtj.core.jobs import Done, Failed
+from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.networks.interface import NetworkOutput
+from napari_deepmtj.training import loop
+from napari_deepmtj.training.augment import Batch
+from napari_deepmtj.training.dataset import CHUNK, RenderedScenes, SceneSet, ensure_rendered
+from napari_deepmtj.training.losses import gaussian_target, heatmap_loss
+from napari_deepmtj.training.recipes import Recipe, Stage, available, load_recipe
+from napari_deepmtj.weights.store import load_model
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Recipe:
+    return replace(
+        load_recipe("compact"),
+        id="tiny",
+        network_arguments={"channels": [8, 8, 8]},
+        input_height=32,
+        input_width=64,
+        training=SceneSet(seed=1, count=CHUNK, height=32, width=64),
+        calibration=SceneSet(seed=2, count=CHUNK, height=32, width=64),
+        stages=(Stage(3, 16, 32), Stage(3, 32, 64)),
+        batch=8,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the scenes rendered, and nothing learned yet."""
+    path = tmp_path_factory.mktemp("run")
+    list(ensure_rendered(tiny.training, path / "training", 1))
+    list(ensure_rendered(tiny.calibration, path / "calibration", 1))
+    return path
+
+
+def finish(recipe: Recipe, folder: Path) -> Path:
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    *_, last = loop.train(recipe, folder, device=CPU, workers=1)
+    assert isinstance(last, Done)
+    return last.result.path
+
+
+def test_interrupted_run_ends_like_an_uninterrupted_one(
+    tiny: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load_model(finish(tiny, folder)).network.state_dict()
+    (folder / "checkpoint.safetensors").unlink()
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(loop, "REPORT_EVERY", 1)
+    run = loop.train(tiny, folder, device=CPU, workers=1)
+    for event in run:
+        if isinstance(event, loop.Learned) and event.step == 5:
+            break
+    run.close()
+    *events, last = loop.train(tiny, folder, device=CPU, workers=1)
+    assert any("resumed at step 4" in getattr(event, "message", "") for event in events)
+    assert isinstance(last, Done)
+    resumed = load_model(last.result.path).network.state_dict()
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_card_tells_what_it_was_made_with(tiny: Recipe, folder: Path) -> None:
+    model = load_model(finish(tiny, folder))
+    assert "phantom" in model.card.trained_on
+    assert model.card.made_with["recipe"]["seed"] == tiny.seed
+    assert set(model.card.decoding) >= {"presence_threshold", "sd_floor_px", "bias"}
+    assert all(math.isfinite(v) for v in model.card.decoding.values())
+
+
+def test_damaged_checkpoint_is_named(tiny: Recipe, folder: Path) -> None:
+    (folder / "checkpoint.safetensors").write_bytes(b"not a checkpoint")
+    *_, last = loop.train(tiny, folder, device=CPU, workers=1)
+    assert isinstance(last, Failed)
+    assert "checkpoint.safetensors" in str(last.error)
+    (folder / "checkpoint.safetensors").unlink()
+
+
+def test_scenes_of_another_recipe_are_refused(tiny: Recipe, folder: Path) -> None:
+    other = replace(tiny.training, seed=99)
+    with pytest.raises(DeepMTJError, match="another recipe"):
+        list(ensure_rendered(other, folder / "training", 1))
+
+
+def test_rendered_positions_follow_the_definition(tiny: Recipe, folder: Path) -> None:
+    scenes = RenderedScenes(tiny.training, folder / "training")
+    assert len(scenes) == CHUNK
+    assert 0.7 < float(scenes.present.float().mean()) <= 1.0
+    tip, earlier = scenes.positions(0.0), scenes.positions(0.8)
+    assert (earlier[:, 0] < tip[:, 0]).all()
+
+
+def test_learning_rate_rises_then_falls(tiny: Recipe) -> None:
+    recipe = replace(tiny, stages=(Stage(1000, 32, 64),))
+    rates = [loop.learning_rate(recipe, step) for step in range(1000)]
+    assert max(rates) == pytest.approx(recipe.learning_rate)
+    assert rates.index(max(rates)) in range(45, 55)
+    assert rates[-1] < 1e-4 * recipe.learning_rate
+
+
+def batch_at(xy: list[float], present: float = 1.0, decided: float = 1.0) -> Batch:
+    return Batch(
+        torch.zeros(1, 1, 128, 256),
+        torch.tensor([xy]),
+        torch.tensor([present]),
+        torch.tensor([decided]),
+        torch.ones(1, 2),
+    )
+
+
+def test_loss_is_least_where_map_and_presence_are_right() -> None:
+    def loss(drawn: list[float], presence: float, batch: Batch) -> float:
+        heat = torch.log(gaussian_target(torch.tensor([drawn]), 32, 64, 4.0, 5.0) + 1e-9)
+        output = NetworkOutput(heat, None, torch.tensor([float(presence)]), ())
+        return float(heatmap_loss(output, batch, sigma_px=5.0, presence_weight=0.5))
+
+    there = batch_at([100.0, 60.0])
+    assert loss([100, 60], 5, there) < loss([104, 60], 5, there) < loss([140, 60], 5, there)
+    assert loss([100, 60], 5, there) < loss([100, 60], -5, there)
+    absent = batch_at([100.0, 60.0], present=0.0)
+    assert loss([10, 10], -5, absent) == pytest.approx(loss([100, 60], -5, absent))
+    assert loss([10, 10], 5, batch_at([0.0, 0.0], decided=0.0)) == 0
+
+
+def test_every_recipe_reads_and_ends_at_its_input_size() -> None:
+    assert "compact" in available()
+    for name in available():
+        recipe = load_recipe(name)
+        assert recipe.training.seed != recipe.calibration.seed
+        last = recipe.stages[-1]
+        assert (last.height, last.width) == (recipe.input_height, recipe.input_width)
+
+
+def test_unknown_or_malformed_recipe(tmp_path: Path) -> None:
+    with pytest.raises(DeepMTJError, match="unknown recipe 'soup'"):
+        load_recipe("soup")
+    bad = tmp_path / "bad.toml"
+    bad.write_text("id = 'x'\n", encoding="utf-8")
+    with pytest.raises(DeepMTJError, match="malformed"):
+        load_recipe(str(bad))
