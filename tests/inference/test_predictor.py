@@ -165,6 +165,35 @@ def test_a_position_in_the_padding_is_flagged(clip, model, monkeypatch, fakes):
     assert trajectory.table["y_px"][1] < -0.5
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "flags"),
+    [
+        (9.6, 40, ""),
+        (9.4, 40, "outside_roi"),
+        (109.4, 40, ""),
+        (109.6, 40, "outside_roi"),
+        (50, 4.6, ""),
+        (50, 4.4, "outside_roi"),
+        (50, 94.4, ""),
+        (50, 94.6, "outside_roi"),
+    ],
+)
+def test_the_region_ends_half_a_pixel_beyond_its_pixels(
+    clip, model, monkeypatch, fakes, x, y, flags
+):
+    roi = Roi(10, 5, 100, 90)
+    there = PixelMap.fit(roi, 64, 128).to_network((x, y))
+
+    def fixed(output, decoding, **settings):
+        return replace(fakes.centroid_decode(output, decoding, **settings), xy=there[None])
+
+    monkeypatch.setattr("napari_deepmtj.inference.decode.decode", fixed)
+    clip.scale = None
+    trajectory, _, _ = finish(track(clip, model, roi=roi, frames=range(1)))
+    assert trajectory.table["flags"][0].removeprefix("low_confidence").strip(";") == flags
+    assert trajectory.xy_px[0] == pytest.approx((x, y))
+
+
 def test_low_confidence_is_flagged_and_depends_on_the_tolerance(clip, model):
     sure, _, _ = finish(track(clip, model, roi="full", scale=Scale(0.2, 0.2, "phantom")))
     assert (sure.table["flags"] == "").all()
