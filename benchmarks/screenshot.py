@@ -41,9 +41,8 @@ def main() -> int:
             QApplication.processEvents()
             time.sleep(0.01)
 
-    viewer = napari.Viewer(show=False)
+    viewer = napari.Viewer()
     viewer.window.resize(*WINDOW)
-    viewer.show()
     _, widget = viewer.window.add_plugin_dock_widget("napari-deepmtj", "Track MTJ")
     if arguments.clip == "demo":
         viewer.open_sample("napari-deepmtj", "moving-phantom")

@@ -85,6 +85,7 @@ def test_only_what_was_asked_for_is_shown(run, session, clip):
     run(attention=False, path=False)
     assert session.find(clip, Kind.ATTENTION) is None
     assert session.find(clip, Kind.PATH) is None
+    assert session.find(clip, Kind.REGION) is None  # the whole picture needs no outline
 
 
 def test_a_partial_run_replaces_its_rows_and_nothing_by_hand(run, session, clip, tiny_model):
@@ -104,6 +105,8 @@ def test_a_partial_run_replaces_its_rows_and_nothing_by_hand(run, session, clip,
     assert found.table["origin"].tolist() == ["PREDICTED"] * 6 + ["CORRECTED"] + ["PREDICTED"] * 13
     names = [op.name for op in found.provenance.operations]
     assert names == ["track", "correct", "track"]
+    region = session.find(clip, Kind.REGION)  # the region used is drawn
+    assert str(convert.roi_of(region.data[0], 48, 96)) == "0,0,50,40"
 
 
 def test_a_correction_made_while_it_runs_is_kept(run, session, clip, in_a_loop):

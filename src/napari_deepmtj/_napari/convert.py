@@ -43,7 +43,7 @@ class Kind(StrEnum):
     TRAJECTORY = "trajectory"
     PATH = "path"
     ATTENTION = "attention"
-    ROI = "roi"
+    REGION = "region"
 
 
 def ours(layer: Any) -> Mapping[str, Any]:
@@ -299,7 +299,7 @@ def layer_of_attention(
     placed = placement.of_map(*pixel_map.affine_of_map(*maps.shape[1:]))
     arguments = {
         "name": f"attention {name}",
-        "contrast_limits": (0.0, 1.0),
+        "contrast_limits": attention_limits(maps),
         "rgb": False,
         "colormap": styles.attention_colormap(),
         "metadata": stamp(Kind.ATTENTION, clip),
@@ -307,6 +307,16 @@ def layer_of_attention(
         **placed.arguments(),
     }
     return maps, arguments, "image"
+
+
+def attention_limits(maps: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return the contrast limits for attention maps: from the median, below which all is clear.
+
+    The gates of one network never close, the softmax of another is zero nearly everywhere; the
+    median suits both.
+    """
+    median = float(np.median(maps))
+    return (median if median < 1 else 0.0, 1.0)
 
 
 def rectangle_of(roi: Roi) -> FloatArray:
@@ -345,7 +355,7 @@ def layer_of_roi(roi: Roi, name: str, placement: Placement, clip: str) -> LayerT
     arguments = {
         "name": f"region {name}",
         "shape_type": "rectangle",
-        "metadata": stamp(Kind.ROI, clip),
+        "metadata": stamp(Kind.REGION, clip),
         **asdict(styles.ROI),
         **placement.arguments(2),
     }

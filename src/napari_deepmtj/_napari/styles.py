@@ -29,8 +29,8 @@ class PointsStyle:
     """
 
     size: float = 8.0
-    canvas_size_limits: tuple[float, float] = (16.0, 26.0)
-    border_width: float = 0.14
+    canvas_size_limits: tuple[float, float] = (20.0, 26.0)
+    border_width: float = 0.11
     face_color: str = "transparent"
     symbols: dict[Origin, str] = field(
         default_factory=lambda: {
@@ -58,20 +58,22 @@ class PointsStyle:
 class TracksStyle:
     """Look of the path: a thin line through all that was tracked, fading into the past."""
 
-    tail_width: float = 2.0
-    opacity: float = 0.7
-    hide_completed_tracks: bool = False
+    tail_width: float = 3.0
+    opacity: float = 0.8
+    blending: str = "translucent"
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionStyle:
-    """Look of the attention: clear where there is none, warm where there is.
+    """Look of the attention: clear where there is little, violet where there is much.
 
-    `gamma` 1/2 is the square root that the published method displays.
+    No colour of it is one of the confidence, whose points lie on top.
+
+    Half of a typical map is left clear (`convert.attention_limits`), so that the picture stays
+    a picture.
     """
 
-    opacity: float = 0.6
-    gamma: float = 0.5
+    opacity: float = 0.7
     blending: str = "translucent_no_depth"
     interpolation2d: str = "linear"
 
@@ -108,6 +110,6 @@ def attention_colormap() -> Any:
     from napari.utils import Colormap
 
     return Colormap(
-        [[1.0, 0.35, 0.0, 0.0], [1.0, 0.45, 0.0, 0.55], [1.0, 0.85, 0.2, 1.0]],
+        [[0.45, 0.2, 1.0, 0.0], [0.65, 0.25, 1.0, 0.5], [1.0, 0.5, 0.9, 0.85]],
         name="MTJ attention",
     )

@@ -207,6 +207,7 @@ class TrackRun:
             if self._job.cancelled and not self._failed:
                 session.tell("Stopped; the frames that were done are kept.")
             later(self._show_path)
+            later(self._show_region)
         session.release()
 
     def _open(self) -> bool:
@@ -278,7 +279,8 @@ class TrackRun:
     def _show_progress(self, batch: TrackedBatch) -> None:
         rate = batch.done / batch.seconds if batch.seconds else float("inf")
         left = (batch.total - batch.done) / rate
-        note = f"{rate:.0f} frames/s, {left:.0f} s left"
+        rest = f", {left:.0f} s left" if batch.done < batch.total else ""
+        note = f"{rate:.0f} frames/s{rest}"
         self._session.progress = Progress(batch.done, batch.total, "frame", note)
 
     def _show_attention(self, batches: list[TrackedBatch]) -> None:
@@ -287,27 +289,32 @@ class TrackRun:
             return
         maps = np.concatenate([np.asarray(b.attention) for b in found])
         frames = np.array([p.frame for b in found for p in b.predictions])
-        layer = self._attention_of(maps.shape[1:])
+        fresh = self._attention_of(maps.shape[1:])
+        layer = self._attention()
         layer.data[frames] = maps
+        if fresh:
+            layer.contrast_limits = convert.attention_limits(maps)
         if self._clip is self._session.active and self._session.frame() in frames:
             layer.refresh()
 
     def _attention(self) -> Any:
         return self._session.find(self._clip, Kind.ATTENTION)
 
-    def _attention_of(self, shape: tuple[int, ...]) -> Any:
-        """Return the layer for maps of this shape; maps of another shape or place are dropped."""
+    def _attention_of(self, shape: tuple[int, ...]) -> bool:
+        """Have a layer for maps of this shape and place; whether it holds none so far."""
         layer = self._attention()
         made = self._layer_of_attention(np.zeros((self._source.n_frames, *shape), dtype=np.float16))
         if layer is None:
-            return self._add(made, above=self._clip)
+            self._add(made, above=self._clip)
+            return True
         data, wanted, _ = made
         same = np.allclose(layer.scale, wanted["scale"])
         same = same and np.allclose(layer.translate, wanted["translate"])
         if layer.data.shape != data.shape or not same:
             layer.data = data
             layer.scale, layer.translate = wanted["scale"], wanted["translate"]
-        return layer
+            return True
+        return False
 
     def _layer_of_attention(self, maps: npt.NDArray[np.float16]) -> convert.LayerTuple:
         assert self._began is not None
@@ -330,6 +337,19 @@ class TrackRun:
         elif self._request.path:
             made = convert.layer_of_path(trajectory, self._placement(), self._id())
             self._add(made, below=points)
+
+    def _show_region(self) -> None:
+        """Draw the region that was used, unless it is the picture or one is drawn already."""
+        if self._began is None or self._failed or not self._open():
+            return
+        roi = self._began.provenance.roi
+        whole = Roi.full(self._source.height, self._source.width)
+        if roi is None or str(roi) == str(whole):
+            return
+        if self._session.find(self._clip, Kind.REGION) is None:
+            made = convert.layer_of_roi(roi, self._clip.name, self._placement(), self._id())
+            with self._session.updating():
+                self._add(made, above=self._clip)
 
     def _add(self, made: Any, above: Any = None, below: Any = None) -> Any:
         """Add a layer of the clip; nothing else moves, and a hidden clip stays hidden."""

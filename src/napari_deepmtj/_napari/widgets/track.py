@@ -90,13 +90,23 @@ class TrackWidget(Container[Any]):
                 _row(self.attention, self.path, label="show"),
                 _row(self.run, self.cancel),
                 self.progress,
-                _lines(self.status, self.tolerance, self.message),
             ]
         )
-        self.native.layout().addStretch()
+        self._add_lines(self.status, self.tolerance, self.message)
         self._connect()
         self._show_clip(self._session.active)
         self._show_all()
+
+    def _add_lines(self, *labels: Label) -> None:
+        """Put texts that may be long under the form, wrapped over its whole width.
+
+        As rows of the form they would be indented, and cut off where they are wrapped.
+        """
+        layout = self.native.layout()
+        for label in labels:
+            label.native.setWordWrap(label is not self.status)
+            layout.addWidget(label.native)
+        layout.addStretch()
 
     def _connect(self) -> None:
         self.clip.changed.connect(self._on_clip)
@@ -250,18 +260,11 @@ class TrackWidget(Container[Any]):
 
 
 def _row(*widgets: Any, label: str = " ") -> Container[Any]:
-    row: Container[Any] = Container(widgets=list(widgets), layout="horizontal", labels=False, label=label)
+    row: Container[Any] = Container(
+        widgets=list(widgets), layout="horizontal", labels=False, label=label
+    )
     row.margins = (0, 0, 0, 0)
     return row
-
-
-def _lines(*labels: Label) -> Container[Any]:
-    """Stack texts that may be long, from the left edge of the form to the right."""
-    stack: Container[Any] = Container(widgets=list(labels), labels=False, label="")
-    stack.margins = (0, 0, 0, 0)
-    for label in labels:
-        label.native.setWordWrap(True)
-    return stack
 
 
 def _tolerance(clip: Layer) -> str:
