@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from napari_deepmtj.phantom.anatomy import sample_scenes
+from napari_deepmtj.phantom.materials import Motion, sample_materials
 from napari_deepmtj.phantom.negatives import render_nothing
-from napari_deepmtj.phantom.speckle import Motion, render, sample_materials
+from napari_deepmtj.phantom.speckle import render
 
 H, W = 96, 192
 

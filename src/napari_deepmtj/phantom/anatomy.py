@@ -18,10 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: Thickness of the muscle wedge at which people put the MTJ, in millimetres: the default of the
-#: explicit label definition. Annotators click where the wedge is still a fraction of a
-#: millimetre thick, not where it mathematically vanishes, which lies several mm distal of that.
-LABEL_THICKNESS_MM = 0.5
+#: Thickness of the muscle wedge at which the MTJ is put, in millimetres: the default of the
+#: explicit label definition. P20 labels "the most distal insertion of the muscle into the free
+#: tendon" (doi:10.1109/EMBC44109.2020.9176145); a person sees a wedge down to a few tenths of a
+#: millimetre, about the axial resolution at 7 MHz, so the mathematical tip, at 0, lies several
+#: millimetres distal of what anybody clicks.
+LABEL_THICKNESS_MM = 0.3
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from napari_deepmtj.io.labels import labels_path, write_labels
 from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, write_sidecar
 from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, Scene, mtj_mm, sample_scenes
+from napari_deepmtj.phantom.materials import Materials, Motion, sample_materials
 from napari_deepmtj.phantom.motion import Movement, course
-from napari_deepmtj.phantom.speckle import Materials, Motion, render, sample_materials
+from napari_deepmtj.phantom.speckle import render
 
 FloatArray = npt.NDArray[np.float64]
 

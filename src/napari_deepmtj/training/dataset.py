@@ -20,8 +20,9 @@ from torch import Tensor
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.phantom.anatomy import Scene, mtj_mm, sample_scenes
+from napari_deepmtj.phantom.materials import sample_materials
 from napari_deepmtj.phantom.negatives import render_nothing
-from napari_deepmtj.phantom.speckle import render, sample_materials
+from napari_deepmtj.phantom.speckle import render
 
 #: Scenes in one chunk, the unit of rendering, and of seeding.
 CHUNK = 80

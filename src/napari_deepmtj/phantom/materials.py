@@ -1,0 +1,114 @@
+"""What tissue is made of: random tensors that stay with it while it moves.
+
+Drawing them into a picture is `tissue` (how strongly each layer echoes) and `speckle` (the sum
+of the echoes).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+#: Texture tiles: cells along and across the fibres.
+_TILE = (160, 64)
+
+#: Enough uniform numbers for every choice `render` makes.
+N_LOOKS = 112
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What the tissue is made of: random tensors that stay with it while it moves.
+
+    Parameters
+    ----------
+    scatter : Tensor, shape (B, 2, H, W + 2 * margin)
+        Real and imaginary part of the scatterers, one a pixel.
+    margin : int
+        Columns of tissue kept on either side of the picture for motion.
+    flecks : Tensor, shape (B, 5, h, w)
+        Fleck textures of fat, gastrocnemius, tendon, soleus and what lies below.
+    lines : Tensor, shape (B, 6, w)
+        Brightness along the specular lines.
+    look : Tensor, shape (B, n_looks)
+        Uniform numbers in 0..1 that choose echogenicity, point spread, gain and display.
+    """
+
+    scatter: Tensor
+    margin: int
+    flecks: Tensor
+    lines: Tensor
+    look: Tensor
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Displacements in mm since the reference frame, each of shape (B,); distal positive.
+
+    Parameters
+    ----------
+    muscle_mm, soleus_mm : Tensor
+        Of the gastrocnemius with its tendon, and of the soleus.
+    slip_mm : Tensor
+        Of everything, the probe having slipped.
+    """
+
+    muscle_mm: Tensor
+    soleus_mm: Tensor
+    slip_mm: Tensor
+
+
+def sample_materials(
+    n: int, height: int, width: int, rng: torch.Generator, *, margin: int = 0
+) -> Materials:
+    """Draw materials for `n` pictures of `height` x `width` pixels."""
+    fine = torch.randn(n, 5, *_TILE, generator=rng)
+    coarse = torch.randn(n, 5, _TILE[0] // 3, _TILE[1] // 3, generator=rng)
+    coarse = F.interpolate(coarse, size=_TILE, mode="bilinear", align_corners=False)
+    return Materials(
+        scatter=torch.randn(n, 2, height, width + 2 * margin, generator=rng),
+        margin=margin,
+        flecks=0.8 * fine + 0.9 * coarse,
+        lines=F.interpolate(torch.randn(n, 6, 40, generator=rng), size=160, mode="linear"),
+        look=torch.rand(n, N_LOOKS, generator=rng),
+    )
+
+
+class Look:
+    """Hands out the numbers of `Materials.look` one after the other, scaled."""
+
+    def __init__(self, look: Tensor) -> None:
+        self._look = look
+        self._next = 0
+
+    def raw(self) -> Tensor:
+        """Return the next number, uniform in 0..1, shape (B,)."""
+        column = self._look[:, self._next]
+        self._next += 1
+        return column
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        """Return the next number, uniform in `low`..`high`."""
+        return low + (high - low) * self.raw()
+
+    def log(self, low: float, high: float) -> Tensor:
+        """Return the next number, its logarithm uniform."""
+        return torch.exp(self.uniform(math.log(low), math.log(high)))
+
+    def chance(self, probability: float) -> Tensor:
+        """Return 1 with `probability`, else 0."""
+        return (self.raw() < probability).float()
+
+
+def sample_flecks(tile: Tensor, along: Tensor, across: Tensor) -> Tensor:
+    """Sample texture tiles (B, h, w) at cell coordinates (B, H, W); reflected at the ends."""
+    tall, wide = tile.shape[-2:]
+    grid = torch.stack([2 * along / wide, 2 * across / tall], dim=-1)
+    sampled = F.grid_sample(
+        tile[:, None], grid, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    return sampled[:, 0]
