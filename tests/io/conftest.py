@@ -47,12 +47,15 @@ class Clip:
     container: str | None = None
     milliseconds: tuple[int, ...] | None = None
     timed: bool = True
+    ticks: int = 1
 
     def write(self, path: Path) -> None:
-        unit = Fraction(1, self.rate if self.milliseconds is None else 1000)
+        unit = Fraction(1, self.rate * self.ticks if self.milliseconds is None else 1000)
         movie: Any = {"movflags": "faststart"} if path.suffix in (".mp4", ".mov") else {}
         with av.open(str(path), "w", format=self.container, options=movie) as container:
-            stream: Any = container.add_stream(self.codec, rate=self.rate, options=self.options)
+            stream: Any = container.add_stream(
+                self.codec, rate=self.rate * self.ticks, options=self.options
+            )
             stream.height, stream.width = self.size
             stream.pix_fmt = self.pixels
             stream.codec_context.gop_size = self.gop
@@ -60,13 +63,22 @@ class Clip:
             if self.milliseconds is not None:
                 stream.codec_context.time_base = stream.time_base = unit
             for number in range(self.n):
-                frame = av.VideoFrame.from_ndarray(picture(number, *self.size), format="gray")
-                if self.pixels != "gray":
-                    frame = frame.reformat(format=self.pixels)
-                frame.pts = number if self.milliseconds is None else self.milliseconds[number]
+                frame = self.frame(number)
+                frame.pts = (
+                    number * self.ticks if self.milliseconds is None else self.milliseconds[number]
+                )
                 frame.time_base = unit
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+
+    def frame(self, number: int) -> av.VideoFrame:
+        grey = picture(number, *self.size)
+        if self.pixels == "pal8":  # a palette that runs backwards, so that it must be looked up
+            palette = np.repeat(np.arange(255, -1, -1, dtype=np.uint8)[:, None], 4, axis=1)
+            palette[:, 0] = 255
+            return av.VideoFrame.from_ndarray((255 - grey, palette), format="pal8")
+        frame = av.VideoFrame.from_ndarray(grey, format="gray")
+        return frame if self.pixels == "gray" else frame.reformat(format=self.pixels)
 
     @property
     def seconds(self) -> np.ndarray:
@@ -124,6 +136,9 @@ CLIPS = {
             options={"b:v": "2M"},
         ),
         Clip("vp9.webm", "libvpx-vp9", "yuv420p", options={"deadline": "realtime", "crf": "15"}),
+        Clip("h264_gray.mp4", "libx264", "gray", b_frames=2, options=X264),
+        Clip("h264_ticks.avi", "libx264", "yuv420p", b_frames=2, options=X264, ticks=2),
+        Clip("raw_palette.avi", "rawvideo", "pal8", lossless=True),
         Clip("raw_gray.avi", "rawvideo", "gray", lossless=True),
         Clip("raw_bgr.avi", "rawvideo", "bgr24", lossless=True),
         Clip("raw_bgr_odd.avi", "rawvideo", "bgr24", size=(63, 161), lossless=True),

@@ -20,7 +20,7 @@ from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import BaseSource, reason
-from napari_deepmtj.io._grey import ColourRange, grey_of, range_of
+from napari_deepmtj.io._grey import ColourRange, grey_of, is_monochrome_h264, range_of
 from napari_deepmtj.io._index import (
     AV_ERRORS,
     Decoder,
@@ -64,9 +64,11 @@ class AvSource(BaseSource):
         opened = _examine(path, container_format)
         self._format = container_format
         self._index = opened.index
-        self._override = colour_range
+        self._override: ColourRange | None = colour_range
         first = opened.first
         said, said_by = range_of(first, colour_range)
+        if said_by == "assumed" and opened.monochrome:
+            said = self._override = "full"  # untagged greyscale, as everywhere
         facts = opened.facts | {
             "pixel_format": first.format.name,
             "colour_range": said,
@@ -158,6 +160,7 @@ class _Opened:
         self.index = FrameIndex((), ())
         self.times = FrameTimes.unknown(0)
         self.first: av.VideoFrame
+        self.monochrome = False
 
 
 def _examine(path: Path, container_format: str) -> _Opened:
@@ -172,6 +175,7 @@ def _examine(path: Path, container_format: str) -> _Opened:
         alone = len(container.streams) == 1
         context = stream.codec_context
         # AVI has no timestamps of its own: those of reordered H.264 are shuffled.
+        monochrome = context.name == "h264" and is_monochrome_h264(context.extradata)
         shuffled = container_format == "avi" and context.name != "mpeg4" and context.has_b_frames
         packets = scan(container, stream)
     except AV_ERRORS as error:
@@ -182,8 +186,11 @@ def _examine(path: Path, container_format: str) -> _Opened:
         container.close()
 
     opened = _Opened(path, facts)
+    opened.monochrome = monochrome
     if not packets.pts:
         raise _no_frames(path)
+    if container_format == "avi":
+        promised = _avi_promise(promised, packets)
     ids: tuple[int, ...] | None = None
     if packets.unique and not shuffled:
         ids = _checked(opened, container_format, packets)
@@ -194,6 +201,8 @@ def _examine(path: Path, container_format: str) -> _Opened:
         promise = _promise(seconds, ids, time_base)
     if promise is not None or packets.cut_off or (not promised and _gap_at_end(packets, ids)):
         _shorten(opened, container_format, packets, promise)
+    if container_format == "avi" and len(set(packets.dts) - {None}) == len(ids):
+        ids = tuple(sorted(dts for dts in packets.dts if dts is not None))
     ids = ids[: len(opened.index)]
     opened.times = _times(opened, ids, time_base, facts["nominal_rate_hz"])
     return opened
@@ -254,6 +263,15 @@ def _count(opened: _Opened, container_format: str, packets: Packets) -> tuple[in
     else:
         opened.index = FrameIndex(tuple(range(len(order))), (), counted=True)
     return tuple(known)
+
+
+def _avi_promise(promised: int, packets: Packets) -> int:
+    """Return how many frames an AVI header promises; it counts ticks, some of them empty."""
+    dts = [tick for tick in packets.dts if tick is not None]
+    if len(dts) < 2:
+        return promised
+    step = int(np.median(np.diff(dts)))
+    return round(promised * len(dts) / (dts[-1] - dts[0] + max(1, step)))
 
 
 def _promise(seconds: float, ids: tuple[int, ...], time_base: Any) -> str | None:

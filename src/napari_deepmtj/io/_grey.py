@@ -32,6 +32,10 @@ LIMITED_LOW, LIMITED_SPAN = 16, 219
 #: Packed 8-bit formats: offset and step of the luma bytes in a row.
 _PACKED = {"yuyv422": (0, 2), "yvyu422": (0, 2), "uyvy422": (1, 2), "ya8": (0, 2)}
 
+#: `profile_idc` of the H.264 profiles whose sequence parameter set names the chroma format
+#: (ITU-T H.264, 7.3.2.1.1).
+_HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
+
 #: `AVColorRange` of FFmpeg.
 _TAGS: dict[int, ColourRange] = {1: "limited", 2: "full"}
 
@@ -92,6 +96,25 @@ def range_of(frame: av.VideoFrame, override: ColourRange | None = None) -> tuple
     return ("full" if name.startswith(("gray", "ya")) else "limited"), "assumed"
 
 
+def is_monochrome_h264(extradata: bytes | None) -> bool:
+    """Whether an H.264 stream has no colour (4:0:0), which the decoder's pixel format hides.
+
+    Parameters
+    ----------
+    extradata : bytes or None
+        The codec's set-up, as in MP4 ("avcC") or as in a stream (with start codes).
+    """
+    data = extradata or b""
+    start = 8 if data[:1] == b"\1" else data.find(b"\0\0\1") + 3
+    sps = data[start : start + 16].replace(b"\0\0\3", b"\0\0")  # undo emulation prevention
+    if len(sps) < 5 or sps[0] & 31 != 7 or sps[1] not in _HIGH_PROFILES:
+        return False
+    bits = "".join(f"{byte:08b}" for byte in sps[4:])
+    _, rest = _exp_golomb(bits)  # seq_parameter_set_id
+    chroma_format, _ = _exp_golomb(rest)
+    return chroma_format == 0
+
+
 def grey_of(
     frame: av.VideoFrame, roi: Roi | None = None, override: ColourRange | None = None
 ) -> UInt8Array:
@@ -150,3 +173,10 @@ def _has_luma_plane(frame: av.VideoFrame) -> bool:
         return True
     shifted = form.name.startswith(("p0", "p2", "p4", "grayf"))
     return first.bits <= 16 and not form.is_big_endian and not shifted
+
+
+def _exp_golomb(bits: str) -> tuple[int, str]:
+    """Return an unsigned Exp-Golomb number and the bits behind it (ITU-T H.264, 9.1)."""
+    zeros = len(bits) - len(bits.lstrip("0"))
+    end = 2 * zeros + 1
+    return (int(bits[zeros:end], 2) - 1, bits[end:]) if len(bits) >= end else (-1, "")

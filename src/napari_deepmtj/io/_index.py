@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -79,10 +80,10 @@ class Packets:
 
     Parameters
     ----------
-    pts : tuple of (int or None)
-        Timestamps in the order of the file.
+    pts, dts : tuple of (int or None)
+        Times of presentation and of decoding, in the order of the file.
     key_pts : frozenset of int
-        Timestamps of keyframes.
+        Timestamps of keyframes that can be sought: none where the palette changes on the way.
     total : int
         Packets of any kind, empty ones included.
     cut_off : bool
@@ -90,6 +91,7 @@ class Packets:
     """
 
     pts: tuple[int | None, ...]
+    dts: tuple[int | None, ...]
     key_pts: frozenset[int]
     total: int
     cut_off: bool
@@ -112,6 +114,8 @@ class Packets:
 def scan(container: Any, stream: Any) -> Packets:
     """Read all packets of `stream` once, without decoding any."""
     pts: list[int | None] = []
+    dts: list[int | None] = []
+    repainted = False
     keys: set[int] = set()
     total, cut_off = 0, False
     try:
@@ -122,14 +126,17 @@ def scan(container: Any, stream: Any) -> Packets:
             cut_off = bool(packet.is_corrupt)
             if packet.is_discard or not packet.size:
                 continue
+            repainted = repainted or (bool(pts) and packet.has_sidedata("palette"))
             pts.append(packet.pts)
+            dts.append(packet.dts)
             if packet.is_keyframe and packet.pts is not None:
                 keys.add(packet.pts)
     except AV_ERRORS:
         cut_off = False  # the demuxer gave up after the last whole packet
     if cut_off and pts:
         pts.pop()
-    return Packets(tuple(pts), frozenset(keys), total, cut_off)
+        dts.pop()
+    return Packets(tuple(pts), tuple(dts), frozenset(() if repainted else keys), total, cut_off)
 
 
 class Decoder:
@@ -221,6 +228,7 @@ class Decoder:
         """Start decoding at keyframe `key`, an earlier one, or the beginning."""
         if self._container is None:
             self._open()
+            self._prime()
         for candidate in range(key, max(-1, key - 3), -1):
             number, pts = self.index.keys[candidate]
             if number == 0:
@@ -240,6 +248,12 @@ class Decoder:
                 self._sought = True
                 return
         self._rewind()
+
+    def _prime(self) -> None:
+        """Decode the first packet: in some files it alone brings the palette."""
+        stream = self._container.streams.best("video")
+        with suppress(*AV_ERRORS):
+            _decode_packet(next(self._container.demux(stream)))
 
     def _rewind(self) -> None:
         """Start decoding at the beginning."""
