@@ -65,3 +65,10 @@ def test_an_earlier_demonstration_is_kept_unless_asked(run, tmp_path):
     kept.unlink()
     assert run(*WORDS, "--out", tmp_path)[0] == 0
     assert run(*WORDS, "--out", tmp_path, "--overwrite")[0] == 0
+
+
+def test_an_unknown_model_is_told_before_anything_is_drawn(run, tmp_path):
+    code, out, err = run("demo", "--model", "nobody", "--out", tmp_path / "d")
+    assert (code, out) == (1, "")
+    assert "nobody" in err
+    assert not (tmp_path / "d").exists()

@@ -16,6 +16,7 @@ from napari_deepmtj.errors import ResultError
 if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory
     from napari_deepmtj.evaluation.runner import Case, Evaluation
+    from napari_deepmtj.weights.store import Model
 
 
 def demo(
@@ -38,17 +39,19 @@ def demo(
     from napari_deepmtj.io.video import open_video
     from napari_deepmtj.report.plots import save_figure, time_plot
     from napari_deepmtj.report.video import write_annotated_video
+    from napari_deepmtj.weights.store import load_model
 
     clip = out / "demo.avi"
     results = result_path(clip)
     if results.exists() and not overwrite:
         raise ResultError("exists; add --overwrite or choose another --out", path=results)
 
+    loaded = load_model(model)
     print_line(f"Drawing a made-up ultrasound clip of {frames} frames ...")
     run_job(_drawing(clip, frames), "drawing")
     print_line("Tracking its muscle-tendon junction ...")
     (case,) = find_cases([clip])
-    trajectory, evaluation = _tracked(case, model, device)
+    trajectory, evaluation = _tracked(case, loaded, device)
     write_trajectory(trajectory, results, overwrite=overwrite)
     print_line("Drawing what was found ...")
     video = out / "demo-annotated.mp4"
@@ -80,11 +83,10 @@ def _drawing(clip: Path, frames: int) -> Iterator[Progress | Done[Path]]:
     yield Done(clip)
 
 
-def _tracked(case: Case, model: str, device: str) -> tuple[Trajectory, Evaluation]:
+def _tracked(case: Case, model: Model, device: str) -> tuple[Trajectory, Evaluation]:
     """Track the clip through the one pipeline and compare with its truth."""
     from napari_deepmtj.evaluation.runner import CaseDone, evaluate
     from napari_deepmtj.inference.device import resolve_device
-    from napari_deepmtj.weights.store import load_model
 
     found: list[Trajectory] = []
 
@@ -92,6 +94,6 @@ def _tracked(case: Case, model: str, device: str) -> tuple[Trajectory, Evaluatio
         found.append(event.trajectory)
 
     device = str(resolve_device(device))
-    job = evaluate([case], load_model(model), roi="full", device=device)
+    job = evaluate([case], model, roi="full", device=device)
     evaluation: Evaluation = run_job(job, "tracking", keep)
     return found[0], evaluation

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_deepmtj.evaluation.metrics import Interval
     from napari_deepmtj.evaluation.runner import Evaluation
+    from napari_deepmtj.weights.store import Model
 
 #: Files that are written, for every frame and in sum.
 CSV_NAME, JSON_NAME = "evaluation.csv", "evaluation.json"
@@ -69,8 +70,11 @@ def evaluate(
                     "exists; add --overwrite or choose another --out", path=out / name
                 )
 
+    from napari_deepmtj.weights.store import load_model
+
+    loaded = load_model(model)
     if phantom is None:
-        result = _evaluated(clips or [], model, roi, device)
+        result = _evaluated(clips or [], loaded, roi, device)
     else:
         from napari_deepmtj.phantom import write_cohort
 
@@ -79,7 +83,7 @@ def evaluate(
         with tempfile.TemporaryDirectory(prefix="napari-deepmtj-") as folder:
             job = write_cohort(phantom, videos, seed, Path(folder), n_frames=frames)
             run_job(job, "rendering")
-            result = _evaluated([Path(folder)], model, roi, device)
+            result = _evaluated([Path(folder)], loaded, roi, device)
     settings: dict[str, object] = {"roi": roi}
     if phantom is not None:
         made = {"subjects": phantom, "videos": videos, "frames": frames, "seed": seed}
@@ -89,19 +93,18 @@ def evaluate(
     print_line(f"every frame: {out / CSV_NAME}; in sum: {out / JSON_NAME}")
 
 
-def _evaluated(clips: Sequence[Path], model: str, roi: str, device: str) -> Evaluation:
+def _evaluated(clips: Sequence[Path], model: Model, roi: str, device: str) -> Evaluation:
     """Run the job with a bar of frames and one of clips."""
     from napari_deepmtj.evaluation.runner import CaseDone, find_cases
     from napari_deepmtj.evaluation.runner import evaluate as run
     from napari_deepmtj.inference.device import resolve_device
-    from napari_deepmtj.weights.store import load_model
 
     def clip_done(event: CaseDone) -> Progress:
         return Progress(event.done, event.total, "clip")
 
     cases = find_cases(clips)
     device = str(resolve_device(device))
-    job = run(cases, load_model(model), roi=roi, device=device)
+    job = run(cases, model, roi=roi, device=device)
     result: Evaluation = run_job(job, "evaluating", clip_done)
     return result
 
