@@ -185,7 +185,8 @@ def test_the_region_ends_half_a_pixel_beyond_its_pixels(
     there = PixelMap.fit(roi, 64, 128).to_network((x, y))
 
     def fixed(output, decoding, **settings):
-        return replace(fakes.centroid_decode(output, decoding, **settings), xy=there[None])
+        decoded = fakes.centroid_decode(output, decoding, **settings)
+        return replace(decoded, xy=there[None], in_view=np.array([True]))
 
     monkeypatch.setattr("napari_deepmtj.inference.decode.decode", fixed)
     clip.scale = None
