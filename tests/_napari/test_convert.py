@@ -68,6 +68,10 @@ def test_moving_a_prediction_corrects_it(points, make_trajectory):
     assert (row["x_raw_px"], row["y_raw_px"]) == (12, 20.5)
     assert after.by_hand.tolist() == [False, True] + [False] * 6
     assert after.provenance.operations[-1].name == "correct"
+    assert "annotator" not in after.provenance.operations[-1].arguments
+    signed = convert.edited(data, before, TIMES, annotator="AB")
+    assert signed.provenance.operations[-1].arguments["annotator"] == "AB"
+    assert signed.provenance.operations[:-1] == before.provenance.operations
 
 
 def test_deleting_a_point_says_not_in_view(points, make_trajectory):

@@ -15,6 +15,8 @@ from napari_deepmtj._napari.commands import open_clips
 from napari_deepmtj._napari.reader import get_reader
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import PLUGIN, Settings, read_settings
+from napari_deepmtj._napari.writer import save_result
+from napari_deepmtj.errors import ResultError
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 
 MANIFEST = Path(napari_deepmtj.__file__).with_name("napari.yaml")
@@ -153,9 +155,22 @@ def test_settings_have_the_defaults_of_the_manifest(plugin, plugin_settings):
         get_plugin_settings(PLUGIN).tracking.device = "quantum"
 
 
-def test_results_go_beside_the_clip_unless_a_folder_is_set(tmp_path):
-    assert Settings().folder_for(tmp_path / "a.avi") == tmp_path
-    assert Settings(output_folder=str(tmp_path)).folder_for(None) == tmp_path
+def test_without_the_plugin_the_settings_are_the_defaults(npe2pm, plugin_settings):
+    assert PLUGIN not in npe2pm
+    assert read_settings() == Settings()
+
+
+def test_results_go_beside_the_clip_unless_a_folder_is_set(tmp_path, make_trajectory):
+    data, arguments, _ = convert.layer_of_trajectory(make_trajectory(), convert.Placement(), "id")
+    layer = Points(data, **arguments)
+    clip, folder = tmp_path / "clip.avi", Settings(output_folder=str(tmp_path / "out")).folder
+    assert save_result(layer, clip, Settings().folder) == tmp_path / "clip.mtj.csv"
+    assert save_result(layer, clip, folder) == tmp_path / "out" / "clip.mtj.csv"
+    assert save_result(layer, None, folder) == tmp_path / "out" / "clip.mtj.csv"
+    with pytest.raises(ResultError, match="no file"):
+        save_result(layer, None, None)
+    saved = read_trajectory(tmp_path / "out" / "clip.mtj.csv")
+    np.testing.assert_allclose(saved.xy_px, make_trajectory().xy_px)
 
 
 def test_sample_data_is_the_moving_phantom(plugin):

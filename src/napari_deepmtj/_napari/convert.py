@@ -7,7 +7,7 @@ scale, translation and units (`placement`). Nothing here needs a viewer or Qt; l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +199,9 @@ def trajectory_of(layer: Any) -> Trajectory:
     return found
 
 
-def edited(data: npt.ArrayLike, before: Trajectory, times: FrameTimes) -> Trajectory:
+def edited(
+    data: npt.ArrayLike, before: Trajectory, times: FrameTimes, annotator: str = ""
+) -> Trajectory:
     """Return the trajectory that a person meant by moving, adding or deleting points.
 
     A point moved from where the trajectory has it is CORRECTED (MANUAL if it was set by hand
@@ -214,6 +216,8 @@ def edited(data: npt.ArrayLike, before: Trajectory, times: FrameTimes) -> Trajec
         What the layer showed.
     times : FrameTimes
         Those of the whole clip.
+    annotator : str
+        Who did it, for the log.
     """
     coordinates = np.asarray(data, dtype=np.float64).reshape(-1, 3)
     shown, _ = points_of(before)
@@ -233,7 +237,15 @@ def edited(data: npt.ArrayLike, before: Trajectory, times: FrameTimes) -> Trajec
             after = after.updated_by(_empty_row(frame, after, times))
         manual = origins.get(frame, Origin.MANUAL) == Origin.MANUAL
         after = after.corrected(frame, point, Origin.MANUAL if manual else Origin.CORRECTED)
-    return after
+    return _signed(after, len(before.provenance.operations), annotator) if annotator else after
+
+
+def _signed(trajectory: Trajectory, since: int, annotator: str) -> Trajectory:
+    """Put a name to the operations from number `since` on."""
+    log = trajectory.provenance.operations
+    signed = (replace(op, arguments={**op.arguments, "annotator": annotator}) for op in log[since:])
+    provenance = replace(trajectory.provenance, operations=(*log[:since], *signed))
+    return replace(trajectory, provenance=provenance)
 
 
 def _empty_row(frame: int, like: Trajectory, times: FrameTimes) -> Trajectory:

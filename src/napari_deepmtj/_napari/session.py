@@ -18,6 +18,7 @@ from pydantic import ConfigDict, PrivateAttr
 from napari_deepmtj._napari import clips, convert
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj.core.jobs import Progress
 
 _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
@@ -225,7 +226,8 @@ class Session(EventedModel):
         layer = event.source
         before = convert.trajectory_of(layer)
         clip = self.clip_of(layer)
-        after = convert.edited(layer.data, before, clips.times_of(clip, before))
+        times = clips.times_of(clip, before)
+        after = convert.edited(layer.data, before, times, read_settings().annotator)
         with self.updating():
             convert.show_trajectory(layer, after)
             if clip is not None and (path := self.find(clip, Kind.PATH)) is not None:

@@ -23,9 +23,9 @@ class Settings:
     roi : str
         "auto", "full" or "preset:NAME".
     annotator : str
-        Who corrects and labels; empty is nobody.
+        Who corrects and labels, for the log of a result; empty is left out.
     output_folder : str
-        Where "save" dialogs start; empty is beside the clip.
+        Where results are saved and file dialogs start; empty is beside the clip.
     """
 
     model: str = "compact"
@@ -34,16 +34,18 @@ class Settings:
     annotator: str = ""
     output_folder: str = ""
 
-    def folder_for(self, clip: Path | None) -> Path:
-        """Return the folder in which results of a clip are saved by default."""
-        if self.output_folder:
-            return Path(self.output_folder).expanduser()
-        return Path.home() if clip is None else clip.parent
+    @property
+    def folder(self) -> Path | None:
+        """Where results go; None is beside their clip."""
+        return Path(self.output_folder).expanduser() if self.output_folder else None
 
 
 def read_settings() -> Settings:
-    """Return the present settings."""
+    """Return the present settings; the defaults where napari runs without this plugin."""
     from napari.settings import get_plugin_settings
 
-    page = getattr(get_plugin_settings(PLUGIN), PAGE)
+    known = get_plugin_settings()
+    if PLUGIN not in known:
+        return Settings()
+    page = getattr(known[PLUGIN], PAGE)
     return Settings(**{f.name: getattr(page, f.name) for f in fields(Settings)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from napari_deepmtj._napari import clips, convert
@@ -43,3 +44,42 @@ def write_points(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
         )
     current = convert.edited(data, trajectory, clips.times_of(None, trajectory))
     return [str(write_trajectory(current, path, overwrite=True))]
+
+
+def save_result(layer: Any, clip: Path | None, folder: Path | None) -> Path:
+    """Save a Points layer of ours under its clip's name.
+
+    What a model found is replaced in an existing file, what a person made is merged.
+
+    Parameters
+    ----------
+    layer : Points
+        The layer.
+    clip : Path or None
+        The file of its clip, if it is one.
+    folder : Path or None
+        Where to save; None is beside the clip.
+
+    Returns
+    -------
+    Path
+        The `.mtj.csv`.
+
+    Raises
+    ------
+    ResultError
+        If there is neither a folder nor a clip on disk, or the file cannot be written.
+    """
+    from napari_deepmtj.io.exports import write_trajectory
+    from napari_deepmtj.io.paths import result_path
+
+    trajectory = convert.trajectory_of(layer)
+    name = trajectory.provenance.clip
+    if clip is None and folder is None:
+        raise ResultError(
+            f"{name} is no file, so there is no place beside it; set a folder in "
+            "File > Preferences > DeepMTJ, or save the layer"
+        )
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return write_trajectory(trajectory, result_path(clip or name, folder), overwrite=True)

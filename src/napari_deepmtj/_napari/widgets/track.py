@@ -17,10 +17,12 @@ from magicgui.widgets import (
 from napari.layers import Layer, Shapes
 
 from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj._napari.tracking import Request, TrackRun
+from napari_deepmtj._napari.writer import save_result
 from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import DeepMTJError
@@ -71,6 +73,11 @@ class TrackWidget(Container[Any]):
         self.path = CheckBox(text="path", value=False, tooltip="Draw the path of the MTJ.")
         self.run = PushButton(text="Track")
         self.cancel = PushButton(text="Cancel", enabled=False)
+        self.save = PushButton(
+            text="Save",
+            enabled=False,
+            tooltip="Save the result as .mtj.csv, by default beside the clip.",
+        )
         self.progress = ProgressBar(min=0, max=1, value=0, label="progress")
         self.status = Label(value="")
         self.tolerance = Label(value="")
@@ -88,7 +95,7 @@ class TrackWidget(Container[Any]):
                 self.frames,
                 self.range,
                 _row(self.attention, self.path, label="show"),
-                _row(self.run, self.cancel),
+                _row(self.run, self.cancel, self.save),
                 self.progress,
             ]
         )
@@ -114,6 +121,7 @@ class TrackWidget(Container[Any]):
         self.draw.changed.connect(self._draw_rectangle)
         self.run.changed.connect(self._start)
         self.cancel.changed.connect(self._session.cancel)
+        self.save.changed.connect(self._save)
         events = self._session.events
         events.active.connect(self._show_clip)
         events.running.connect(self._show_running)
@@ -188,6 +196,15 @@ class TrackWidget(Container[Any]):
         except DeepMTJError as error:
             self._session.message = str(error)
 
+    def _save(self) -> None:
+        clip = self.clip.value
+        try:
+            layer = self._session.find(clip, Kind.TRAJECTORY)
+            path = save_result(layer, clips.source_of(clip).path, read_settings().folder)
+            self._session.message = f"Saved {path}"
+        except (DeepMTJError, OSError) as error:
+            self._session.message = str(error)
+
     def _draw_rectangle(self) -> None:
         """Add a rectangle, where the region is so far, ready to be dragged."""
         if (clip := self.clip.value) is None:
@@ -243,11 +260,16 @@ class TrackWidget(Container[Any]):
     def _show_running(self, running: bool) -> None:
         self.run.enabled = not running and self.clip.value is not None
         self.cancel.enabled = running
+        self.save.enabled = not running and self._has_result()
         if running:
             self.progress.max, self.progress.value = 1, 0
             self.status.value = "Loading the model..."
         elif self._session.progress is None:
             self.status.value = ""
+
+    def _has_result(self) -> bool:
+        clip = self.clip.value
+        return clip is not None and self._session.find(clip, Kind.TRAJECTORY) is not None
 
     def _show_progress(self, progress: Any) -> None:
         if progress is None:
