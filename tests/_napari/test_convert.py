@@ -194,3 +194,11 @@ def test_a_drawn_region_holds_the_pixels_whose_centres_it_covers():
     assert (roi.x, roi.y, roi.width, roi.height) == (10, 0, 86, 11)
     with pytest.raises(CalibrationError, match="outside the picture"):
         convert.roi_of([[100, 100], [120, 120]], 48, 96)
+
+
+def test_half_of_a_typical_attention_map_is_clear():
+    maps = np.linspace(0.4, 1.0, 2 * 8 * 16, dtype=np.float16).reshape(2, 8, 16)
+    low, high = convert.attention_limits(maps)
+    assert high == 1
+    assert (maps <= low).mean() == pytest.approx(0.5, abs=0.01)
+    assert convert.attention_limits(np.ones((1, 2, 2))) == (0, 1)

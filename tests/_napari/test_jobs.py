@@ -1,8 +1,11 @@
+import itertools
 import threading
+import time
 
+import numpy as np
 import pytest
 
-from napari_deepmtj._napari.jobs import in_batches
+from napari_deepmtj._napari.jobs import INTERVAL, Job, in_batches
 from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.errors import VideoError
 
@@ -20,24 +23,56 @@ def events(n, end=None, closed=None):
             closed.append(True)
 
 
-def test_events_come_grouped_none_lost_none_doubled():
-    job = events(1000, Done("result"))
-    groups = list(in_batches(job, threading.Event(), interval=0.005))
+def never():
+    return False
+
+
+def always():
+    return True
+
+
+def test_events_come_when_they_are_wanted_none_lost_none_doubled():
+    answers = itertools.cycle([True, False, False, True, False])
+    groups = list(in_batches(events(1000, Done(1)), threading.Event(), lambda: next(answers)))
     flat = [event for group in groups for event in group]
     assert [e.done for e in flat[:-1]] == list(range(1000))
-    assert flat[-1] == Done("result")
-    assert len(groups[0]) == 1  # the first event at once
-    assert len(groups) < 100
+    assert flat[-1] == Done(1)
+    assert [len(g) for g in groups[:5]] == [1, 3, 2, 3, 2]
 
 
-def test_with_a_long_interval_the_rest_comes_at_the_end():
-    groups = list(in_batches(events(50, Done(1)), threading.Event(), interval=60))
-    assert [len(g) for g in groups] == [1, 50]
+def test_what_is_not_wanted_comes_at_the_end():
+    groups = list(in_batches(events(50, Done(1)), threading.Event(), never))
+    assert [len(g) for g in groups] == [51]
+
+
+@pytest.mark.gui
+def test_a_slow_consumer_gets_fewer_groups_not_a_queue(qtbot):
+    """While the main thread is busy with one group the worker makes no other."""
+    got, started, ended = [], [], []
+
+    def slowly(group):
+        started.append(time.monotonic())
+        got.append(len(group))
+        time.sleep(0.2)
+
+    def quickly():
+        for i in range(300):
+            time.sleep(0.002)
+            yield Progress(i, 300)
+        yield Done(1)
+
+    job = Job(quickly, slowly, lambda: ended.append(True), "test")
+    job.start()
+    qtbot.waitUntil(lambda: bool(ended), timeout=20_000)
+    assert sum(got) == 301
+    assert len(got) >= 2
+    waits = np.diff(started)[:-1]  # the last group is delivered at once
+    assert (waits >= 0.2 + INTERVAL).all()
 
 
 @pytest.mark.parametrize("error", [VideoError("torn", path="a.avi", frame=3), ValueError("odd")])
 def test_a_failure_is_the_last_event_and_not_raised(error, caplog):
-    groups = list(in_batches(events(2, error), threading.Event(), interval=60))
+    groups = list(in_batches(events(2, error), threading.Event(), never))
     last = groups[-1][-1]
     assert isinstance(last, Failed)
     if isinstance(error, VideoError):
@@ -50,7 +85,7 @@ def test_a_failure_is_the_last_event_and_not_raised(error, caplog):
 
 def test_cancelling_delivers_what_was_found_and_closes_the_job():
     cancelled, closed = threading.Event(), []
-    groups = in_batches(events(10**9, closed=closed), cancelled, interval=0)
+    groups = in_batches(events(10**9, closed=closed), cancelled, always)
     got = [*next(groups), *next(groups)]
     cancelled.set()
     got += [event for group in groups for event in group]
@@ -60,7 +95,7 @@ def test_cancelling_delivers_what_was_found_and_closes_the_job():
 
 def test_closing_the_worker_closes_the_job():
     closed = []
-    groups = in_batches(events(10, closed=closed), threading.Event(), interval=0)
+    groups = in_batches(events(10, closed=closed), threading.Event(), always)
     next(groups)
     groups.close()
     assert closed == [True]

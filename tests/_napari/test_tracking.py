@@ -20,7 +20,7 @@ class LoopJob(tracking.Job):
     between = staticmethod(lambda job: None)
 
     def start(self):
-        for group in in_batches(self._lazily(), self._cancelled, interval=0):
+        for group in in_batches(self._lazily(), self._cancelled, lambda: True):
             self._on_events(group)
             self.between(self)
         self._on_end()

@@ -311,7 +311,7 @@ def layer_of_attention(
     placed = placement.of_map(*pixel_map.affine_of_map(*maps.shape[1:]))
     arguments = {
         "name": f"attention {name}",
-        "contrast_limits": attention_limits(maps),
+        "contrast_limits": (0.0, 1.0),
         "rgb": False,
         "colormap": styles.attention_colormap(),
         "metadata": stamp(Kind.ATTENTION, clip),
@@ -322,7 +322,7 @@ def layer_of_attention(
 
 
 def attention_limits(maps: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return the contrast limits for attention maps: from the median, below which all is clear.
+    """Return the contrast limits for a few maps: from the median, below which all is clear.
 
     The gates of one network never close, the softmax of another is zero nearly everywhere; the
     median suits both.

@@ -17,14 +17,15 @@ from napari_deepmtj.errors import DeepMTJError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two updates of the window: 7 a second look fluent and cost little.
-INTERVAL = 0.15
+#: Seconds between the end of one update of the window and the next: 5 to 7 updates a second
+#: look fluent, and the window has at least as much time for a person as for us.
+INTERVAL = 0.12
 
 
 def in_batches(
-    events: Iterator[Any], cancelled: threading.Event, interval: float = INTERVAL
+    events: Iterator[Any], cancelled: threading.Event, wanted: Callable[[], bool]
 ) -> Iterator[list[Any]]:
-    """Group a job's events so that at most one group comes per `interval` seconds.
+    """Group a job's events into as many groups as their consumer can take.
 
     The job's failure becomes its last event, `Failed`: a worker must not raise. Setting
     `cancelled` closes the job before its next event; what had come until then is delivered.
@@ -35,24 +36,24 @@ def in_batches(
         The job; it is closed in every case.
     cancelled : threading.Event
         Set it to stop.
-    interval : float
-        Least time between two groups in seconds.
+    wanted : callable
+        Whether the consumer would take a group now; asked after every event.
 
     Yields
     ------
     list
-        The events since the last group, never empty, and always promptly at the end.
+        The events since the last group, never empty; what is left comes at the end, wanted or
+        not.
     """
     waiting: list[Any] = []
-    last = -float("inf")
     with closing(_never_raising(events)) as safe:
         for event in safe:
             waiting.append(event)
             if cancelled.is_set() or isinstance(event, Done | Failed):
                 break
-            if time.monotonic() - last >= interval:
+            if wanted():
                 yield waiting
-                waiting, last = [], time.monotonic()
+                waiting = []
     if waiting:
         yield waiting
 
@@ -107,6 +108,9 @@ class Job:
         self._on_end = on_end
         self._description = description
         self._worker: Any = None
+        self._taken = threading.Event()
+        self._taken.set()
+        self._rested = 0.0
 
     def start(self) -> None:
         """Begin; needs a Qt application."""
@@ -115,11 +119,24 @@ class Job:
         self._worker = create_worker(
             self._run,
             _progress={"desc": self._description},
-            _connect={"yielded": self._on_events, "finished": self._on_end},
+            _connect={"yielded": self._take, "finished": self._on_end},
         )
 
     def _run(self) -> Iterator[list[Any]]:
-        yield from in_batches(self._lazily(), self._cancelled)
+        for group in in_batches(self._lazily(), self._cancelled, self._wanted):
+            self._taken.clear()
+            yield group
+
+    def _wanted(self) -> bool:
+        """Whether the main thread has dealt with the last group and had time for others."""
+        return self._taken.is_set() and time.monotonic() >= self._rested
+
+    def _take(self, events: list[Any]) -> None:
+        try:
+            self._on_events(events)
+        finally:
+            self._rested = time.monotonic() + INTERVAL
+            self._taken.set()
 
     def _lazily(self) -> Iterator[Any]:
         yield from self._make_events()

@@ -153,6 +153,7 @@ class TrackRun:
         self._source = clips.source_of(clip)
         self._began: Began | None = None
         self._failed = False
+        self._attention_fits = False
         self._ready = threading.Event()
         self._job = Job(
             lambda: track_events(self._source, request, self._ready),
@@ -289,32 +290,30 @@ class TrackRun:
             return
         maps = np.concatenate([np.asarray(b.attention) for b in found])
         frames = np.array([p.frame for b in found for p in b.predictions])
-        fresh = self._attention_of(maps.shape[1:])
+        if not self._attention_fits or self._attention() is None:
+            self._fit_attention(maps)
         layer = self._attention()
         layer.data[frames] = maps
-        if fresh:
-            layer.contrast_limits = convert.attention_limits(maps)
         if self._clip is self._session.active and self._session.frame() in frames:
             layer.refresh()
 
     def _attention(self) -> Any:
         return self._session.find(self._clip, Kind.ATTENTION)
 
-    def _attention_of(self, shape: tuple[int, ...]) -> bool:
-        """Have a layer for maps of this shape and place; whether it holds none so far."""
+    def _fit_attention(self, maps: npt.NDArray[Any]) -> None:
+        """Have a layer for maps of this shape and place; maps of another run stay if they fit."""
+        data, wanted, kind = self._layer_of_attention(
+            np.zeros((self._source.n_frames, *maps.shape[1:]), dtype=np.float16)
+        )
         layer = self._attention()
-        made = self._layer_of_attention(np.zeros((self._source.n_frames, *shape), dtype=np.float16))
-        if layer is None:
-            self._add(made, above=self._clip)
-            return True
-        data, wanted, _ = made
-        same = np.allclose(layer.scale, wanted["scale"])
-        same = same and np.allclose(layer.translate, wanted["translate"])
-        if layer.data.shape != data.shape or not same:
+        if layer is None:  # a person removed it while the run went on
+            layer = self._add((data, wanted, kind), above=self._clip)
+        placed = [np.allclose(getattr(layer, n), wanted[n]) for n in ("scale", "translate")]
+        if layer.data.shape != data.shape or not all(placed):
             layer.data = data
             layer.scale, layer.translate = wanted["scale"], wanted["translate"]
-            return True
-        return False
+            layer.contrast_limits = convert.attention_limits(maps)
+        self._attention_fits = True
 
     def _layer_of_attention(self, maps: npt.NDArray[np.float16]) -> convert.LayerTuple:
         assert self._began is not None
