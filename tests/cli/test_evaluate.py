@@ -60,7 +60,7 @@ def test_the_phantom_is_called_a_phantom(run, tmp_path):
     data = json.loads((tmp_path / "evaluation.json").read_text())
     assert data["data"] == "phantom"
     made = {"subjects": 2, "videos": 1, "frames": 3, "seed": 5}
-    assert data["settings"] == {"roi": "full", "phantom": made}
+    assert data["settings"] == {"roi": "auto", "phantom": made}
     assert (data["summary"]["subjects"], data["summary"]["frames"]) == (2, 6)
     assert data["summary"]["unit"] == "mm"
     first = (tmp_path / "evaluation.csv").read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,14 @@ from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job, later
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.session import Session
-from napari_deepmtj.core.geometry import PixelMap, Roi
+from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.provenance import Operation, Provenance
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.errors import DeepMTJError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.inference.predictor import TrackedBatch
+    from napari_deepmtj.inference.predictor import Began, TrackedBatch
     from napari_deepmtj.io.video import VideoSource
 
 
@@ -56,14 +56,6 @@ class Request:
     path: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
-    """What is settled before the first frame."""
-
-    provenance: Provenance
-    pixel_map: PixelMap
-
-
 #: Seconds that the worker waits for the window to make the layers. napari needs 0.1 to 0.5 s
 #: of Python for each, and twice that against a worker that computes.
 PATIENCE = 3.0
@@ -85,52 +77,35 @@ def track_events(
 
     Yields
     ------
-    Began, then the events of `inference.predictor.track`
+    The events of `inference.predictor.track`
     """
-    from napari_deepmtj.calibration.roi import resolve_roi
-    from napari_deepmtj.inference.predictor import track
+    from napari_deepmtj.inference.predictor import Began, track
     from napari_deepmtj.io.video import open_video
     from napari_deepmtj.weights.store import load_model
 
     own = nullcontext(source) if source.path is None else open_video(source.path)
     with own as clip:
-        model = load_model(request.model)
-        roi = request.roi
-        notices: tuple[str, ...] = ()
-        if not isinstance(roi, Roi):
-            roi, notices = resolve_roi(roi, clip)
-        card, frames = model.card, request.frames or range(clip.n_frames)
-        pixel_map = PixelMap.fit(
-            roi, card.input_height, card.input_width, source.scale, stretch=card.stretch
-        )
-        provenance = Provenance(
-            clip=clip.name,
-            clip_sha256=clip.sha256,
-            n_frames=clip.n_frames,
-            height=clip.height,
-            width=clip.width,
-            times_source=clip.times.source,
-            roi=roi,
-            scale=source.scale,
-        ).and_then(
-            "track",
-            model={"id": card.id, "sha256": card.sha256},
-            frames={"start": frames.start, "stop": frames.stop, "step": frames.step},
-            stopped=True,
-        )
-        yield Began(provenance, pixel_map)
-        if ready is not None:
-            ready.wait(PATIENCE)
-        yield from (Notice(text) for text in notices)
-        yield from track(
+        events = track(
             clip,
-            model,
-            roi=roi,
+            load_model(request.model),
+            roi=request.roi,
             scale=source.scale,
             frames=request.frames,
             device=request.device,
             attention=request.attention,
         )
+        with closing(events):
+            for event in events:
+                yield event
+                if isinstance(event, Began) and ready is not None:
+                    ready.wait(PATIENCE)
+
+
+def interim(provenance: Provenance) -> Provenance:
+    """Return the provenance of a run under way, which says that it was stopped if it stays."""
+    *before, tracking = provenance.operations
+    marked = replace(tracking, arguments={**tracking.arguments, "stopped": True})
+    return replace(provenance, operations=(*before, marked))
 
 
 class TrackRun:
@@ -180,14 +155,14 @@ class TrackRun:
             self._fail(error)
 
     def _consume(self, events: list[Any]) -> None:
-        from napari_deepmtj.inference.predictor import TrackedBatch
+        from napari_deepmtj.inference.predictor import Began, TrackedBatch
 
         batches = [event for event in events if isinstance(event, TrackedBatch)]
         for event in events:
             if isinstance(event, Notice):
                 self._session.tell(event.message)
             elif isinstance(event, Began):
-                self._began = event
+                self._began = replace(event, provenance=interim(event.provenance))
                 self._make_points()
                 later(self._make_attention)
         if batches:
@@ -267,10 +242,10 @@ class TrackRun:
     def _finish(self, result: Trajectory) -> None:
         """Replace the note that a run is under way by the full account of it."""
         assert self._began is not None
-        layer, interim = self._points(), self._began.provenance.operations[-1]
+        layer, under_way = self._points(), self._began.provenance.operations[-1]
         shown = convert.trajectory_of(layer)
         rest: tuple[Operation, ...] = tuple(
-            op for op in shown.provenance.operations if op != interim
+            op for op in shown.provenance.operations if op != under_way
         )
         shown = replace(shown, provenance=replace(shown.provenance, operations=rest))
         convert.show_trajectory(layer, shown.updated_by(result))

@@ -94,6 +94,6 @@ def _tracked(case: Case, model: Model, device: str) -> tuple[Trajectory, Evaluat
         found.append(event.trajectory)
 
     device = str(resolve_device(device))
-    job = evaluate([case], model, roi="full", device=device)
+    job = evaluate([case], model, device=device)
     evaluation: Evaluation = run_job(job, "tracking", keep)
     return found[0], evaluation

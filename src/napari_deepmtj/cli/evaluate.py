@@ -78,8 +78,6 @@ def evaluate(
     else:
         from napari_deepmtj.phantom import write_cohort
 
-        if roi == "auto":  # a made-up frame is nothing but the picture
-            roi = "full"
         with tempfile.TemporaryDirectory(prefix="napari-deepmtj-") as folder:
             job = write_cohort(phantom, videos, seed, Path(folder), n_frames=frames)
             run_job(job, "rendering")

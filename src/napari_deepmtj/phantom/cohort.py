@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.timebase import FrameTimes
@@ -110,6 +110,7 @@ class PhantomClip(BaseSource):
             scale=Scale.isotropic(mm_per_px, "phantom"),
             metadata={"phantom": True, "subject_seed": subject_seed, "clip": index},
         )
+        self.roi = Roi(0, 0, width, height, "phantom")
         self.distal_side: DistalSide = "left" if self._flipped else "right"
         xy = mtj_mm(self._moved(range(n_frames)), LABEL_THICKNESS_MM).double().numpy()
         truth = xy / mm_per_px - 0.5
@@ -173,13 +174,13 @@ def demo_clip(n_frames: int = 150) -> PhantomClip:
 
 
 def write_clip(clip: PhantomClip, path: Path) -> Generator[Progress, None, None]:
-    """Write a clip as MJPEG with its scale beside it and its truth as labels."""
+    """Write a clip as MJPEG, its scale and region beside it, and its truth as labels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with VideoWriter(path, clip.height, clip.width, RATE) as writer:
         for number, frame in enumerate(clip.frames(), start=1):
             writer.add(frame)
             yield Progress(number, clip.n_frames, "frame", path.name)
-    write_sidecar(path, ClipInfo(scale=clip.scale, distal_side=clip.distal_side))
+    write_sidecar(path, ClipInfo(clip.scale, clip.roi, clip.distal_side))
     with open_video(path) as written:
         write_labels(labels_path(path), clip.labels(path.name, written.sha256))
 
