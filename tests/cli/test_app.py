@@ -160,3 +160,11 @@ def test_an_interrupted_job_is_closed(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_job(events, "working")
     assert job.closed
+
+
+def test_a_folder_for_made_up_clips_that_cannot_be_made(run, tmp_path):
+    (tmp_path / "file").touch()
+    words = ("--subjects", 1, "--videos", 1, "--frames", 2)
+    code, out, err = run("phantom", "--out", tmp_path / "file" / "in", *words)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("error: passive-rom_1.avi: cannot be written")

@@ -175,7 +175,6 @@ def demo_clip(n_frames: int = 150) -> PhantomClip:
 
 def write_clip(clip: PhantomClip, path: Path) -> Generator[Progress, None, None]:
     """Write a clip as MJPEG, its scale and region beside it, and its truth as labels."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with VideoWriter(path, clip.height, clip.width, RATE) as writer:
         for number, frame in enumerate(clip.frames(), start=1):
             writer.add(frame)
