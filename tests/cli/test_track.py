@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -75,6 +76,18 @@ def test_attention_is_a_stack_that_knows_its_place(run, clip):
     step, first = info["frame_px_per_map_px"], info["first_map_px_in_frame_px"]
     assert step["x"] == pytest.approx(WIDTH / 16, rel=0.01)
     assert first["x"] + 15 * step["x"] / 2 == pytest.approx((WIDTH - 1) / 2, abs=0.01)
+
+
+def test_attention_of_other_frames_is_not_replaced_unasked(run, clip):
+    maps = clip.with_name("clip.mtj-attention.tif")
+    run("track", clip, *TINY, "--attention", "--frames", ":3")
+    before = maps.read_bytes()
+    code, _, err = run("track", clip, *TINY, "--attention", "--frames", "3:6")
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith("error: clip.avi: clip.mtj-attention.tif: exists already")
+    assert maps.read_bytes() == before
+    assert run("track", clip, *TINY, "--attention", "--frames", "3:6", "--overwrite")[0] == 0
+    assert maps.read_bytes() != before
 
 
 def test_out_keeps_the_clips_own_folders(run, clip, tmp_path):
@@ -268,6 +281,31 @@ def test_ctrl_c_keeps_what_is_finished(run, clip, tmp_path, monkeypatch):
         "clip.mtj.json",
         "second.avi",
     ]
+
+
+@pytest.mark.parametrize("name", ["~nobody.avi", "n" * 300 + ".avi"])
+def test_names_that_no_file_can_have_are_one_line(run, name):
+    code, _, err = run("track", name, *TINY)
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith(f"error: {name}: ")
+
+
+def test_a_clip_whose_name_begins_with_a_tilde(run, clip, monkeypatch):
+    clip.rename(clip.with_name("~clip.avi"))
+    monkeypatch.chdir(clip.parent)
+    code, out, _ = run("track", "~clip.avi", *TINY, "--frames", ":2")
+    assert code == 0
+    assert out.startswith("~clip.avi: ")
+
+
+def test_names_that_the_terminal_cannot_show(clip):
+    clip = clip.rename(clip.with_name("été Ż.avi"))
+    words = ["track", str(clip), *TINY, "--frames", ":2"]
+    program = [sys.executable, "-m", "napari_deepmtj.cli.app", *words]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(r"\xe9t\xe9 \u017b.avi: MTJ in view in 2 of 2 frames")
 
 
 def test_the_installed_program(clip, result):

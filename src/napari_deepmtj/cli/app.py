@@ -7,6 +7,7 @@ Exit codes: 0 all well, 1 something failed (each failure is one line on stderr),
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         Words after the program's name; those of the process by default.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's code page lacks is written as \\x.., as stderr does anyway.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="napari-deepmtj")
     except DeepMTJError as error:

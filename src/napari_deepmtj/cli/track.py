@@ -164,17 +164,17 @@ def parse_frames(text: str) -> slice:
 def expand(patterns: Iterable[str]) -> list[Path]:
     """Return the clips meant, each once, in order; patterns that the shell left are expanded.
 
-    A pattern that matches nothing stays, to be reported as a missing file.
+    A pattern that matches nothing stays, to be reported as a missing file. Names that no file
+    can have (too long, or "~nobody") pass through as well: `os.path` never raises, `Path` does.
     """
-    clips: dict[Path, Path] = {}
+    clips: dict[str, Path] = {}
     for pattern in patterns:
-        path = Path(pattern).expanduser()
+        path = pattern if os.path.exists(pattern) else os.path.expanduser(pattern)  # noqa: PTH
         found = [path]
-        if not path.exists() and glob.has_magic(pattern):
-            found = [Path(match) for match in sorted(glob.glob(str(path)))]  # noqa: PTH207
-            found = found or [path]
+        if not os.path.exists(path) and glob.has_magic(pattern):  # noqa: PTH110
+            found = sorted(glob.glob(path)) or [path]  # noqa: PTH207
         for clip in found:
-            clips.setdefault(clip.resolve(), clip)
+            clips.setdefault(os.path.realpath(clip), Path(clip))
     return list(clips.values())
 
 
@@ -195,6 +195,7 @@ def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
     from napari_deepmtj.inference.predictor import Began, TrackedBatch
     from napari_deepmtj.inference.predictor import track as run
     from napari_deepmtj.io.exports import check_overwrite, write_trajectory
+    from napari_deepmtj.io.paths import attention_path
     from napari_deepmtj.io.video import open_video
 
     with ExitStack() as stack:
@@ -205,6 +206,13 @@ def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
                 f"has {source.n_frames} frames, and --frames chooses none of them", path=clip
             )
         check_overwrite(result, frames, source.sha256, overwrite=settings.overwrite)
+        maps_file = attention_path(result)
+        if settings.attention and not settings.overwrite and maps_file.exists():
+            raise ResultError(
+                "exists already, perhaps of other frames; allow overwriting (--overwrite), or "
+                "choose another output folder",
+                path=maps_file,
+            )
         bar = stack.enter_context(progress_bar())
         task = bar.add_task(clip.name, total=len(frames))
         events = run(
