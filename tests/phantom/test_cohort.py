@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.io.labels import labels_path, read_labels
 from napari_deepmtj.io.video import VideoSource, open_video
-from napari_deepmtj.phantom import demo_clip, subjects, write_cohort
+from napari_deepmtj.phantom import demo_clip, speckle, subjects, write_cohort
+from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, layers, mtj_mm
 
 
 def test_clip_is_a_video_source_with_exact_truth() -> None:
@@ -38,6 +41,42 @@ def test_the_junction_moves_and_stays_in_the_picture(index: int) -> None:
         assert len(seen) >= 25
         assert clip.scale is not None
         assert np.ptp(seen[:, 0]) * clip.scale.x_mm > 2.0
+
+
+def test_truth_lies_where_the_muscle_is_drawn_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the muscle alone, without echoes, and measure its wedge in the picture itself."""
+
+    def muscle_alone(*arguments: Any) -> Any:
+        return 20 * torch.log10(arguments[-1][3].clamp(min=1e-9))
+
+    monkeypatch.setattr(speckle, "echogenicity", muscle_alone)
+    monkeypatch.setattr(speckle, "acoustics", lambda *_: 0.0)
+    monkeypatch.setattr(speckle, "specular", lambda *_: 0.0)
+    monkeypatch.setattr(speckle, "_envelope", lambda amplitude, *_: amplitude)
+    monkeypatch.setattr(speckle, "display", lambda envelope, *_: envelope)
+    # Soft edges of 0.12 mm (tissue.step) make a wedge of t mm weigh t / (1 - exp(-t / 0.12)) mm.
+    thickness = np.linspace(1e-4, 3.0, 3000)
+    weight = thickness / (1 - np.exp(-thickness / 0.12))
+    sides = set()
+    for subject in subjects(6, 77):
+        clip = subject.clip(0, n_frames=3)
+        assert clip.scale is not None
+        sides.add(clip.distal_side)
+        x, y = clip.truth[1]
+        columns = int(x) + np.arange(2)
+        share = np.array([1 - x % 1, x % 1])
+        drawn = clip.read(1)[:, columns].astype(float)
+        rows = np.arange(clip.height)[:, None]
+        depth = (drawn * rows).sum(0) / drawn.sum(0)
+        thick = np.interp(drawn.sum(0) * clip.scale.y_mm, weight, thickness)
+        assert depth @ share == pytest.approx(y, abs=0.01)
+        # The layers wave a little within the wedge, hence not LABEL_THICKNESS_MM exactly.
+        scene = clip._moved(range(1, 2))
+        there = layers(scene, mtj_mm(scene)[:, :1])
+        wanted = float(there.muscle_bottom - there.muscle_top)
+        assert wanted == pytest.approx(LABEL_THICKNESS_MM, abs=0.1)
+        assert thick @ share == pytest.approx(wanted, abs=0.004)
+    assert sides == {"left", "right"}
 
 
 def test_demo_clip_is_fixed() -> None:
