@@ -89,6 +89,22 @@ def test_damaged_checkpoint_is_named(tiny: Recipe, folder: Path) -> None:
     (folder / "checkpoint.safetensors").unlink()
 
 
+def test_checkpoint_of_another_recipe_is_refused(tiny: Recipe, folder: Path) -> None:
+    finish(tiny, folder)
+    other = replace(tiny, learning_rate=tiny.learning_rate / 2)
+    *_, last = loop.train(other, folder, device=CPU, workers=1)
+    assert isinstance(last, Failed)
+    assert "checkpoint.safetensors: belongs to another run" in str(last.error)
+    (folder / "checkpoint.safetensors").unlink()
+
+
+def test_folder_that_cannot_be_made_is_one_line(tiny: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    *_, last = loop.train(tiny, tmp_path / "file" / "run", device=CPU, workers=1)
+    assert isinstance(last, Failed)
+    assert str(last.error).startswith("run: cannot be written to")
+
+
 def test_scenes_of_another_recipe_are_refused(tiny: Recipe, folder: Path) -> None:
     other = replace(tiny.training, seed=99)
     with pytest.raises(DeepMTJError, match="another recipe"):
@@ -133,6 +149,21 @@ def test_loss_is_least_where_map_and_presence_are_right() -> None:
     absent = batch_at([100.0, 60.0], present=0.0)
     assert loss([10, 10], -5, absent) == pytest.approx(loss([100, 60], -5, absent))
     assert loss([10, 10], 5, batch_at([0.0, 0.0], decided=0.0)) == 0
+
+
+def test_loss_of_half_precision_maps_is_taken_in_full_precision() -> None:
+    rng = torch.Generator().manual_seed(3)
+    heat = torch.randn(1, 32, 64, generator=rng).bfloat16()
+    presence = torch.tensor([1.7]).bfloat16()
+    batch = batch_at([100.0, 60.0])
+    losses = [
+        float(heatmap_loss(output, batch, sigma_px=5.0, presence_weight=0.5))
+        for output in (
+            NetworkOutput(heat, None, presence, ()),
+            NetworkOutput(heat.float(), None, presence.float(), ()),
+        )
+    ]
+    assert losses[0] == losses[1]
 
 
 def test_every_recipe_reads_and_ends_at_its_input_size() -> None:

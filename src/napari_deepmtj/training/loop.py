@@ -6,6 +6,7 @@ with the same weights as one that was not (up to the device's own arithmetic).
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -94,6 +95,13 @@ def train(
         yield Done(Trained(path, card))
     except DeepMTJError as error:
         yield Failed(error)
+    except OSError as error:  # scenes take gigabytes, disks fill up
+        said = error.strerror or error
+        yield Failed(
+            DeepMTJError(
+                f"cannot be written to ({said}); choose a writable folder with space", path=folder
+            )
+        )
 
 
 def draw_batch(scenes: RenderedScenes, positions: Tensor, recipe: Recipe, step: int) -> Batch:
@@ -151,7 +159,9 @@ def _learn(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     checkpoint = folder / "checkpoint.safetensors"
-    start = _resume(checkpoint, network, average, optimiser) if checkpoint.exists() else 0
+    start = 0
+    if checkpoint.exists():
+        start = _resume(checkpoint, recipe, network, average, optimiser)
     if start:
         yield Notice(f"resumed at step {start} of {recipe.steps}")
     network.train()
@@ -189,7 +199,7 @@ def _learn(
             yield Learned(step + 1, recipe.steps, total / REPORT_EVERY, rate)
             total, began = 0.0, time.perf_counter()
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == recipe.steps:
-            _checkpoint(checkpoint, step + 1, network, average, optimiser)
+            _checkpoint(checkpoint, recipe, step + 1, network, average, optimiser)
     network.load_state_dict(average)
     return network.cpu().eval()
 
@@ -200,8 +210,14 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     return Batch(*(getattr(batch, name).to(device) for name in Batch.__dataclass_fields__))
 
 
+def _identity(recipe: Recipe) -> str:
+    """Return every number of a recipe as one line, by which its checkpoints are known."""
+    return json.dumps(asdict(recipe), sort_keys=True)
+
+
 def _checkpoint(
     path: Path,
+    recipe: Recipe,
     step: int,
     network: nn.Module,
     average: dict[str, Tensor],
@@ -214,18 +230,27 @@ def _checkpoint(
         state |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
     state["step"] = torch.tensor(step)
     temporary = path.with_suffix(".tmp")
-    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary)
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in state.items()},
+        temporary,
+        metadata={"recipe": _identity(recipe)},
+    )
     temporary.replace(path)
 
 
 def _resume(
     path: Path,
+    recipe: Recipe,
     network: nn.Module,
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
 ) -> int:
     """Read what `_checkpoint` wrote; return the step to go on from."""
     try:
+        with safe_open(path, framework="pt") as opened:
+            said = (opened.metadata() or {}).get("recipe")
+        if said != _identity(recipe):
+            raise ValueError("its recipe has other numbers")  # noqa: TRY301
         state = load_file(path)
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
         for name, value in state.items():

@@ -49,9 +49,11 @@ def heatmap_loss(
     rows, columns = output.heatmap.shape[1:]
     stride = batch.pictures.shape[-1] / columns
     target = gaussian_target(batch.xy, rows, columns, stride, sigma_px)
-    log_p = output.heatmap.flatten(1).log_softmax(dim=1)
+    log_p = output.heatmap.float().flatten(1).log_softmax(dim=1)  # half precision on a GPU
     where = -(target.flatten(1) * log_p).sum(dim=1)
     located = batch.present * batch.decided
     place = (where * located).sum() / located.sum().clamp(min=1.0)
-    seen = F.binary_cross_entropy_with_logits(output.presence, batch.present, reduction="none")
+    seen = F.binary_cross_entropy_with_logits(
+        output.presence.float(), batch.present, reduction="none"
+    )
     return place + presence_weight * (seen * batch.decided).mean()
