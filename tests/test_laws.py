@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
 OWNERS: dict[str, set[str]] = {
     **{name: {"_napari"} for name in ("napari", "qtpy", "magicgui", "superqt", "PySide6", "PyQt6")},
     "torch": {"phantom", "networks", "weights", "training", "inference"},
-    **{name: {"io"} for name in ("av", "pydicom", "tifffile")},
+    **{name: {"io"} for name in ("av", "pydicom", "imagecodecs", "tifffile", "h5py", "zarr")},
     "matplotlib": {"report", "_napari"},
     "pickle": set(),
 }
@@ -171,7 +171,7 @@ def test_a_relative_import_in_a_package_starts_at_the_package() -> None:
     assert found == [(1, f"{PACKAGE}.cli.track")]
 
 
-HEAVY = ("torch", "qtpy", "PySide6", "PyQt6", "av", "tifffile", "pydicom", "matplotlib", "napari")
+HEAVY = ("torch", "qtpy", "PySide6", "PyQt6", "av", "tifffile", "pydicom", "zarr", "matplotlib", "napari")
 
 
 def loaded_by(statement: str) -> set[str]:

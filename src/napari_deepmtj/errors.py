@@ -5,6 +5,7 @@ A message says what failed, in which file and frame, and what to do about it.
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 
@@ -15,14 +16,14 @@ class DeepMTJError(Exception):
     ----------
     message : str
         What failed and what to do about it, in one line.
-    path : str or Path, optional
+    path : str or PathLike, optional
         The file concerned; its name (never its folder) leads the message.
     frame : int, optional
         The frame concerned, zero-based.
     """
 
     def __init__(
-        self, message: str, *, path: str | Path | None = None, frame: int | None = None
+        self, message: str, *, path: str | PathLike[str] | None = None, frame: int | None = None
     ) -> None:
         self.message = " ".join(message.split())
         self.path = None if path is None else Path(path)

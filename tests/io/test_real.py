@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io.video import open_video
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "real"
@@ -58,9 +57,3 @@ def test_stills(path) -> None:
         assert source.notices == ()
         assert source.read(0).shape == (source.height, source.width)
         assert source.read(0).std() > 10
-
-
-@pytest.mark.parametrize("path", sorted((REAL / "dicom").glob("*")), ids=lambda path: path.name)
-def test_dicom_is_named_as_such(path) -> None:
-    with pytest.raises(VideoError, match="is DICOM, which this version does not read yet"):
-        open_video(path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -31,6 +31,7 @@ from napari_deepmtj.io._index import (
     scan,
     seconds_of,
 )
+from napari_deepmtj.io._part import FilePart
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -50,18 +51,26 @@ class AvSource(BaseSource):
 
     Parameters
     ----------
-    path : Path
+    path : Path or FilePart
         The file.
     container_format : str
         FFmpeg's name of the container, from the file's content.
     colour_range : {"full", "limited"}, optional
         Overrides what the file says of its luma.
+    times : callable, optional
+        Given the number of frames, returns their times where they are known from elsewhere.
     """
 
     def __init__(
-        self, path: Path, container_format: str, colour_range: ColourRange | None = None
+        self,
+        path: Path | FilePart,
+        container_format: str,
+        colour_range: ColourRange | None = None,
+        *,
+        times: Callable[[int], FrameTimes | None] | None = None,
     ) -> None:
-        opened = _examine(path, container_format)
+        opened = _examine(path, container_format, times)
+        self._path = path
         self._format = container_format
         self._index = opened.index
         self._override: ColourRange | None = colour_range
@@ -77,7 +86,7 @@ class AvSource(BaseSource):
         }
         super().__init__(
             path.name,
-            path,
+            path.path if isinstance(path, FilePart) else path,
             first.height,
             first.width,
             opened.times,
@@ -125,27 +134,22 @@ class AvSource(BaseSource):
                     return
                 yield grey  # advance ends with `frame`, or raises
 
-    @property
-    def _path(self) -> Path:
-        assert self.path is not None
-        return self.path
-
     def _grey(self, frame: int, picture: av.VideoFrame, roi: Roi | None) -> UInt8Array:
         if (picture.height, picture.width) != (self.height, self.width):
             raise VideoError(
                 f"is {picture.width} x {picture.height} px, the frames before {self.width} x "
                 f"{self.height}; split the clip there",
-                path=self.path,
+                path=self._path,
                 frame=frame,
             )
         if picture.is_corrupt:
-            self._notice(f"{self.name}: frame {frame} is damaged in the file; it is used as it is")
+            self.say(f"{self.name}: frame {frame} is damaged in the file; it is used as it is")
         try:
             return grey_of(picture, roi, self._override)
         except AV_ERRORS as error:
             raise VideoError(
-                f"its pixels cannot be converted to grey ({reason(error, self.path)})",
-                path=self.path,
+                f"its pixels cannot be converted to grey ({reason(error, self._path)})",
+                path=self._path,
                 frame=frame,
             ) from error
 
@@ -153,7 +157,7 @@ class AvSource(BaseSource):
 class _Opened:
     """What opening a file finds out: table, times, first picture, facts and notices."""
 
-    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, path: Path | FilePart, facts: dict[str, Any]) -> None:
         self.path = path
         self.facts = facts
         self.notices: list[str] = []
@@ -163,7 +167,11 @@ class _Opened:
         self.monochrome = False
 
 
-def _examine(path: Path, container_format: str) -> _Opened:
+def _examine(
+    path: Path | FilePart,
+    container_format: str,
+    times: Callable[[int], FrameTimes | None] | None,
+) -> _Opened:
     """Find out all about a file without decoding more of it than is needed."""
     container = open_container(path, container_format)
     try:
@@ -204,7 +212,10 @@ def _examine(path: Path, container_format: str) -> _Opened:
     if container_format == "avi" and len(set(packets.dts) - {None}) == len(ids):
         ids = tuple(sorted(dts for dts in packets.dts if dts is not None))
     ids = ids[: len(opened.index)]
-    opened.times = _times(opened, ids, time_base, facts["nominal_rate_hz"])
+    known = None if times is None else times(len(opened.index))
+    if known is None:
+        known = _times(opened, ids, time_base, facts["nominal_rate_hz"])
+    opened.times = known
     return opened
 
 
@@ -328,7 +339,7 @@ def _times(opened: _Opened, ids: tuple[int, ...], time_base: Any, rate: float | 
 class _decoding:  # noqa: N801 - used as a context manager
     """A fresh container's frames in the order of decoding, for as long as the block lasts."""
 
-    def __init__(self, path: Path, container_format: str) -> None:
+    def __init__(self, path: Path | FilePart, container_format: str) -> None:
         self._container = open_container(path, container_format)
 
     def __enter__(self) -> Iterator[av.VideoFrame]:
@@ -339,5 +350,5 @@ class _decoding:  # noqa: N801 - used as a context manager
         self._container.close()
 
 
-def _no_frames(path: Path) -> VideoError:
+def _no_frames(path: Path | FilePart) -> VideoError:
     return VideoError("holds no frame that can be decoded; export the clip again", path=path)

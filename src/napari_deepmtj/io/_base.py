@@ -18,6 +18,7 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._part import FilePart
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -83,6 +84,14 @@ class BaseSource(ABC):
         if self._sha256 is None:
             self._sha256 = self._hash()
         return self._sha256
+
+    @sha256.setter
+    def sha256(self, digest: str) -> None:
+        self._sha256 = digest
+
+    def say(self, *notices: str) -> None:
+        """Add what a person must be told and was not yet."""
+        self._notices.extend(notice for notice in notices if notice not in self._notices)
 
     def read(self, frame: int) -> UInt8Array:
         """Return one frame.
@@ -192,21 +201,17 @@ class BaseSource(ABC):
         if self._closed:
             raise VideoError("the clip was closed; open it again", path=self.name)
 
-    def _notice(self, message: str) -> None:
-        if message not in self._notices:
-            self._notices.append(message)
-
     def _stopped(self, frame: int, error: VideoError) -> None:
         """Record that sequential reading ended before `frame`."""
         if self._closed:
             raise error
-        self._notice(
+        self.say(
             f"{self.name}: frame {frame} cannot be read ({error.message}); "
             f"frames from there on are left out ({self.n_frames} were expected)"
         )
 
 
-def reason(error: BaseException, path: Path | None = None) -> str:
+def reason(error: BaseException, path: Path | FilePart | None = None) -> str:
     """Return why something failed, in one line and without the folder of `path`."""
     text = str(getattr(error, "strerror", None) or error or type(error).__name__)
     if path is not None:

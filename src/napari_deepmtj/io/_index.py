@@ -19,6 +19,7 @@ import av
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
+from napari_deepmtj.io._part import FilePart
 
 #: What PyAV raises on damaged files; it is many things.
 AV_ERRORS = (
@@ -146,7 +147,7 @@ class Decoder:
 
     Parameters
     ----------
-    path : Path
+    path : Path or FilePart
         The file.
     container_format : str
         FFmpeg's name of the container, from the file's content.
@@ -154,7 +155,7 @@ class Decoder:
         The table to obey.
     """
 
-    def __init__(self, path: Path, container_format: str, index: FrameIndex) -> None:
+    def __init__(self, path: Path | FilePart, container_format: str, index: FrameIndex) -> None:
         self._path = path
         self._format = container_format
         self.index = index
@@ -295,7 +296,7 @@ def _decode_packet(packet: Any) -> list[av.VideoFrame]:
         return []
 
 
-def open_container(path: Path, container_format: str) -> Any:
+def open_container(path: Path | FilePart, container_format: str) -> Any:
     """Open a file with PyAV as the format its content shows.
 
     Raises
@@ -304,7 +305,8 @@ def open_container(path: Path, container_format: str) -> Any:
         If the file is damaged, or holds no picture.
     """
     try:
-        container = av.open(str(path.absolute()), mode="r", format=container_format)
+        file: Any = path.stream() if isinstance(path, FilePart) else str(path.absolute())
+        container = av.open(file, mode="r", format=container_format)
     except AV_ERRORS as error:
         raise VideoError(
             f"cannot be opened as {container_format} video ({reason(error, path)}); the recording "

@@ -86,7 +86,7 @@ class StackSource(BaseSource):
             self._window = self._find_window()
             low, high = self._window
             self.metadata = {**self.metadata, "grey_window": [low, high]}
-            self._notice(
+            self.say(
                 f"{name} is deeper than 8 bit: values {low:g} to {high:g} are shown as 0 to 255, "
                 "the same for all frames"
             )

@@ -1,7 +1,7 @@
 """Opening a clip, whatever its kind, by its content: `open_video` and the `VideoSource` it gives.
 
-The kinds themselves are in `_av.py` (video containers) and `_stack.py` (TIFF, single pictures,
-arrays).
+The kinds themselves are in `_av.py` (video containers), `_dicom.py`, `_tiff.py` and `_stack.py`
+(single pictures, arrays).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEAD = 640
 #: Boxes that MP4 and QuickTime files begin with.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
-_KNOWN = "AVI, MP4, MOV, MKV, WebM, WMV, MPEG, GIF, TIFF, PNG, JPEG and BMP are read"
+_KNOWN = "DICOM, AVI, MP4, MOV, MKV, WebM, WMV, MPEG, GIF, TIFF, PNG, JPEG and BMP are read"
 
 
 @runtime_checkable
@@ -106,14 +106,15 @@ class VideoSource(Protocol):
 
 
 def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> VideoSource:
-    """Open a video, a picture or a TIFF stack by what it contains, never by its extension.
+    """Open a clip by what it contains, never by its extension.
 
-    A side-car `<stem>.mtj-clip.json` beside it gives scale and region.
+    A side-car `<stem>.mtj-clip.json` beside it gives scale and region; only the region of a
+    DICOM file stands above it.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file, or a folder with the pictures of one DICOM series.
     colour_range : {"full", "limited"}, optional
         Overrides the range of luma that a video file states or implies.
 
@@ -135,7 +136,14 @@ def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> 
         info = read_sidecar(path)
         if info is not None:
             source.scale = info.scale or source.scale
-            source.roi = None if info.roi is None else info.roi.inside(source.height, source.width)
+            if info.roi is not None:
+                roi = info.roi.inside(source.height, source.width)
+                if source.roi is not None and str(source.roi) != str(roi):
+                    source.say(
+                        f"{source.name}: the region {roi} of its side-car differs from that of the "
+                        f"file, {source.roi}, which is used; give numbers to use another"
+                    )
+                source.roi = source.roi or roi
     except Exception:
         source.close()
         raise
@@ -143,7 +151,7 @@ def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> 
 
 
 def sniff(path: Path) -> str:
-    """Return what kind of file this is: "tiff", "picture", or FFmpeg's name of a container.
+    """Return what kind this is: "dicom", "folder", "tiff", "picture", or FFmpeg's container.
 
     Raises
     ------
@@ -152,7 +160,7 @@ def sniff(path: Path) -> str:
     """
     try:
         if path.is_dir():
-            raise VideoError("is a folder; give the video file itself", path=path)
+            return "folder"
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except FileNotFoundError as error:
@@ -162,18 +170,14 @@ def sniff(path: Path) -> str:
         raise VideoError(f"cannot be opened ({reason}); check its rights", path=path) from error
     if not head:
         raise VideoError("is empty (0 bytes); export or copy the clip again", path=path)
-    kind = _kind(head)
-    if kind == "dicom":
-        raise VideoError(
-            "is DICOM, which this version does not read yet; export it as AVI or MP4", path=path
-        )
+    kind = kind_of(head)
     if kind is None:
         what = "is text, not a video" if _is_text(head) else "is of no kind that is known"
         raise VideoError(f"{what}; {_KNOWN}", path=path)
     return kind
 
 
-def _kind(head: bytes) -> str | None:
+def kind_of(head: bytes) -> str | None:
     """Return the kind of file that begins with `head`, None if unknown."""
     if head[128:132] == b"DICM":
         return "dicom"  # first of all: its preamble may pose as a TIFF file
@@ -197,6 +201,7 @@ def _kind(head: bytes) -> str | None:
         (b"\0\0\1\xb3", "mpegvideo"),
         (b"\0\0\0\1\x67", "h264"),
         (b"\0\0\0\1\x09", "h264"),
+        (b"\0\0\0\1\x40\1", "hevc"),
     ):
         if starts(magic):
             return container
@@ -217,6 +222,10 @@ def _is_text(head: bytes) -> bool:
 
 def _open_as(path: Path, kind: str, colour_range: ColourRange | None) -> BaseSource:
     """Open a file of a known kind; the libraries are imported only when needed."""
+    if kind in ("dicom", "folder"):
+        from napari_deepmtj.io._dicom import open_dicom, open_dicom_folder
+
+        return open_dicom(path) if kind == "dicom" else open_dicom_folder(path)
     if kind == "tiff":
         from napari_deepmtj.io._tiff import TiffSource
 

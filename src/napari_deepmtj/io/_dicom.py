@@ -1,0 +1,224 @@
+"""Ultrasound DICOM as clips: one file, a video inside one, or a folder of single pictures.
+
+A clip is called after the hash of its content: nothing that names a person, a place or a day
+gets from the file into name, metadata, notices or errors. See `_dicom_file.py` for the file
+itself and `_dicom_regions.py` for region and scale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._base import BaseSource
+from napari_deepmtj.io._dicom_file import DicomFile
+from napari_deepmtj.io._dicom_regions import choose
+from napari_deepmtj.io._part import FilePart
+from napari_deepmtj.io._stack import StackSource
+
+_MAGIC = b"DICM"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM does."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == _MAGIC
+
+
+def open_dicom(path: Path) -> BaseSource:
+    """Open a DICOM file.
+
+    Raises
+    ------
+    VideoError
+        If it is damaged, or of a kind that is not read.
+    """
+    file = DicomFile(path)
+    return _open_stream(file) if file.is_video else DicomSource(path, [file])
+
+
+def open_dicom_folder(folder: Path) -> BaseSource:
+    """Open the instances of one series in a folder, in the order of their numbers.
+
+    Raises
+    ------
+    VideoError
+        If the folder does not hold just one series of single pictures, or one clip.
+    """
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and is_dicom(path)]
+    paths = [path for path in paths if path.name.upper() != "DICOMDIR"]
+    if not paths:
+        raise VideoError("is a folder without DICOM files; give the video file itself", path=folder)
+    if len(paths) == 1:
+        return open_dicom(paths[0])
+    files = [DicomFile(path) for path in paths]
+    if any(file.is_video or file.promised > 1 for file in files):
+        raise VideoError("is a folder of several clips; give one of its files", path=folder)
+    series = len({file.series for file in files})
+    if series > 1:
+        raise VideoError(
+            f"is a folder of {series} series; give each series a folder of its own", path=folder
+        )
+    numbers = [file.instance for file in files]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        raise VideoError(
+            "is a folder of pictures whose instance numbers do not say their order; export them "
+            "again, or as one clip",
+            path=folder,
+        )
+    return DicomSource(folder, sorted(files, key=lambda file: file.instance or 0.0))
+
+
+class DicomSource(StackSource):
+    """A DICOM file of separate pictures, or single pictures of one series, as a clip.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the folder.
+    files : sequence of DicomFile
+        The file, or one for each frame in order.
+    """
+
+    def __init__(self, path: Path, files: Sequence[DicomFile]) -> None:
+        first = files[0]
+        assert first.pixels is not None  # videos are not opened here
+        digest = _digest(files)
+        several = len(files) > 1
+        n = len(files) if several else first.n_frames
+        name = f"dicom-{digest[:10]}"
+        if several:
+            times, told = _series_times(files)
+            told += _gaps(files)
+        else:
+            times, told = frame_times(first, n)
+            if n < first.promised:
+                told.insert(
+                    0,
+                    f"ends after {n} of {first.promised} frames: the file was cut off; what is "
+                    "there is used",
+                )
+        regions = choose(first.regions, first.pixels.height, first.pixels.width)
+        if several and any(file.regions != first.regions for file in files):
+            regions = choose((), 0, 0)
+            told.append("the pictures differ in their ultrasound regions, so that none is used")
+        if regions.notice is not None:
+            told.append(regions.notice)
+        metadata: dict[str, Any] = {
+            "container": "dicom",
+            "codec": first.syntax.name,
+            "pixel_format": f"{first.photometric.lower()} {first.pixels.bits} bit",
+            "regions": list(regions.facts),
+        }
+        if first.pixels.window is not None:
+            metadata |= {"grey_window": list(first.pixels.window), "grey_window_from": "file"}
+        super().__init__(
+            name,
+            path,
+            (lambda frame: files[frame].load(0)) if several else first.load,
+            times,
+            scale=regions.scale,
+            metadata=metadata,
+            notices=tuple(f"{name}: {notice}" for notice in told),
+        )
+        self.sha256 = digest
+        self.roi = regions.roi
+
+
+def _open_stream(file: DicomFile) -> BaseSource:
+    """Open the video inside a DICOM file whose transfer syntax is MPEG-2, H.264 or HEVC."""
+    from napari_deepmtj.io._av import AvSource
+    from napari_deepmtj.io.video import kind_of
+
+    digest = _digest([file])
+    part = FilePart(f"dicom-{digest[:10]}", file.path, tuple(file.spans[0]))
+    told: list[str] = []
+
+    def times(n: int) -> FrameTimes | None:
+        found, notices = frame_times(file, n)
+        told.extend(notices if found.known else notices[:-1])
+        return found if found.known else None
+
+    kind = kind_of(part.head(1024)) or _bare_stream(file.syntax)
+    try:
+        source = AvSource(part, kind, times=times)
+    except VideoError as error:
+        raise VideoError(error.message, path=file.path) from None
+    if source.n_frames != file.promised:
+        told.append(f"the header says {file.promised} frames, there are {source.n_frames}")
+    regions = choose(file.regions, source.height, source.width)
+    if regions.notice is not None:
+        told.append(regions.notice)
+    source.say(*(f"{source.name}: {notice}" for notice in told))
+    source.scale, source.roi = regions.scale, regions.roi
+    source.metadata = {
+        **source.metadata,
+        "container": f"dicom ({kind})",
+        "regions": list(regions.facts),
+    }
+    source.sha256 = digest
+    return source
+
+
+def _bare_stream(syntax: str) -> str:
+    """Return FFmpeg's name of the bare stream of a transfer syntax, 1.2.840.10008.1.2.4.N."""
+    number = int(syntax.split(".")[7])
+    return "mpegvideo" if number < 102 else "h264" if number < 107 else "hevc"
+
+
+def frame_times(file: DicomFile, n: int) -> tuple[FrameTimes, list[str]]:
+    """Return the times of the `n` frames of a clip, and what must be said of them.
+
+    The vector of frame times counts first, then the frame time, then the cine rate.
+    """
+    notices = []
+    if n == 1:
+        return FrameTimes.unknown(1), []
+    steps = np.array(file.frame_times[:n])
+    if len(steps) and len(file.frame_times) < file.promised:
+        notices.append(
+            f"its vector of frame times was cut off ({len(file.frame_times)} of {file.promised}) "
+            "and is not used"
+        )
+    elif len(steps) and not (np.isfinite(steps).all() and (steps[1:] > 0).all()):
+        notices.append("its vector of frame times does not increase and is not used")
+    elif len(steps):
+        seconds = np.concatenate([[0.0], np.cumsum(steps[1:])]) / 1000
+        return FrameTimes(seconds, "DICOM frame time vector"), notices
+    if file.frame_time is not None and file.frame_time > 0:
+        return FrameTimes(np.arange(n) * file.frame_time / 1000, "DICOM frame time"), notices
+    if file.cine_rate is not None and file.cine_rate > 0:
+        return FrameTimes.from_rate(n, file.cine_rate, "DICOM cine rate"), notices
+    notices.append("the file says nothing of when its frames were taken")
+    return FrameTimes.unknown(n), notices
+
+
+def _series_times(files: Sequence[DicomFile]) -> tuple[FrameTimes, list[str]]:
+    """Return the times of single pictures, which must agree on how far apart they are."""
+    if len({(file.frame_time, file.cine_rate) for file in files}) > 1:
+        return FrameTimes.unknown(len(files)), ["its pictures differ in frame time; none is used"]
+    return frame_times(files[0], len(files))
+
+
+def _gaps(files: Sequence[DicomFile]) -> list[str]:
+    """Return what must be said of instance numbers that are left out."""
+    numbers = [int(file.instance or 0) for file in files]
+    missing = numbers[-1] - numbers[0] + 1 - len(numbers)
+    return [f"{missing} instance numbers are missing; frames may be lost"] if missing else []
+
+
+def _digest(files: Sequence[DicomFile]) -> str:
+    """Return the SHA-256 of a file's bytes; of several, of their hashes in order."""
+    digests = []
+    for file in files:
+        with file.path.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -1,0 +1,258 @@
+"""One DICOM file: what its header says, and where the bytes of each picture lie.
+
+Only tags without personal data are ever parsed, and nothing that pydicom says (it quotes values)
+reaches a message. How bytes become grey is in `_dicom_grey.py`, clips are in `_dicom.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import get_ident
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._dicom_grey import Pixels, number, numbers
+
+#: The tags that are parsed. `SeriesInstanceUID` only tells series apart and goes nowhere.
+_TAGS = [
+    "SeriesInstanceUID",
+    "InstanceNumber",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "FrameTimeVector",
+    "FrameTime",
+    "CineRate",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "SequenceOfUltrasoundRegions",
+] + [
+    f"{kind}{colour}PaletteColorLookupTable{part}"
+    for kind, part in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
+    for colour in ("Red", "Green", "Blue")
+]
+
+#: What is taken over of an ultrasound region.
+_REGION = [
+    "RegionSpatialFormat",
+    "RegionDataType",
+    "RegionLocationMinX0",
+    "RegionLocationMinY0",
+    "RegionLocationMaxX1",
+    "RegionLocationMaxY1",
+    "PhysicalUnitsXDirection",
+    "PhysicalUnitsYDirection",
+    "PhysicalDeltaX",
+    "PhysicalDeltaY",
+]
+
+_PIXEL_DATA = (0x7FE0, 0x0010)
+_ITEM = (0xFFFE, 0xE000)
+_UNDEFINED = 0xFFFFFFFF
+
+#: Beginnings of a JPEG (or JPEG-LS) picture, a JPEG 2000 codestream, a JP2 file.
+_PICTURE_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
+
+Span = tuple[int, int]
+
+
+class DicomFile:
+    """The header of a DICOM file and the way to its pictures; it keeps no file open.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    VideoError
+        If it is damaged, holds no picture, or pictures of a kind that is not read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pixels: Pixels | None = None
+        self.spans: list[list[Span]] = []
+        self._swapped = False
+        try:
+            with path.open("rb") as file, _unheard():
+                self._parse(file)
+        except VideoError as error:
+            raise VideoError(error.message, path=path) from error
+        except OSError as error:
+            raise VideoError(f"cannot be opened ({error.strerror})", path=path) from error
+        except Exception as error:  # pydicom raises many things on damaged files
+            # without its cause, which may quote what identifies a person
+            raise VideoError(
+                f"its DICOM structure is damaged ({type(error).__name__}); export it again",
+                path=path,
+            ) from None
+
+    def _parse(self, file: BinaryIO) -> None:
+        import pydicom
+        from pydicom.uid import AllTransferSyntaxes, MPEGTransferSyntaxes
+
+        dataset: Any = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+        self.syntax = dataset.file_meta.TransferSyntaxUID
+        if self.syntax not in AllTransferSyntaxes:
+            raise VideoError("is of an unknown transfer syntax; export it without compression")
+        self.instance = number(dataset, "InstanceNumber")
+        self.series = str(dataset.get("SeriesInstanceUID", ""))
+        self.frame_times = numbers(dataset, "FrameTimeVector")
+        self.frame_time = number(dataset, "FrameTime")
+        self.cine_rate = number(dataset, "CineRate")
+        self.promised = max(1, int(dataset.get("NumberOfFrames") or 1))
+        self.regions = [
+            {name: number(region, name) for name in _REGION}
+            for region in dataset.get("SequenceOfUltrasoundRegions") or ()
+        ]
+        if self.syntax.is_deflated:
+            raise VideoError("is deflated DICOM; export it without deflation")
+        found = _find_pixels(file, dataset)
+        if found is None or not dataset.get("Rows") or not dataset.get("Columns"):
+            raise VideoError("is DICOM without a picture; give an ultrasound clip")
+        self._start, length, representation = found
+        if self.syntax.is_encapsulated != (length == _UNDEFINED):
+            raise VideoError("its pixel data is not what its transfer syntax says; export it again")
+        self.photometric = str(dataset.get("PhotometricInterpretation", "")).strip()
+        self.is_video = self.syntax in MPEGTransferSyntaxes
+        if self.is_video:
+            self.spans = [_fragments(file, self._start)[1]]
+            self.n_frames = self.promised if self.spans[0] else 0
+        else:
+            self.pixels = Pixels(dataset)
+            if self.syntax.is_encapsulated:
+                self.spans = _frames(file, self._start, self.promised)
+                available = len(self.spans)
+            else:
+                available = min(length, file.seek(0, 2) - self._start) // self.pixels.size
+                # 8-bit samples in big-endian words stand in pairs the wrong way round
+                big = not self.syntax.is_little_endian
+                self._swapped = big and representation == b"OW" and self.pixels.cell == 8
+            self.n_frames = min(available, self.promised)
+        if not self.n_frames:
+            raise VideoError("holds no complete picture; export or copy it again")
+
+    def load(self, frame: int) -> npt.NDArray[Any]:
+        """Return the grey levels of one picture, or its numbers; see `Pixels.grey`."""
+        assert self.pixels is not None  # a video has no pictures of its own
+        return self.pixels.grey(self._read(frame, self.pixels.size))
+
+    def _read(self, frame: int, size: int) -> bytes:
+        """Return the bytes of one picture, which has `size` of them if it is not compressed."""
+        try:
+            with self.path.open("rb") as file:
+                if self.spans:
+                    return b"".join(_bytes(file, *span) for span in self.spans[frame])
+                start = frame * size
+                if not self._swapped:
+                    return _bytes(file, self._start + start, size)
+                lead = start % 2
+                whole = lead + size + (lead + size) % 2
+                words = _bytes(file, self._start + start - lead, whole)
+        except OSError as error:
+            raise VideoError(f"cannot be read any more ({error.strerror}); was it moved?") from None
+        pairs = np.frombuffer(words, np.uint8).reshape(-1, 2)
+        return pairs[:, ::-1].tobytes()[lead : lead + size]
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep what pydicom warns and logs in this thread to itself: it quotes the file."""
+    thread = get_ident()
+
+    def elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger = logging.getLogger("pydicom")
+    logger.addFilter(elsewhere)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeFilter(elsewhere)
+
+
+def _find_pixels(file: BinaryIO, dataset: Any) -> tuple[int, int, bytes] | None:
+    """Return position, length and representation of the pixel data, which comes next."""
+    implicit, little = dataset.original_encoding
+    order = "<" if little else ">"
+    head = file.read(8)
+    if len(head) < 8 or struct.unpack(f"{order}HH", head[:4]) != _PIXEL_DATA:
+        return None
+    if implicit:
+        return file.tell(), struct.unpack(f"{order}L", head[4:])[0], b"OW"
+    length = struct.unpack(f"{order}L", file.read(4))[0]
+    return file.tell(), length, head[4:6]
+
+
+def _fragments(file: BinaryIO, start: int) -> tuple[tuple[int, ...], list[Span], bool]:
+    """Return offset table and complete fragments of encapsulated data, and if it was cut off."""
+    end = file.seek(0, 2)
+    file.seek(start)
+    spans: list[Span] = []
+    cut_off = False
+    while len(head := file.read(8)) == 8:
+        group, element, length = struct.unpack("<HHL", head)
+        cut_off = (group, element) == _ITEM and file.tell() + length > end
+        if (group, element) != _ITEM or cut_off:
+            break
+        spans.append((file.tell(), length))
+        file.seek(length, 1)
+    if not spans:
+        return (), [], cut_off
+    at, length = spans[0]
+    table = struct.unpack(f"<{length // 4}L", _bytes(file, at, length // 4 * 4))
+    return table, spans[1:], cut_off
+
+
+def _frames(file: BinaryIO, start: int, promised: int) -> list[list[Span]]:
+    """Return the fragments of each complete frame, from the bytes after the tag of pixel data.
+
+    A frame is a fragment if there are as many; else the offset table says where frames begin,
+    and without a usable one, the first bytes of a picture do.
+    """
+    table, fragments, cut_off = _fragments(file, start)
+    if len(fragments) == promised > 1 or not fragments:
+        return [[span] for span in fragments]
+    if promised == 1:
+        return [] if cut_off else [fragments]
+    number_at = {at - fragments[0][0]: n for n, (at, _) in enumerate(fragments)}
+    begins = [number_at[offset] for offset in table if offset in number_at]
+    within = [offset for offset in table if offset <= fragments[-1][0] - fragments[0][0]]
+    if len(table) != promised or len(begins) != len(within) or begins != sorted(set(begins)):
+        heads = [_bytes(file, at, min(12, length)) for at, length in fragments]
+        begins = [n for n, head in enumerate(heads) if head.startswith(_PICTURE_STARTS)]
+        begins = begins or list(range(len(fragments)))  # run-length encoding: always a fragment
+    frames = [fragments[a:b] for a, b in zip(begins, [*begins[1:], len(fragments)], strict=True)]
+    if cut_off and len(frames) < len(fragments):
+        frames.pop()  # its last fragment is missing
+    return frames
+
+
+def _bytes(file: BinaryIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    data = file.read(size)
+    if len(data) < size:
+        raise VideoError("the file ends before this picture does; copy it again")
+    return data

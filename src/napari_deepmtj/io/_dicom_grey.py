@@ -1,0 +1,255 @@
+"""From the bytes of one DICOM picture to its grey levels, whatever the photometric kind and codec.
+
+Where the bytes lie in the file is the business of `_dicom_file.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._grey import luma, luma_table
+
+AnyArray = npt.NDArray[Any]
+UInt8Array = npt.NDArray[np.uint8]
+
+#: Photometric interpretations of three and of one sample, DICOM PS3.3 C.7.6.3.1.2.
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_RCT", "YBR_ICT")
+_GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+
+#: Transfer syntaxes of lossless JPEG, DICOM PS3.6 A.
+_LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+
+#: A run of PackBits, of 2 bytes, makes 128 at most.
+_RLE_GAIN = 64
+
+
+class Pixels:
+    """How the pictures of one DICOM file are laid out, and how they become grey.
+
+    Parameters
+    ----------
+    dataset : pydicom.Dataset
+        The header; it is not kept.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of one picture that is not compressed.
+    window : (float, float) or None
+        Values shown as black and as white, where the header has a window for deep pictures.
+
+    Raises
+    ------
+    VideoError
+        If pictures of this kind are not read.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        from pydicom.uid import RLELossless
+
+        self.syntax = dataset.file_meta.TransferSyntaxUID
+        self.height, self.width = int(dataset.Rows), int(dataset.Columns)
+        self.photometric = str(dataset.get("PhotometricInterpretation", "")).strip()
+        self.samples = int(dataset.get("SamplesPerPixel") or 1)
+        self.cell = int(dataset.BitsAllocated)
+        self.bits = int(dataset.get("BitsStored") or self.cell)
+        self.window: tuple[float, float] | None = None
+        self._signed = bool(dataset.get("PixelRepresentation") or 0)
+        self._planar = bool(dataset.get("PlanarConfiguration") or 0)
+        high = dataset.get("HighBit")
+        lowest = 0 if high is None else int(high) + 1 - self.bits
+        colour, grey = self.photometric in _COLOUR, self.photometric in _GREY
+        if (
+            not ((colour and self.samples == 3) or (grey and self.samples == 1))
+            or self.cell not in (8, 16)
+            or not 0 < self.bits <= self.cell - lowest <= self.cell
+        ):
+            raise VideoError(
+                f"has {self.samples} samples of {self.bits} in {self.cell} bits a pixel; 8 or 16 "
+                "bits of grey, palette, RGB or YBR are read"
+            )
+        compressed = bool(self.syntax.is_encapsulated)
+        # Codecs but RLE keep values, and not the cells in which the header places them.
+        self._shift = 0 if compressed and self.syntax != RLELossless else lowest
+        self._halved = self.photometric.endswith("_422") and not compressed
+        if self._halved and (self.width % 2 or self.cell != 8):
+            raise VideoError("has 4:2:2 colour of an impossible size; export it again")
+        samples = 2 if self._halved else self.samples
+        self.size = self.height * self.width * samples * self.cell // 8
+        self._table = self._make_table(dataset)
+
+    def grey(self, data: bytes) -> AnyArray:
+        """Return one picture.
+
+        Parameters
+        ----------
+        data : bytes
+            As in the file.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height, width)
+            Grey levels; deeper integers where only the whole clip can give them a window.
+        """
+        if self.syntax.is_encapsulated:
+            picture = self._decode(data)
+        else:
+            order = "<" if self.syntax.is_little_endian else ">"
+            picture = self._shaped(np.frombuffer(data, f"{order}u{self.cell // 8}"), self._planar)
+        if picture.shape[:2] != (self.height, self.width):
+            raise VideoError(
+                f"is a picture of {picture.shape[1]} x {picture.shape[0]} px, the header says "
+                f"{self.width} x {self.height}; export it again"
+            )
+        return self._luma(picture) if self.samples == 3 else self._level(picture)
+
+    def _shaped(self, flat: AnyArray, planar: bool) -> AnyArray:
+        """Return the samples of one picture as (height, width) or (height, width, 3)."""
+        if self._halved:  # Y Y Cb Cr for two pixels: the luma is all that is needed
+            return flat.reshape(self.height, -1, 4)[..., :2].reshape(self.height, self.width)
+        if self.samples == 1:
+            return flat.reshape(self.height, self.width)
+        if planar:
+            return np.moveaxis(flat.reshape(3, self.height, self.width), 0, -1)
+        return flat.reshape(self.height, self.width, 3)
+
+    def _decode(self, data: bytes) -> AnyArray:
+        """Return the samples of one compressed picture; the luma alone of a lossy JPEG."""
+        import imagecodecs
+        from pydicom.uid import JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
+
+        if self.syntax == RLELossless:
+            if self.size > _RLE_GAIN * len(data):
+                raise VideoError("is a picture smaller than its header says; export it again")
+            kind = f"<u{self.cell // 8}"
+            flat = np.frombuffer(imagecodecs.dicomrle_decode(data, kind), kind)
+            return self._shaped(flat[: self.height * self.width * self.samples], planar=True)
+        if self.syntax in JPEG2000TransferSyntaxes:
+            return np.asarray(imagecodecs.jpeg2k_decode(data))
+        if b"\xff\xd9" not in data[-16:]:  # its decoders make up what is missing
+            raise VideoError("is a picture that was cut off; copy the file again")
+        if self.syntax in JPEGLSTransferSyntaxes:
+            return np.asarray(imagecodecs.jpegls_decode(data))
+        if self.syntax in _LOSSLESS_JPEG:
+            return np.asarray(imagecodecs.jpegsof3_decode(data))
+        if self.photometric == "RGB" and not _says_colours(data):
+            return np.asarray(imagecodecs.jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB"))
+        return np.asarray(imagecodecs.jpeg8_decode(data, outcolorspace="GRAYSCALE"))
+
+    def _luma(self, picture: AnyArray) -> UInt8Array:
+        """Return the grey levels of a colour picture."""
+        if self.bits > 8:
+            picture = picture >> (self.bits - 8)
+        if picture.ndim == 3:
+            # JPEG 2000 undoes YBR_RCT and YBR_ICT itself
+            if self.photometric in ("RGB", "YBR_RCT", "YBR_ICT"):
+                return luma(picture.astype(np.uint8))
+            picture = picture[..., 0]
+        grey: UInt8Array = picture.astype(np.uint8)
+        return luma_table("limited")[grey] if self.photometric.startswith("YBR_PARTIAL") else grey
+
+    def _level(self, picture: AnyArray) -> AnyArray:
+        """Return the grey levels, or the numbers, of a picture of one sample a pixel."""
+        stored = (picture.astype(np.uint16) >> self._shift) & np.uint16(2**self.bits - 1)
+        if self._table is not None:
+            return np.asarray(self._table[stored])
+        values = self._numbers(stored)
+        if self.photometric == "MONOCHROME1":
+            values = (-1 if self._signed else 2**self.bits - 1) - values
+        return values
+
+    def _numbers(self, stored: AnyArray) -> npt.NDArray[np.int32]:
+        """Return stored bits as numbers."""
+        values: npt.NDArray[np.int32] = stored.astype(np.int32)
+        sign = 2 ** (self.bits - 1)
+        return (values ^ sign) - sign if self._signed else values
+
+    def _make_table(self, dataset: Any) -> UInt8Array | None:
+        """Return the grey level of every stored value; None where there is no such table."""
+        if self.samples == 3:
+            return None
+        stored = np.arange(2**self.bits, dtype=np.uint8 if self.bits <= 8 else np.uint16)
+        if self.photometric == "PALETTE COLOR":
+            colours = _palette(dataset, self._numbers(stored))
+            if colours.max() > 255:  # some write 8-bit colours into 16 bits, unscaled
+                colours = colours >> 8
+            return luma(colours.astype(np.uint8))
+        values = self._numbers(stored).astype(np.float64)
+        centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
+        if self.bits <= 8:
+            grey = (values - values.min()) / (2**self.bits - 1)
+        elif centre is not None and width is not None and width > 0:
+            slope = number(dataset, "RescaleSlope")
+            values *= 1.0 if slope is None else slope
+            values += number(dataset, "RescaleIntercept") or 0.0
+            self.window = (centre - width / 2, centre + width / 2)
+            grey = _windowed(values, centre, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
+        else:
+            return None
+        if self.photometric == "MONOCHROME1":
+            grey = 1 - grey
+        table: UInt8Array = np.floor(np.clip(grey, 0, 1) * 255 + 0.5).astype(np.uint8)
+        return table
+
+
+def numbers(dataset: Any, name: str) -> list[float]:
+    """Return the values of a numeric tag; none if it is absent or empty."""
+    value = dataset.get(name)
+    if value is None or value == "":
+        return []
+    several = hasattr(value, "__iter__") and not isinstance(value, str)
+    return [float(v) for v in (value if several else [value])]
+
+
+def number(dataset: Any, name: str) -> float | None:
+    """Return the first value of a numeric tag, None if it is absent, empty or not finite."""
+    values = numbers(dataset, name)
+    return values[0] if values and math.isfinite(values[0]) else None
+
+
+def _palette(dataset: Any, values: npt.NDArray[np.int32]) -> AnyArray:
+    """Return the colours of all values, shape (n, 3), 8 or 16 bit; DICOM PS3.3 C.7.6.3.1.5."""
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        from pydicom.pixels.processing import apply_color_lut
+
+        return np.asarray(apply_color_lut(values, dataset))
+    order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    channels = []
+    for colour in ("Red", "Green", "Blue"):
+        size, first, _ = dataset[f"{colour}PaletteColorLookupTableDescriptor"].value
+        size = size or 2**16
+        data = dataset[f"{colour}PaletteColorLookupTableData"].value
+        table = np.frombuffer(data, f"{order}u2")
+        if len(table) < size:  # two entries of 8 bit a word, the first one in its low byte
+            table = table.astype("<u2").view(np.uint8)
+        channels.append(table[np.clip(values - first, 0, size - 1)])
+    return np.stack(channels, axis=-1)
+
+
+def _says_colours(jpeg: bytes) -> bool:
+    """Whether a JPEG picture itself says what its colours are (JFIF or Adobe segment)."""
+    at = 2
+    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] not in (b"\xda", b""):
+        if jpeg[at + 1] == 0xE0 or jpeg[at + 4 : at + 9] == b"Adobe":
+            return True
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return False
+
+
+def _windowed(
+    values: npt.NDArray[np.float64], centre: float, width: float, function: str
+) -> npt.NDArray[np.float64]:
+    """Apply a window, DICOM PS3.3 C.11.2.1.2 and 3; black is 0 and white 1, to be clipped."""
+    if function == "SIGMOID":
+        grey: npt.NDArray[np.float64] = 1 / (1 + np.exp(-4 * (values - centre) / width))
+        return grey
+    if function == "LINEAR_EXACT":
+        return (values - centre) / width + 0.5
+    if width <= 1:
+        return (values > centre - 0.5).astype(np.float64)
+    return (values - (centre - 0.5)) / (width - 1) + 0.5
