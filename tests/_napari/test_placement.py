@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Shapes
 
+from napari_deepmtj._napari import clips
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import CalibrationError
 
 SCALE = Scale(0.2, 0.1, "given by hand")
 
@@ -55,3 +57,22 @@ def test_a_trajectory_alone_is_placed_as_its_clip_would_be(make_trajectory, scal
     partial = Placement.of_trajectory(make_trajectory(scale=scale, frames=range(2, 6)))
     assert partial.scale == (1, 0.1, 0.2)
     assert partial.units == ("pixel", "mm", "mm")
+
+
+def test_a_rectangle_of_any_layer_is_a_region_in_pixels_of_the_clip():
+    clip = Image(np.zeros((4, 60, 80), np.uint8), rgb=False, scale=(1, 0.1, 0.2))
+    clip.translate = (0, 3, 5)
+    # Pixels 10..29 across and 20..29 down, drawn in millimetres and, in 3 axes, half millimetres.
+    corners = np.array([[19.5, 9.5], [19.5, 29.5], [29.5, 29.5], [29.5, 9.5]])
+    world = corners * [0.1, 0.2] + [3, 5]
+    flat = Shapes([world], shape_type="rectangle")
+    fine = np.insert(world * 2, 0, 0, axis=1)
+    deep = Shapes([fine], shape_type="rectangle", scale=(1, 0.5, 0.5))
+    for shapes in (flat, deep):
+        assert str(clips.drawn_region(shapes, clip)) == "10,20,20,10"
+
+
+def test_an_empty_layer_of_shapes_is_no_region():
+    clip = Image(np.zeros((4, 60, 80), np.uint8), rgb=False)
+    with pytest.raises(CalibrationError, match="nothing is drawn in Shapes"):
+        clips.drawn_region(Shapes(), clip)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from napari_deepmtj._napari import convert
 from napari_deepmtj._napari.convert import KEY, Kind
 from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
+from napari_deepmtj.errors import CalibrationError
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource
@@ -115,6 +117,24 @@ def times_of(clip: Any, trajectory: Trajectory) -> FrameTimes:
         rows = int(trajectory.frames.max(initial=-1)) + 1
         return FrameTimes.unknown(max(trajectory.provenance.n_frames, rows))
     return source_of(clip).times
+
+
+def drawn_region(shapes: Any, clip: Any) -> Roi:
+    """Return the region of a clip that the selected (else the first) drawn shape covers.
+
+    napari gives a new layer a placement of its own, so the two may have different pixels.
+
+    Raises
+    ------
+    CalibrationError
+        If nothing is drawn, or nothing over the picture.
+    """
+    if not len(shapes.data):
+        raise CalibrationError(f"nothing is drawn in {shapes.name}; draw a rectangle in it")
+    corners = shapes.data[min(shapes.selected_data, default=0)]
+    own = Placement.of_layer(shapes).into(Placement.of_layer(clip), corners)
+    height, width = clip.data.shape[-2:]
+    return convert.roi_of(own, height, width)
 
 
 def describe_frame(clip: Any, frame: int) -> str:

@@ -100,6 +100,26 @@ class Placement:
             self.units,
         )
 
+    def into(self, other: Placement, points: npt.ArrayLike) -> FloatArray:
+        """Convert points of a layer placed so into pixels of a layer placed as `other`.
+
+        Parameters
+        ----------
+        other : Placement
+            That of the clip.
+        points : array-like, shape (n, 2 or 3)
+            As (..., y, x) in pixels of the layer that they were drawn in.
+
+        Returns
+        -------
+        ndarray, shape (n, 2)
+            As (y, x).
+        """
+        drawn = np.asarray(points, dtype=np.float64)[:, -2:]
+        world = drawn * self.scale[-2:] + self.translate[-2:]
+        found: FloatArray = (world - other.translate[-2:]) / other.scale[-2:]
+        return found
+
     def arguments(self, ndim: int = 3) -> dict[str, Any]:
         """Return the arguments of a layer with the last `ndim` of the axes."""
         return {

@@ -162,11 +162,7 @@ class TrackWidget(Container[Any]):
         chosen = self.roi.value
         if not isinstance(chosen, Shapes):
             return str(chosen)
-        corners = chosen.data[next(iter(chosen.selected_data), 0)] if chosen.data else []
-        if not len(corners):
-            return "auto"
-        height, width = self.clip.value.data.shape[-2:]
-        return convert.roi_of(corners, height, width)
+        return clips.drawn_region(chosen, self.clip.value)
 
     def _wanted_frames(self) -> range | None:
         if self.frames.value == WHOLE:
