@@ -169,7 +169,7 @@ def expand(patterns: Iterable[str]) -> list[Path]:
     """
     clips: dict[str, Path] = {}
     for pattern in patterns:
-        path = pattern if os.path.exists(pattern) else os.path.expanduser(pattern)  # noqa: PTH
+        path = pattern if os.path.exists(pattern) else os.path.expanduser(pattern)  # noqa: PTH110, PTH111
         found = [path]
         if not os.path.exists(path) and glob.has_magic(pattern):  # noqa: PTH110
             found = sorted(glob.glob(path)) or [path]  # noqa: PTH207
