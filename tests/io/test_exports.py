@@ -242,6 +242,30 @@ def test_malformed_json_is_refused(tmp_path, content, what) -> None:
     assert str(caught.value).startswith("a.mtj.json: ")
 
 
+def test_a_csv_that_is_open_elsewhere_keeps_its_own_provenance(tmp_path, monkeypatch) -> None:
+    path = write_trajectory(trajectory(), tmp_path / "MG_012.mtj.csv")
+    before = path.read_bytes(), json_path(path).read_bytes()
+    replace = Path.replace
+
+    def locked(self: Path, target: Path) -> Path:
+        if target == path:
+            raise PermissionError(13, "Permission denied")
+        return replace(self, target)
+
+    other = trajectory(1, scale=Scale(0.2, 0.2, "given by hand"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", locked)
+        with pytest.raises(ResultError, match=r"MG_012.mtj.new.csv and MG_012.mtj.new.json"):
+            write_trajectory(other, path, overwrite=True)
+    assert (path.read_bytes(), json_path(path).read_bytes()) == before
+    assert len(list(tmp_path.iterdir())) == 4
+    for old in (path, json_path(path)):  # what the message asks for
+        old.with_suffix(f".new{old.suffix}").replace(old)
+    read = read_trajectory(path)
+    same(read.table, other.table)
+    assert read.provenance.scale == other.provenance.scale
+
+
 def test_missing_csv(tmp_path) -> None:
     with pytest.raises(ResultError, match="no such file"):
         read_trajectory(tmp_path / "a.mtj.csv")

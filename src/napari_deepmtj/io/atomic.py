@@ -15,6 +15,29 @@ from napari_deepmtj.errors import ResultError
 STALE_SECONDS = 3600.0
 
 
+class LockedError(ResultError):
+    """Another program holds the file open; the new one stays beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The file that could not be replaced.
+    kept : Path
+        The new file.
+    why : str
+        What the operating system said.
+    """
+
+    def __init__(self, path: Path, kept: Path, why: str) -> None:
+        super().__init__(
+            f"is locked by another program ({why}); the new file stays as {kept.name}: close "
+            "that program and rename it",
+            path=path,
+        )
+        self.kept = kept
+        self.why = why
+
+
 def atomic_write(path: str | Path, content: bytes | Callable[[BinaryIO], object]) -> Path:
     """Write a whole file at once: temporary file in the same folder, fsync, replace.
 
@@ -33,8 +56,10 @@ def atomic_write(path: str | Path, content: bytes | Callable[[BinaryIO], object]
     Raises
     ------
     ResultError
-        If the folder is not writable, the disk is full, or another program holds the file
-        open; then the new one stays beside it as `<name>.new.<extension>`.
+        If the folder is not writable or the disk is full.
+    LockedError
+        If another program holds the file open; the new one stays beside it as
+        `<name>.new.<extension>`.
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         if callable(content):
@@ -83,11 +108,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 "it open and run again",
                 path=path,
             ) from error
-        raise ResultError(
-            f"is locked by another program ({error.strerror or error}); the new file stays as "
-            f"{kept.name}: close that program and rename it",
-            path=path,
-        ) from error
+        raise LockedError(path, kept, str(error.strerror or error)) from error
 
 
 def _discard(temporary: Path) -> None:

@@ -21,7 +21,7 @@ import pandas as pd
 from napari_deepmtj.core.provenance import Operation, Provenance
 from napari_deepmtj.core.trajectory import COLUMNS, Flag, Origin, Trajectory
 from napari_deepmtj.errors import CalibrationError, ResultError
-from napari_deepmtj.io.atomic import atomic_write
+from napari_deepmtj.io.atomic import LockedError, atomic_path, atomic_write
 from napari_deepmtj.io.paths import CSV_SUFFIX, json_path
 
 #: Significant digits of numbers: 1e-6 px in pictures of up to 9999 px, and a file that is read
@@ -59,9 +59,21 @@ def write_trajectory(
     """
     path = Path(csv_path)
     trajectory = _merged(trajectory, path, overwrite)
-    provenance = json.dumps(_jsonable(trajectory.provenance.to_json()), indent=2, allow_nan=False)
-    atomic_write(json_path(path), (provenance + "\n").encode())
-    return atomic_write(path, _csv_text(trajectory.table).encode())
+    text = json.dumps(_jsonable(trajectory.provenance.to_json()), indent=2, allow_nan=False)
+    beside, provenance = json_path(path), (text + "\n").encode()
+    # The two belong together: the JSON lies ready before the CSV is replaced, and follows it.
+    with atomic_path(beside) as ready:
+        ready.write_bytes(provenance)
+        try:
+            atomic_write(path, _csv_text(trajectory.table).encode())
+        except LockedError as error:
+            kept = atomic_write(beside.with_suffix(f".new{beside.suffix}"), provenance)
+            raise ResultError(
+                f"is locked by another program ({error.why}); the new result stays as "
+                f"{error.kept.name} and {kept.name}: close that program and rename both",
+                path=path,
+            ) from error
+    return path
 
 
 def check_overwrite(
