@@ -71,7 +71,7 @@ def make_clip(tmp_path: Path) -> MakeClip:
         scale: bool = True,
     ) -> Path:
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         rows, columns = np.mgrid[:64, :128]
         with VideoWriter(path, 64, 128, 25) as writer:
             for point in seen or points:

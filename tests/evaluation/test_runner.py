@@ -90,6 +90,13 @@ def test_a_clip_given_twice_counts_once(make_clip: MakeClip) -> None:
     assert len(find_cases([clip, clip.parent, clip.parent.parent])) == 1
 
 
+def test_folders_of_one_name_are_several_subjects(make_clip: MakeClip) -> None:
+    clips = [make_clip(f"{name}.avi", POINTS) for name in ("a/s1/x", "a/s1/y", "b/s1/x", "b/s2/x")]
+    subjects = [case.subject for case in find_cases(clips)]
+    assert subjects == ["a/s1", "a/s1", "b/s1", "b/s2"]
+    assert [case.subject for case in find_cases(clips[1:2] + clips[3:])] == ["s1", "s2"]
+
+
 def test_a_bad_clip_ends_the_job(make_clip: MakeClip, model: Model) -> None:
     good, bad = make_clip("s1/a.avi", POINTS), make_clip("s1/b.avi", POINTS)
     bad.write_bytes(b"")

@@ -5,9 +5,9 @@ A labelled clip has `<stem>.mtj-labels.csv` beside it; its subject is the name o
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class Case:
     labels : tuple of Label
         What people (or the phantom) say.
     subject : str
-        Whose it is: the name of the clip's folder.
+        Whose it is: the name of the clip's folder, led by those above where names recur.
     """
 
     clip: Path
@@ -125,7 +125,18 @@ def find_cases(paths: Iterable[str | Path]) -> list[Case]:
             found = [_case(labels_path(path), path)]
         for case in found:
             cases.setdefault(case.clip.resolve(), case)
-    return list(cases.values())
+    return _subjects_apart(cases)
+
+
+def _subjects_apart(cases: Mapping[Path, Case]) -> list[Case]:
+    """Name subjects by as many of their folders as tell them all apart ("site_a/s01")."""
+    folders = {clip.parent.parts for clip in cases}
+    depth = 1
+    while len({parts[-depth:] for parts in folders}) < len(folders):
+        depth += 1
+    return [
+        replace(case, subject="/".join(clip.parent.parts[-depth:])) for clip, case in cases.items()
+    ]
 
 
 def _case(labels_file: Path, clip: Path | None = None) -> Case:
