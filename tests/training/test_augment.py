@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_deepmtj.core.geometry import PixelMap, Roi
+from napari_deepmtj.inference.preprocess import normalise, to_network_input
+from napari_deepmtj.training import augment as augment_module
 from napari_deepmtj.training.augment import augment, blocks
 
 H, W = 192, 384
@@ -84,3 +87,49 @@ def test_blocks_quantise(step: float, least: float, most: float) -> None:
 def test_blocks_keep_flat_pictures() -> None:
     flat = torch.full((1, 1, 16, 16), 128.0)
     torch.testing.assert_close(blocks(flat, torch.tensor([20.0])), flat)
+
+
+def blob(x: float, y: float) -> torch.Tensor:
+    """Return one picture (1, H, W) with a soft spot."""
+    rows, columns = torch.meshgrid(torch.arange(H), torch.arange(W), indexing="ij")
+    spot = 255 * torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 50.0)
+    return spot.to(torch.uint8)[None]
+
+
+def centroid(picture: torch.Tensor) -> torch.Tensor:
+    """Return (x, y) of the centroid of grey levels above black of one picture (1, H, W)."""
+    weight = picture[0].double() + 1
+    y, x = torch.meshgrid(*(torch.arange(n) for n in weight.shape), indexing="ij")
+    return torch.stack([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
+
+
+def test_geometry_alone_moves_label_and_picture_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a hundredth of a pixel, which half a pixel, a flip or a swapped axis would not pass."""
+    for name in ("_letterbox", "_photometry", "_coded", "_decorate"):
+        monkeypatch.setattr(augment_module, name, lambda picture, *_: picture)
+    x, y = 190.3, 90.6
+    checked, places = 0, set()
+    for seed in range(20):
+        rng = torch.Generator().manual_seed(seed)
+        there, size = torch.tensor([True]), (H * 2 // 3, W * 2 // 3)
+        batch = augment(blob(x, y), torch.tensor([[x, y]]), there, torch.ones(1), size, rng)
+        label = batch.xy[0].double()
+        if min(*label, size[1] - label[0], size[0] - label[1]) > 25:  # the whole spot is inside
+            torch.testing.assert_close(centroid(batch.pictures[0]), label, atol=0.01, rtol=0)
+            places.add(round(float(label[0])))
+            checked += 1
+    assert checked >= 10
+    assert len(places) >= 8
+
+
+def test_training_and_inference_see_the_same_picture() -> None:
+    x, y = 130.3, 70.6
+    stored, size = blob(x, y), (H * 2 // 3, W * 2 // 3)
+    rng, there = torch.Generator().manual_seed(0), torch.tensor([True])
+    xy = torch.tensor([[x, y]])
+    batch = augment(stored, xy, there, torch.ones(1), size, rng, strength=0.0)
+    pixel_map = PixelMap.fit(Roi.full(H, W), *size)
+    seen = normalise(to_network_input(stored[0].numpy(), pixel_map)[None], "minus-one-one")
+    torch.testing.assert_close(batch.pictures, seen, atol=0.03, rtol=0)
+    expected = torch.from_numpy(pixel_map.to_network([[x, y]])).float()
+    torch.testing.assert_close(batch.xy, expected, atol=1e-4, rtol=0)
