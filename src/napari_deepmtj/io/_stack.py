@@ -173,7 +173,8 @@ class ArraySource(StackSource):
     Parameters
     ----------
     array : array-like
-        Shape (T, Y, X), (T, Y, X, 3 or 4) for colour, or (Y, X) for one frame.
+        Shape (T, Y, X), (Y, X) for one frame, (T, Y, X, 3 or 4) or (T, 3 or 4, Y, X) for
+        colour; axes of length 1 between the first and the last two are skipped.
     name : str
         What to call it.
     times : FrameTimes, optional
@@ -193,25 +194,13 @@ class ArraySource(StackSource):
         scale: Scale | None = None,
         roi: Roi | None = None,
     ) -> None:
-        shape = tuple(array.shape)
-        colour = len(shape) == 4 and shape[-1] in (3, 4)
-        if not (len(shape) in (2, 3) or colour) or 0 in shape:
-            raise VideoError(
-                f"an array of shape {shape} is no clip; give (T, Y, X), (T, Y, X, 3) or (Y, X)",
-                path=name,
-            )
-        if len(shape) == 3 and shape[-1] in (3, 4):
-            raise VideoError(
-                f"an array of shape {shape} looks like one colour picture; give it as array[None]",
-                path=name,
-            )
-        n = 1 if len(shape) == 2 else shape[0]
+        n, load = _frames_of(array, name)
         if times is not None and len(times) != n:
             raise VideoError(f"has {n} frames but {len(times)} times; give as many", path=name)
         super().__init__(
             name,
             None,
-            (lambda _: np.asarray(array[:])) if len(shape) == 2 else (lambda i: array[i]),
+            load,
             FrameTimes.unknown(n) if times is None else times,
             scale=scale,
             metadata={"container": "array", "pixel_format": str(array.dtype)},
@@ -224,6 +213,44 @@ class ArraySource(StackSource):
         for frame in range(self.n_frames):
             digest.update(self.read(frame).tobytes())
         return digest.hexdigest()
+
+
+def _frames_of(array: ArrayLike, name: str) -> tuple[int, Callable[[int], AnyArray]]:
+    """Return the number of frames of an array, and how to get one as (Y, X) or (Y, X, colour)."""
+    shape = tuple(array.shape)
+    if 0 in shape or len(shape) < 2:
+        raise VideoError(f"an array of shape {shape} holds no picture", path=name)
+    if len(shape) == 2:
+        return 1, lambda _: np.asarray(array[:])
+    inner = tuple(length for length in shape[1:-2] if length > 1)
+    first = len(shape) > 3 and (inner in ((3,), (4,)) or not inner)
+    last = len(shape) == 4 and shape[-1] in (3, 4)
+    if len(shape) == 3 and shape[-1] in (3, 4):
+        raise VideoError(
+            f"an array of shape {shape} looks like one colour picture; give it as array[None]",
+            path=name,
+        )
+    if first and last:
+        raise VideoError(
+            f"an array of shape {shape} may have its colours first or last; give (T, Y, X)",
+            path=name,
+        )
+    if len(shape) > 3 and not (first or last):
+        raise VideoError(
+            f"an array of shape {shape} is no clip; give (T, Y, X), (Y, X), or colour as "
+            "(T, Y, X, 3) or (T, 3, Y, X)",
+            path=name,
+        )
+    if not first:
+        return shape[0], lambda frame: array[frame]
+
+    def load(frame: int) -> AnyArray:
+        return np.moveaxis(np.asarray(array[frame]).reshape(*inner, *shape[-2:]), 0, -1)
+
+    def load_grey(frame: int) -> AnyArray:
+        return np.asarray(array[frame]).reshape(shape[-2:])
+
+    return shape[0], load if inner else load_grey
 
 
 def _flat(picture: AnyArray) -> npt.NDArray[np.float64]:

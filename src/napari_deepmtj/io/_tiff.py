@@ -15,7 +15,7 @@ from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
 from napari_deepmtj.io._grey import luma
-from napari_deepmtj.io._stack import StackSource, pillow_array
+from napari_deepmtj.io._stack import StackSource
 
 AnyArray = npt.NDArray[Any]
 
@@ -141,19 +141,10 @@ def _inverted(picture: AnyArray) -> AnyArray:
 
 
 def _page(page: Any, path: Path, frame: int) -> AnyArray:
-    """Return the pixels of one page; Pillow knows compressions that tifffile leaves to plug-ins."""
+    """Return the pixels of one page."""
     if page is None:
         raise VideoError("is missing in the file; save the stack again", path=path, frame=frame)
-    try:
-        return np.asarray(page.asarray()).squeeze()
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-    from PIL import Image
-
-    with Image.open(path) as image:
-        image.seek(page.index)
-        return pillow_array(image)
+    return np.asarray(page.asarray()).squeeze()
 
 
 def _stack_times(n: int, imagej: Mapping[str, Any], ome: Mapping[str, str]) -> FrameTimes:

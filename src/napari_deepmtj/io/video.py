@@ -1,7 +1,7 @@
 """Opening a clip, whatever its kind, by its content: `open_video` and the `VideoSource` it gives.
 
 The kinds themselves are in `_av.py` (video containers), `_dicom.py`, `_tiff.py` and `_stack.py`
-(single pictures, arrays).
+(single pictures, arrays), `_arrays.py` (arrays on disk) and `_telemed.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ _HEAD = 640
 #: Boxes that MP4 and QuickTime files begin with.
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
-_KNOWN = "DICOM, AVI, MP4, MOV, MKV, WebM, WMV, MPEG, GIF, TIFF, PNG, JPEG and BMP are read"
+_KNOWN = (
+    "DICOM, AVI, MP4, MOV, MKV, WebM, WMV, MPEG, GIF, TIFF, PNG, JPEG, BMP, NPY, Zarr and .tvd.h5 "
+    "are read"
+)
 
 
 @runtime_checkable
@@ -151,7 +154,7 @@ def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> 
 
 
 def sniff(path: Path) -> str:
-    """Return what kind this is: "dicom", "folder", "tiff", "picture", or FFmpeg's container.
+    """Return what kind this is: "dicom", "tiff", "picture", ..., or FFmpeg's container.
 
     Raises
     ------
@@ -160,7 +163,9 @@ def sniff(path: Path) -> str:
     """
     try:
         if path.is_dir():
-            return "folder"
+            from napari_deepmtj.io._arrays import ZARR_FILES
+
+            return "zarr" if any((path / file).is_file() for file in ZARR_FILES) else "folder"
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except FileNotFoundError as error:
@@ -190,6 +195,10 @@ def kind_of(head: bytes) -> str | None:
         return "tiff"
     if starts((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
         return "picture"
+    if starts(b"\x93NUMPY"):
+        return "npy"
+    if starts(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
     if starts(b"BM") and head[6:10] == bytes(4):
         return "picture"
     for magic, container in (
@@ -234,6 +243,21 @@ def _open_as(path: Path, kind: str, colour_range: ColourRange | None) -> BaseSou
         from napari_deepmtj.io._stack import PictureSource
 
         return PictureSource(path)
-    from napari_deepmtj.io._av import AvSource
+    if kind in ("npy", "zarr"):
+        from napari_deepmtj.io._arrays import NpySource, ZarrSource
 
-    return AvSource(path, kind, colour_range)
+        return NpySource(path) if kind == "npy" else ZarrSource(path)
+    if kind == "hdf5":
+        from napari_deepmtj.io._telemed import TvdSource
+
+        return TvdSource(path)
+    from napari_deepmtj.io._av import AvSource
+    from napari_deepmtj.io._telemed import apply_mat
+
+    source = AvSource(path, kind, colour_range)
+    try:
+        apply_mat(source, path)
+    except BaseException:
+        source.close()
+        raise
+    return source
