@@ -263,7 +263,8 @@ def _resume(
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in parts["optimiser"].items():
             index, _, key = name.partition(".")
-            moments.setdefault(int(index), {})[key] = value
+            # A copy: the file stays mapped, and on Windows locked, as long as its tensors live.
+            moments.setdefault(int(index), {})[key] = value.clone()
         optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
         return int(state["step"])
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
