@@ -1,1 +1,0 @@
-"""tracking room; see docs/architecture.md."""
