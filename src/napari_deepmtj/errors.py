@@ -75,7 +75,3 @@ class MissingExtraError(DeepMTJError):
         super().__init__(
             f'{feature} needs the extra "{extra}": pip install "napari-deepmtj[{extra}]"'
         )
-
-
-class PartialVideoWarning(UserWarning):
-    """A clip ends earlier than its container says; what is readable is used."""
