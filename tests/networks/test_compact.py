@@ -22,6 +22,16 @@ def test_shapes_and_attention() -> None:
         assert attention.max() <= 1
 
 
+def test_shrinking_averages_the_input_first() -> None:
+    plain = build("compact", channels=(8, 8, 8)).eval()
+    shrinking = build("compact", channels=(8, 8, 8), shrink=2).eval()
+    shrinking.load_state_dict(plain.state_dict())
+    small = torch.rand(1, 1, 32, 64)
+    large = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    with torch.inference_mode():
+        torch.testing.assert_close(shrinking(large).heatmap, plain(small).heatmap)
+
+
 def test_small_enough() -> None:
     assert sum(p.numel() for p in build("compact").parameters()) <= 2_500_000
 

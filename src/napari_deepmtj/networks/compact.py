@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from napari_deepmtj.networks.interface import NetworkOutput
 
-#: Input pixels per heat-map pixel.
+#: Pixels of the shrunk input per heat-map pixel.
 STRIDE = 4
 
 
@@ -78,16 +78,20 @@ class Gate(nn.Module):
 
 
 class CompactNet(nn.Module):
-    """Attention-gated heat-map network for inputs whose sides are multiples of 16.
+    """Attention-gated heat-map network for inputs whose sides are multiples of 16 * shrink.
 
     Parameters
     ----------
     channels : tuple of int
-        Channels at 1/4, 1/8 and 1/16 of the input's resolution.
+        Channels at 1/4, 1/8 and 1/16 of the shrunk input's resolution.
+    shrink : int
+        Factor by which the input is averaged down at once. What tells the junction is coarse;
+        the finest grain of a picture is the scanner's own, and the least like a made-up one.
     """
 
-    def __init__(self, channels: tuple[int, int, int] = (32, 64, 128)) -> None:
+    def __init__(self, channels: tuple[int, int, int] = (24, 48, 96), shrink: int = 1) -> None:
         super().__init__()
+        self.shrink = shrink
         fine, middle, coarse = channels
         self.fold = nn.PixelUnshuffle(STRIDE)
         self.fine = nn.Sequential(_conv(STRIDE**2, fine), Residual(fine))
@@ -103,7 +107,12 @@ class CompactNet(nn.Module):
         self.head = nn.Conv2d(fine, 1, 1)
 
     def forward(self, x: Tensor) -> NetworkOutput:
-        """Map pictures (B, 1, H, W) in -1..1 to a heat map (B, H / 4, W / 4) and attention."""
+        """Map pictures (B, 1, H, W) in -1..1 to a heat map (B, h, w) and attention.
+
+        A heat-map pixel is `STRIDE * shrink` input pixels wide.
+        """
+        if self.shrink > 1:
+            x = F.avg_pool2d(x, self.shrink)
         fine = self.fine(self.fold(x))
         middle = self.middle(fine)
         coarse = self.coarse(middle)
