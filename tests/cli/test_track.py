@@ -212,6 +212,17 @@ def test_a_file_in_place_of_the_output_folder(run, clip, tmp_path):
     assert err.startswith("error: out: cannot be made a folder")
 
 
+def test_a_read_only_folder_is_told_before_any_work(run, clip, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    # Patched, not chmod: the superuser may write anywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(predictor, "track", lambda *args, **kwargs: pytest.fail("work was done"))
+    for words, name in (((), tmp_path.name), (("--out", tmp_path / "out"), "out")):
+        code, _, err = run("track", clip, *TINY, *words)
+        assert (code, err.count("\n")) == (1, 1)
+        assert f"{name}: is a folder that may not be written to; choose another --out" in err
+
+
 def test_existing_results_need_overwrite_before_any_work(run, clip, result, monkeypatch):
     run("track", clip, *TINY)
     before = result.read_bytes()

@@ -187,7 +187,9 @@ def _make_folder(folder: Path) -> None:
             path=folder,
         ) from error
     if not os.access(folder, os.W_OK):
-        raise ResultError("is a folder that may not be written to", path=folder)
+        raise ResultError(
+            "is a folder that may not be written to; choose another --out", path=folder.absolute()
+        )
 
 
 def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
@@ -205,6 +207,7 @@ def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
             raise VideoError(
                 f"has {source.n_frames} frames, and --frames chooses none of them", path=clip
             )
+        _make_folder(result.parent)
         check_overwrite(result, frames, source.sha256, overwrite=settings.overwrite)
         maps_file = attention_path(result)
         if settings.attention and not settings.overwrite and maps_file.exists():
