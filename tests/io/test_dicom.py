@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -343,17 +344,39 @@ def test_a_file_that_was_cut_off_is_used_up_to_its_end(tmp_path, syntax) -> None
         open_video(path)
 
 
-def test_header_and_picture_must_agree(tmp_path) -> None:
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda syntax: syntax.keyword)
+def test_header_and_picture_must_agree(tmp_path, syntax) -> None:
+    pictures = [LOSSLESS[syntax](g) for g in ramps()]
+    for height in (HEIGHT + 1, 60000):
+        shape = (N, height, WIDTH)
+        path = write(tmp_path / "a", pictures, "MONOCHROME2", syntax, shape=shape)
+        with pytest.raises(VideoError, match=r"the header says 40 x|smaller than its header") as e:
+            open_video(path)
+        assert str(e.value).startswith("a, frame 0: is a picture ")
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, JPEGLossless])
+def test_a_picture_that_says_it_is_huge_is_not_decoded(tmp_path, syntax) -> None:
+    picture = LOSSLESS[syntax](ramps()[0])
+    at = picture.find(struct.pack(">LL", WIDTH, HEIGHT)) + 1
+    if syntax != JPEG2000Lossless:
+        at = picture.find(struct.pack(">HH", HEIGHT, WIDTH))
+    huge = picture[:at] + b"\xff\xff" + picture[at + 2 :]
+    path = write(tmp_path / "a", [huge], "MONOCHROME2", syntax, shape=(1, HEIGHT, WIDTH))
+    with pytest.raises(VideoError, match="the header says 40 x 24"):
+        open_video(path)
+
+
+def test_an_unreadable_frame_is_named_and_ends_the_clip(tmp_path) -> None:
     grey = ramps()
     pictures = [LOSSLESS[JPEGLSLossless](g) for g in grey]
-    path = write(tmp_path / "a", pictures, syntax=JPEGLSLossless, shape=(N, HEIGHT + 1, WIDTH))
-    with pytest.raises(VideoError, match="40 x 24 px, the header says 40 x 25"):
-        open_video(path)
-    path = write(
-        tmp_path / "a", [rle(g) for g in grey], syntax=RLELossless, shape=(N, 60000, 60000)
-    )
-    with pytest.raises(VideoError, match="smaller than its header says"):
-        open_video(path)
+    pictures[2] = pictures[2][:40] + bytes(len(pictures[2]) - 40)
+    path = write(tmp_path / "a", pictures, "MONOCHROME2", JPEGLSLossless, shape=grey.shape)
+    with open_video(path) as source:
+        with pytest.raises(VideoError, match=rf"^{source.name}, frame 2: is a damaged picture"):
+            source.read(2)
+        np.testing.assert_array_equal(list(source.frames()), grey[:2])
+        assert "frame 2 cannot be read" in source.notices[-1]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
@@ -40,7 +41,10 @@ def open_dicom(path: Path) -> BaseSource:
         If it is damaged, or of a kind that is not read.
     """
     file = DicomFile(path)
-    return _open_stream(file) if file.is_video else DicomSource(path, [file])
+    try:
+        return _open_stream(file) if file.is_video else DicomSource(path, [file])
+    except VideoError as error:
+        raise VideoError(error.message, path=path, frame=error.frame) from error
 
 
 def open_dicom_folder(folder: Path) -> BaseSource:
@@ -104,6 +108,13 @@ class DicomSource(StackSource):
                     f"ends after {n} of {first.promised} frames: the file was cut off; what is "
                     "there is used",
                 )
+
+        def load(frame: int) -> npt.NDArray[Any]:
+            try:
+                return files[frame].load(0) if several else first.load(frame)
+            except VideoError as error:
+                raise VideoError(error.message, path=name, frame=frame) from error
+
         regions = choose(first.regions, first.pixels.height, first.pixels.width)
         if several and any(file.regions != first.regions for file in files):
             regions = choose((), 0, 0)
@@ -121,7 +132,7 @@ class DicomSource(StackSource):
         super().__init__(
             name,
             path,
-            (lambda frame: files[frame].load(0)) if several else first.load,
+            load,
             times,
             scale=regions.scale,
             metadata=metadata,
@@ -146,10 +157,7 @@ def _open_stream(file: DicomFile) -> BaseSource:
         return found if found.known else None
 
     kind = kind_of(part.head(1024)) or _bare_stream(file.syntax)
-    try:
-        source = AvSource(part, kind, times=times)
-    except VideoError as error:
-        raise VideoError(error.message, path=file.path) from None
+    source = AvSource(part, kind, times=times)
     if source.n_frames != file.promised:
         told.append(f"the header says {file.promised} frames, there are {source.n_frames}")
     regions = choose(file.regions, source.height, source.width)

@@ -98,12 +98,10 @@ class DicomFile:
                 self._parse(file)
         except VideoError as error:
             raise VideoError(error.message, path=path) from error
-        except OSError as error:
-            raise VideoError(f"cannot be opened ({error.strerror})", path=path) from error
         except Exception as error:  # pydicom raises many things on damaged files
             # without its cause, which may quote what identifies a person
             raise VideoError(
-                f"its DICOM structure is damaged ({type(error).__name__}); export it again",
+                f"its DICOM structure is damaged ({_why(error)}); export it again",
                 path=path,
             ) from None
 
@@ -173,6 +171,11 @@ class DicomFile:
             raise VideoError(f"cannot be read any more ({error.strerror}); was it moved?") from None
         pairs = np.frombuffer(words, np.uint8).reshape(-1, 2)
         return pairs[:, ::-1].tobytes()[lead : lead + size]
+
+
+def _why(error: Exception) -> str:
+    """Return what failed without any word of the file: the system's reason, or the kind."""
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 @contextmanager

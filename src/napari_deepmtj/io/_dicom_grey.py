@@ -6,6 +6,8 @@ Where the bytes lie in the file is the business of `_dicom_file.py`.
 from __future__ import annotations
 
 import math
+import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,12 @@ _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 
 #: Transfer syntaxes of lossless JPEG, DICOM PS3.6 A.
 _LOSSLESS_JPEG = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+
+#: Markers of the segment that says how large a JPEG picture is; of JPEG-LS the last one.
+_JPEG_FRAMES = (*set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, 0xF7)
+
+#: Samples of a pixel: colour and transparency.
+_MOST_SAMPLES = 4
 
 #: A run of PackBits, of 2 bytes, makes 128 at most.
 _RLE_GAIN = 64
@@ -101,12 +109,15 @@ class Pixels:
         else:
             order = "<" if self.syntax.is_little_endian else ">"
             picture = self._shaped(np.frombuffer(data, f"{order}u{self.cell // 8}"), self._planar)
-        if picture.shape[:2] != (self.height, self.width):
-            raise VideoError(
-                f"is a picture of {picture.shape[1]} x {picture.shape[0]} px, the header says "
-                f"{self.width} x {self.height}; export it again"
-            )
+        self._require_size(*picture.shape[:2])
         return self._luma(picture) if self.samples == 3 else self._level(picture)
+
+    def _require_size(self, height: int, width: int) -> None:
+        if (height, width) != (self.height, self.width):
+            raise VideoError(
+                f"is a picture of {width} x {height} px, the header says {self.width} x "
+                f"{self.height}; export it again"
+            )
 
     def _shaped(self, flat: AnyArray, planar: bool) -> AnyArray:
         """Return the samples of one picture as (height, width) or (height, width, 3)."""
@@ -128,7 +139,16 @@ class Pixels:
                 raise VideoError("is a picture smaller than its header says; export it again")
             kind = f"<u{self.cell // 8}"
             flat = np.frombuffer(imagecodecs.dicomrle_decode(data, kind), kind)
-            return self._shaped(flat[: self.height * self.width * self.samples], planar=True)
+            count = self.height * self.width * self.samples
+            if len(flat) < count:
+                raise VideoError("is a picture smaller than its header says; export it again")
+            return self._shaped(flat[:count], planar=True)
+        declared = _declared(data)  # before a decoder takes memory for it
+        if declared is None:
+            raise VideoError("is a damaged picture; copy the file again")
+        self._require_size(*declared[:2])
+        if declared[2] > _MOST_SAMPLES:
+            raise VideoError(f"is a picture of {declared[2]} samples a pixel; export it again")
         if self.syntax in JPEG2000TransferSyntaxes:
             return np.asarray(imagecodecs.jpeg2k_decode(data))
         if b"\xff\xd9" not in data[-16:]:  # its decoders make up what is missing
@@ -231,14 +251,35 @@ def _palette(dataset: Any, values: npt.NDArray[np.int32]) -> AnyArray:
     return np.stack(channels, axis=-1)
 
 
+def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and content of each segment of a JPEG picture before its data."""
+    at = 2
+    while len(head := jpeg[at : at + 4]) == 4 and head[0] == 0xFF and head[1] != 0xDA:
+        if head[1] == 0xFF:  # a fill byte
+            at += 1
+            continue
+        length = int.from_bytes(head[2:], "big")
+        yield head[1], jpeg[at + 4 : at + 2 + length]
+        at += 2 + length
+
+
 def _says_colours(jpeg: bytes) -> bool:
     """Whether a JPEG picture itself says what its colours are (JFIF or Adobe segment)."""
-    at = 2
-    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] not in (b"\xda", b""):
-        if jpeg[at + 1] == 0xE0 or jpeg[at + 4 : at + 9] == b"Adobe":
-            return True
-        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    return False
+    return any(content.startswith((b"JFIF", b"Adobe")) for _, content in _segments(jpeg))
+
+
+def _declared(data: bytes) -> tuple[int, int, int] | None:
+    """Return height, width and samples that a picture of the JPEG family says it has."""
+    if data.startswith(b"\xff\xd8"):
+        for marker, content in _segments(data):
+            if marker in _JPEG_FRAMES and len(content) >= 6:
+                return *struct.unpack(">HH", content[1:5]), content[5]
+        return None
+    sizes = data[data.find(b"\xff\x4f\xff\x51") + 8 :][:34]
+    if len(sizes) < 34:
+        return None
+    x1, y1, x0, y0, *_, samples = struct.unpack(">8LH", sizes)
+    return y1 - y0, x1 - x0, samples
 
 
 def _windowed(
