@@ -482,6 +482,35 @@ def test_video_inside(tmp_path, clip_folder, clips, syntax, file, codec, kind, p
         assert len(list(source.frames())) == clip.n
 
 
+@pytest.mark.parametrize(
+    ("codec", "container", "syntax", "options"),
+    [
+        ("libx265", "hevc", HEVCMP51, {"x265-params": "log-level=none"}),
+        ("mpeg2video", "mpeg2video", MPEG2MPML, {"b:v": "2M"}),
+    ],
+)
+def test_bare_stream_inside(
+    tmp_path, clips, show_number, codec, container, syntax, options
+) -> None:
+    clip = type(clips["h264.264"])(
+        "bare", codec, "yuv420p", n=30, b_frames=2, options=options, container=container
+    )
+    clip.write(tmp_path / "bare")
+    stream = (tmp_path / "bare").read_bytes()
+    path = write(
+        tmp_path / "a",
+        [stream + bytes(len(stream) % 2)],
+        "YBR_PARTIAL_420",
+        syntax,
+        shape=(30, *clip.size),
+        CineRate=20,
+    )
+    with open_video(path) as source:
+        assert [show_number(source.read(n)) for n in (29, 0, 7)] == [29, 0, 7]
+        assert [show_number(frame) for frame in source.frames()] == list(range(30))
+        assert (source.times.source, source.notices) == ("DICOM cine rate", ())
+
+
 def test_video_inside_without_times_has_those_of_its_container(tmp_path, clip_folder) -> None:
     stream = (clip_folder / "h264_variable.mp4").read_bytes()
     path = write(
