@@ -26,13 +26,24 @@ def output(heatmap: torch.Tensor, presence: float = 4.0) -> NetworkOutput:
 def test_position_is_sub_pixel_everywhere() -> None:
     rng = np.random.default_rng(0)
     truth = rng.uniform([20, 20], [W - 20, H - 20], size=(200, 2))
-    peak = find_peak(maps([tuple(p) for p in truth]), H, W)
+    peak = find_peak(maps([tuple(p) for p in truth]), H, W, 5.0)
     assert np.abs(peak.xy - truth).max() < 0.15
     np.testing.assert_allclose(peak.mass, 0.99, atol=0.02)
 
 
+@pytest.mark.parametrize(("stride", "sigma"), [(4, 5.0), (8, 8.0)])
+def test_the_border_does_not_push_positions_inwards(stride: int, sigma: float) -> None:
+    near = np.array([0.0, 1.0, 3.0, 5.0, 8.0, 13.0, 21.0])
+    across = np.concatenate([near, W - 1 - near])
+    down = np.concatenate([near, H - 1 - near])
+    truth = torch.tensor(np.stack([across, down], axis=1), dtype=torch.float32)
+    target = gaussian_target(truth, H // stride, W // stride, stride, sigma)
+    peak = find_peak(torch.log(target + 1e-9), H, W, sigma)
+    assert np.abs(peak.xy - truth.numpy()).max() < 0.5
+
+
 def test_spread_is_the_targets() -> None:
-    peak = find_peak(maps([(100.3, 60.2)]), H, W)
+    peak = find_peak(maps([(100.3, 60.2)]), H, W, 5.0)
     np.testing.assert_allclose(np.sqrt(peak.spread[0, 0, 0]), 5.0, rtol=0.08)
     np.testing.assert_allclose(peak.spread[0, 0, 1], 0, atol=0.5)
 
@@ -42,7 +53,7 @@ def test_the_heavier_of_two_spots_wins_and_the_spike_loses() -> None:
     heat = 0.85 * broad
     heat[0, 5, 10] += 0.15  # a spike higher than the broad spot's highest pixel
     assert heat.flatten().argmax() == 5 * 64 + 10
-    peak = find_peak(torch.log(heat + 1e-9), H, W)
+    peak = find_peak(torch.log(heat + 1e-9), H, W, 6.0)
     np.testing.assert_allclose(peak.xy[0], [180, 90], atol=0.5)
 
 

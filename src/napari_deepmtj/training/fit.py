@@ -118,7 +118,8 @@ def _observe(
         with torch.inference_mode():
             output = network(batch.pictures)
         keep = batch.decided > 0
-        peaks.append(find_peak(output.heatmap[keep], recipe.input_height, recipe.input_width))
+        size = recipe.input_height, recipe.input_width
+        peaks.append(find_peak(output.heatmap[keep], *size, recipe.target_sigma_px))
         logits.append(output.presence[keep].double().numpy())
         truths.append(batch.xy[keep].double().numpy())
         presents.append(batch.present[keep].bool().numpy())
