@@ -15,11 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: setup
 	$(BIN)/napari-deepmtj demo --out demo-output --overwrite
 
+# One thread a network: two of them on two busy cores wait for each other most of the time.
 test: system-screen setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	scripts/with-screen $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 scripts/with-screen $(BIN)/python -m pytest
 
 setup: $(STAMP)
 
