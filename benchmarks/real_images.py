@@ -5,7 +5,9 @@
 DATA is the folder that holds `mtj/still_a.png`, `still_b.png`, `still_c.png` and `mtj_clip.avi`,
 made from figures of the deepMTJ repository (data CC BY 4.0), which are not part of this one.
 The stills' positions are those of their makers' raters, as uncertain as stated below; the clip has
-no truth, only a course: proximally until frame 33, and a cut back at frame 39.
+no truth, only a course: proximally until frame 33, and a cut back at frame 39. Where DATA also
+holds `muscle_still` and `muscle_video`, mid-belly pictures without a junction, the share of them
+that is called "not in view" is printed.
 """
 
 from __future__ import annotations
@@ -29,12 +31,16 @@ STILLS = {
     "still_c.png": ((437.0, 56.0), (15.0, 5.0), 6.5),
 }
 PROXIMAL_UNTIL, CUT = 33, 39
+#: Pictures without a junction, and of the videos the B-mode region and every how manieth frame.
+WITHOUT = ("muscle_still/timtrack_gastroc_*", "muscle_still/timtrack_GM_*", "muscle_video/*.mp4")
+REGION, EVERY = "215,45,720,574", 20
 
 
-def tracked(path: Path, model: Model) -> Trajectory:
-    """Track a clip or a still, the whole picture being the region."""
+def tracked(path: Path, model: Model, roi: str = "full", every: int = 1) -> Trajectory:
+    """Track a clip or a still."""
     with open_video(path) as source:
-        for event in track(source, model, roi="full", device="cpu"):
+        frames = range(0, source.n_frames, every)
+        for event in track(source, model, roi=roi, frames=frames, device="cpu"):
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Done):
@@ -72,6 +78,14 @@ def main() -> None:
         f"backward step {np.nanmax(np.diff(first)):.1f} px; greatest step before the cut "
         f"{np.nanmax(np.abs(steps)):.1f} px; at the cut {x[CUT] - x[CUT - 1]:+.1f} px"
     )
+    for pattern in WITHOUT:
+        absent: list[bool] = []
+        for path in sorted(arguments.data.glob(pattern)):
+            video = path.suffix == ".mp4"
+            found = tracked(path, model, REGION if video else "full", EVERY if video else 1)
+            absent += (found.table["in_view"] == 0).tolist()
+        if absent:
+            print(f"{pattern}: not in view in {sum(absent)} of {len(absent)} pictures without MTJ")
 
 
 if __name__ == "__main__":
