@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from fractions import Fraction
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -155,3 +158,25 @@ def test_sidecar_region_must_fit(clip_folder, tmp_path) -> None:
     write_sidecar(clip, ClipInfo(roi=Roi(100, 0, 200, 40)))
     with pytest.raises(CalibrationError, match="reaches beyond the 160 x 64 px"):
         open_video(clip)
+
+
+def test_a_region_beyond_the_picture_names_the_sidecar(clip_folder, tmp_path) -> None:
+    clip = Path(shutil.copy(next(clip_folder.glob("*.gif")), tmp_path))
+    write_sidecar(clip, ClipInfo(roi=Roi(0, 0, 9000, 40)))
+    with pytest.raises(CalibrationError, match=rf"{clip.stem}\.mtj-clip\.json.*reaches beyond"):
+        open_video(clip)
+
+
+def test_pixels_that_are_not_square_are_told(tmp_path) -> None:
+    clip = tmp_path / "wide.mp4"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        for _ in range(3):
+            grey = np.full((48, 64), 90, np.uint8)
+            picture = av.VideoFrame.from_ndarray(grey, format="gray")
+            container.mux(stream.encode(picture.reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+    with open_video(clip) as source:
+        assert any("4/3 times as wide as high" in notice for notice in source.notices)

@@ -91,7 +91,7 @@ class AvSource(BaseSource):
             first.width,
             opened.times,
             metadata=facts,
-            notices=tuple(opened.notices),
+            notices=(*opened.notices, *_aspect_notice(opened.facts["sample_aspect_ratio"], path)),
         )
         self._lock = Lock()
         self._decoder = Decoder(path, container_format, opened.index)
@@ -230,6 +230,16 @@ def _facts(container: Any, stream: Any) -> dict[str, Any]:
         "nominal_rate_hz": float(rate) if rate else None,
         "sample_aspect_ratio": str(aspect) if aspect else None,
     }
+
+
+def _aspect_notice(aspect: str | None, path: Path | FilePart) -> list[str]:
+    """Say that the file's pixels are not square, which no player's picture shows."""
+    if aspect in (None, "0", "1"):
+        return []
+    return [
+        f"{path.name} says that its pixels are {aspect} times as wide as high; they are taken as "
+        "square unless a scale with an x and a y is given"
+    ]
 
 
 def _checked(opened: _Opened, container_format: str, packets: Packets) -> tuple[int, ...] | None:

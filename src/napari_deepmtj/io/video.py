@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
-from napari_deepmtj.errors import VideoError
+from napari_deepmtj.errors import CalibrationError, VideoError
 
 if TYPE_CHECKING:
     from napari_deepmtj.io._base import BaseSource
@@ -130,17 +130,24 @@ def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> 
     ------
     VideoError
         If there is no such file, or it cannot be read; the message says what to do.
+    CalibrationError
+        If its side-car is not as documented, or its region reaches beyond the picture.
     """
     path = Path(path)
     source = _open_as(path, sniff(path), colour_range)
     try:
-        from napari_deepmtj.io.sidecar import read_sidecar
+        from napari_deepmtj.io.sidecar import read_sidecar, sidecar_path
 
         info = read_sidecar(path)
         if info is not None:
             source.scale = info.scale or source.scale
             if info.roi is not None:
-                roi = info.roi.inside(source.height, source.width)
+                try:
+                    roi = info.roi.inside(source.height, source.width)
+                except CalibrationError as error:
+                    raise CalibrationError(
+                        f"{error.message}, in this side-car", path=sidecar_path(path)
+                    ) from error
                 if source.roi is not None and str(source.roi) != str(roi):
                     source.say(
                         f"{source.name}: the region {roi} of its side-car differs from that of the "
