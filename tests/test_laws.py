@@ -171,7 +171,18 @@ def test_a_relative_import_in_a_package_starts_at_the_package() -> None:
     assert found == [(1, f"{PACKAGE}.cli.track")]
 
 
-HEAVY = ("torch", "qtpy", "PySide6", "PyQt6", "av", "tifffile", "pydicom", "zarr", "matplotlib", "napari")
+HEAVY = (
+    "torch",
+    "qtpy",
+    "PySide6",
+    "PyQt6",
+    "av",
+    "tifffile",
+    "pydicom",
+    "zarr",
+    "matplotlib",
+    "napari",
+)
 
 
 def loaded_by(statement: str) -> set[str]:
