@@ -1,5 +1,6 @@
 """A handful of real windows: what needs Qt, OpenGL and a running event loop."""
 
+import threading
 import time
 
 import numpy as np
@@ -160,6 +161,7 @@ def test_closing_the_window_mid_run_is_clean(open_window, make_clip, qtbot, capf
     assert time.monotonic() - began < 5
     qtbot.waitUntil(lambda: not worker.is_running, timeout=10_000)
     assert done < 600
+    qtbot.waitUntil(lambda: "decode" not in [thread.name for thread in threading.enumerate()])
     said = capfd.readouterr().err
     assert "Traceback" not in said
     assert "deleted" not in said

@@ -24,7 +24,7 @@ INTERVAL = 0.12
 
 def in_batches(
     events: Iterator[Any], cancelled: threading.Event, wanted: Callable[[], bool]
-) -> Iterator[list[Any]]:
+) -> Generator[list[Any]]:
     """Group a job's events into as many groups as their consumer can take.
 
     The job's failure becomes its last event, `Failed`: a worker must not raise. Setting
@@ -108,6 +108,7 @@ class Job:
         self._on_end = on_end
         self._description = description
         self._worker: Any = None
+        self._groups = in_batches(self._lazily(), self._cancelled, self._wanted)
         self._taken = threading.Event()
         self._taken.set()
         self._rested = 0.0
@@ -119,13 +120,18 @@ class Job:
         self._worker = create_worker(
             self._run,
             _progress={"desc": self._description},
-            _connect={"yielded": self._take, "finished": self._on_end},
+            _connect={"yielded": self._take, "finished": self._end},
         )
 
     def _run(self) -> Iterator[list[Any]]:
-        for group in in_batches(self._lazily(), self._cancelled, self._wanted):
+        for group in self._groups:
             self._taken.clear()
             yield group
+
+    def _end(self) -> None:
+        """Close the generator: a worker that is made to quit leaves it where it stands."""
+        self._groups.close()
+        self._on_end()
 
     def _wanted(self) -> bool:
         """Whether the main thread has dealt with the last group and had time for others."""
