@@ -64,7 +64,7 @@ def demo(
     print_line(f"mean error   {s.mean:.2f} {s.unit} against the clip's truth ({s.visible} frames)")
     print_line(f"within 5 mm  {s.valid:.1f} % of the frames")
     print_line(f"time         {evaluation.ms_per_frame:.1f} ms a frame, decoding included")
-    print_line("This clip is made up; real ones are harder.")
+    print_line("This clip is made up, of a subject chosen for a clear junction; others are harder.")
     print_line()
     for name, path in (
         ("clip", clip),
