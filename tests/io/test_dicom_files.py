@@ -155,6 +155,7 @@ def test_region_of_the_file_stands_above_the_sidecar_whose_scale_wins(tmp_path) 
         assert source.roi == Roi(10, 20, 80, 40, "DICOM region")
         assert source.scale == Scale(0.5, 0.5, "side-car (by hand)")
         assert "1,2,30,40 of its side-car differs from that of the file, 10,20" in source.notices[0]
+        assert "the scale of its side-car, 0.5 x 0.5 mm/px, is used" in source.notices[1]
     write_sidecar(path, ClipInfo(distal_side="left"))
     with open_video(path) as source:
         assert source.roi == Roi(10, 20, 80, 40, "DICOM region")

@@ -84,6 +84,7 @@ def test_own_sidecar_stands_above_the_mat(converted) -> None:
     with open_video(clip) as source:
         assert source.scale == Scale(0.5, 0.5, "side-car (by hand)")
         assert source.times.source == "side-car .mat"
+        assert any("the scale of its side-car, 0.5 x 0.5" in notice for notice in source.notices)
 
 
 FRAMES = np.arange(6 * 12 * 18).reshape(6, 12, 18).astype(np.uint8)

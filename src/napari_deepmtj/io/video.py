@@ -140,7 +140,6 @@ def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> 
 
         info = read_sidecar(path)
         if info is not None:
-            source.scale = info.scale or source.scale
             if info.roi is not None:
                 try:
                     roi = info.roi.inside(source.height, source.width)
@@ -154,10 +153,23 @@ def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> 
                         f"file, {source.roi}, which is used; give numbers to use another"
                     )
                 source.roi = source.roi or roi
+            if info.scale is not None:
+                source.say(*_scales_differ(source.name, source.scale, info.scale))
+                source.scale = info.scale
     except Exception:
         source.close()
         raise
     return source
+
+
+def _scales_differ(name: str, ours: Scale | None, given: Scale) -> list[str]:
+    """Say that a side-car's scale stands in the place of another one of the file's own."""
+    if ours is None or np.allclose([ours.x_mm, ours.y_mm], [given.x_mm, given.y_mm], rtol=1e-3):
+        return []
+    return [
+        f"{name}: the scale of its side-car, {given.x_mm:g} x {given.y_mm:g} mm/px, is used; that "
+        f"of the {ours.source} is {ours.x_mm:g} x {ours.y_mm:g} mm/px"
+    ]
 
 
 def sniff(path: Path) -> str:
