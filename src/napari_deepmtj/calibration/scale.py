@@ -1,0 +1,192 @@
+"""How many millimetres a pixel is: from drawn lines, and suggested by the screen's own ruler.
+
+A scale always says where it comes from, and a suggestion is only ever offered, never used by
+itself. What a scale is belongs to `core/geometry.py`, where the picture lies to `roi.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.errors import CalibrationError
+
+if TYPE_CHECKING:
+    from napari_deepmtj.io.video import VideoSource
+
+#: A point as (x, y) in frame pixels.
+Point = Sequence[float]
+#: A line as its two ends.
+Line = tuple[Point, Point]
+
+#: Millimetres per pixel outside of which a scale is taken for a slip: a 2 mm deep picture of 400
+#: rows has the lower, a 300 mm deep one of 60 rows the upper.
+SANE_MM_PER_PX = (0.005, 5.0)
+#: The shortest line, in pixels along its axis, from which a scale is taken.
+SHORTEST_LINE_PX = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suggestion:
+    """A scale read off the ruler of the screen, to be offered to a person.
+
+    Parameters
+    ----------
+    scale : Scale
+        The likeliest; its source reads "ruler suggestion, 5 mm ticks".
+    confidence : float
+        0 to 1: how sure the ticks are a ruler *and* `mm_per_tick` is what they stand for.
+    why : str
+        What was seen, in one line.
+    ticks : ndarray of float64, shape (n, 2)
+        (x, y) of the ticks' centres in frame pixels, along the ruler.
+    mm_per_tick : float
+        Millimetres assumed between neighbouring ticks.
+    alternatives : tuple of Scale
+        The same ticks taken for other distances, likeliest first.
+    """
+
+    scale: Scale
+    confidence: float
+    why: str
+    ticks: npt.NDArray[np.float64]
+    mm_per_tick: float
+    alternatives: tuple[Scale, ...] = ()
+
+
+def scale_by_hand(x_mm: float, y_mm: float | None = None) -> Scale:
+    """Return a scale that a person states, in mm per px; `y_mm` is `x_mm` unless given.
+
+    Raises
+    ------
+    CalibrationError
+        If it is outside of `SANE_MM_PER_PX`.
+    """
+    return _sane(x_mm, x_mm if y_mm is None else y_mm, "given by hand")
+
+
+def scale_from_line(p0_xy: Point, p1_xy: Point, mm: float, pixel_aspect: float = 1.0) -> Scale:
+    """Return the scale that makes a line between two marks as long as it is known to be.
+
+    Parameters
+    ----------
+    p0_xy, p1_xy : sequence of two float
+        (x, y) of its ends in frame pixels, in any direction.
+    mm : float
+        Its length in millimetres.
+    pixel_aspect : float
+        Width of a pixel over its height, as a video's sample aspect ratio; 1 where pixels are
+        square. It makes x mm / y mm.
+
+    Raises
+    ------
+    CalibrationError
+        If the line is too short, the length or the aspect impossible, or the scale out of
+        `SANE_MM_PER_PX`.
+    """
+    dx, dy = _step(p0_xy, p1_xy)
+    _require_length(mm)
+    if not (math.isfinite(pixel_aspect) and pixel_aspect > 0):
+        raise CalibrationError(f"a pixel aspect of {pixel_aspect} is impossible; give width/height")
+    if math.hypot(dx, dy) < SHORTEST_LINE_PX:
+        raise CalibrationError(
+            f"the line is {math.hypot(dx, dy):.1f} px long, too short for a scale; draw it between "
+            "two marks of the ruler that are far apart"
+        )
+    y_mm = mm / math.hypot(dx * pixel_aspect, dy)
+    return _sane(y_mm * pixel_aspect, y_mm, f"calibration line {mm:g} mm")
+
+
+def scale_from_lines(line_x: Line, mm_x: float, line_y: Line, mm_y: float) -> Scale:
+    """Return the scale of pixels that are not square, from a horizontal and a vertical line.
+
+    Slightly slanted lines are solved exactly: both have their lengths under the result.
+
+    Parameters
+    ----------
+    line_x, line_y : pair of points
+        The ends, (x, y) in frame pixels; the first line runs mostly across, the second mostly down.
+    mm_x, mm_y : float
+        Their lengths in millimetres.
+
+    Raises
+    ------
+    CalibrationError
+        If a line is too short or runs the wrong way, a length is impossible, or the scale out of
+        `SANE_MM_PER_PX`.
+    """
+    steps = [_step(*line_x), _step(*line_y)]
+    for mm in (mm_x, mm_y):
+        _require_length(mm)
+    (across, _), (_, down) = np.abs(steps)
+    for name, length in (("horizontal", across), ("vertical", down)):
+        if length < SHORTEST_LINE_PX:
+            raise CalibrationError(
+                f"the {name} line reaches {length:.1f} px, too short for a scale; draw it between "
+                "two marks that are far apart"
+            )
+    for (dx, dy), name, straight in zip(
+        steps, ("horizontal", "vertical"), (across, down), strict=True
+    ):
+        if straight < 2 * min(abs(dx), abs(dy)) or straight < max(abs(dx), abs(dy)):
+            raise CalibrationError(
+                f"the {name} line is not {name}; draw one of each, in that order"
+            )
+    # Each line says (dx x_mm)^2 + (dy y_mm)^2 = mm^2: two linear equations in the squares.
+    x2, y2 = np.linalg.solve(np.square(steps), np.square([mm_x, mm_y]))
+    if min(x2, y2) <= 0:
+        raise CalibrationError(
+            f"no scale gives a horizontal line of {mm_x:g} mm and a vertical one of {mm_y:g} mm; "
+            "check both lengths"
+        )
+    source = f"calibration lines {mm_x:g} mm across, {mm_y:g} mm down"
+    return _sane(math.sqrt(x2), math.sqrt(y2), source)
+
+
+def suggest_scale(source: VideoSource, roi: Roi | None = None) -> Suggestion | None:
+    """Read the spacing of the ticks of the ruler beside the picture, as a suggestion.
+
+    Parameters
+    ----------
+    source : VideoSource
+        The clip; a few of its frames are read.
+    roi : Roi, optional
+        Where the B-mode picture is; by default that of the source, else what is detected.
+
+    Returns
+    -------
+    Suggestion or None
+        None where no ruler was found.
+    """
+    return None
+
+
+def _step(p0_xy: Point, p1_xy: Point) -> tuple[float, float]:
+    """Return (dx, dy) of a line in pixels."""
+    ends = np.asarray([p0_xy, p1_xy], dtype=np.float64)
+    if ends.shape != (2, 2) or not np.isfinite(ends).all():
+        raise CalibrationError("a calibration line needs two ends, each with an x and a y")
+    dx, dy = ends[1] - ends[0]
+    return float(dx), float(dy)
+
+
+def _require_length(mm: float) -> None:
+    if not (math.isfinite(mm) and mm > 0):
+        raise CalibrationError(f"a line of {mm} mm is impossible; give its length in millimetres")
+
+
+def _sane(x_mm: float, y_mm: float, source: str) -> Scale:
+    low, high = SANE_MM_PER_PX
+    for value in (x_mm, y_mm):
+        if math.isfinite(value) and value > 0 and not low <= value <= high:
+            raise CalibrationError(
+                f"{value:.4g} mm per pixel is outside of {low:g} to {high:g}; check the length, "
+                "which is in millimetres"
+            )
+    return Scale(x_mm, y_mm, source)
