@@ -8,9 +8,19 @@ from typing import Any
 from torch import nn
 
 from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.networks.attention_unet import AttentionUNet
 from napari_deepmtj.networks.compact import CompactNet
+from napari_deepmtj.networks.resnet import ResNet50
+from napari_deepmtj.networks.vgg import Vgg16
+from napari_deepmtj.networks.vgg_attention import VggAttention
 
-_NETWORKS: Mapping[str, Callable[..., nn.Module]] = {"compact": CompactNet}
+_NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "attention-unet": AttentionUNet,
+    "compact": CompactNet,
+    "resnet50": ResNet50,
+    "vgg16": Vgg16,
+    "vgg-attention": VggAttention,
+}
 
 
 def build(name: str, **arguments: Any) -> nn.Module:
