@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from napari_deepmtj.errors import WeightsError
-from napari_deepmtj.inference.decode import combine_attention, decode, find_peak
+from napari_deepmtj.inference.decode import combine_attention, decode
+from napari_deepmtj.inference.peak import find_peak
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.training.losses import gaussian_target
 
@@ -103,7 +104,6 @@ def test_a_card_from_the_future_is_refused() -> None:
         decode(output(maps([(9.0, 9.0)])), {"magic": 1.0}, height=H, width=W, tolerance_px=9)
 
 
-def test_a_regressor_is_refused_clearly() -> None:
-    regressor = NetworkOutput(None, torch.zeros(1, 2), None, ())
-    with pytest.raises(WeightsError, match="no heat map"):
-        decode(regressor, {}, height=H, width=W, tolerance_px=9)
+def test_a_network_without_any_position_is_refused_clearly() -> None:
+    with pytest.raises(WeightsError, match="neither a heat map nor coordinates"):
+        decode(NetworkOutput(None, None, None, ()), {}, height=H, width=W, tolerance_px=9)

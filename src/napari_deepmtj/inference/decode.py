@@ -11,19 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.inference.peak import Peak, find_peak
+from napari_deepmtj.inference.published import component, regressed
 from napari_deepmtj.networks.interface import NetworkOutput
 
 FloatArray = npt.NDArray[np.float64]
-
-#: Half width, in heat-map pixels, of the window around the peak whose centroid is the position.
-PEAK_RADIUS = 3
-#: The same for the second moments behind the covariance.
-SPREAD_RADIUS = 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,9 @@ class Decoding:
     ----------
     presence_threshold : float
         Probability of "in view" from which on the MTJ counts as in view.
+    label_width : float
+        For coordinate regressors: width in pixels of the crop in which labels were scaled to
+        0..1; 0 for the width of the input.
     target_sigma_px : float
         Sigma in input pixels of the Gaussian that the heat map was trained to draw; this much
         of its spread is drawing, not doubt.
@@ -45,6 +44,7 @@ class Decoding:
     """
 
     presence_threshold: float = 0.5
+    label_width: float = 0.0
     target_sigma_px: float = 5.0
     sd_floor_px: float = 1.0
     sd_gain: float = 1.0
@@ -96,15 +96,6 @@ class Decoded:
     attention: npt.NDArray[np.float32] | None
 
 
-@dataclass(frozen=True)
-class Peak:
-    """What a heat map says before any calibration, each a float64 array over B pictures."""
-
-    xy: FloatArray
-    spread: FloatArray
-    mass: FloatArray
-
-
 def decode(
     output: NetworkOutput,
     decoding: Mapping[str, float],
@@ -132,13 +123,10 @@ def decode(
     Raises
     ------
     WeightsError
-        If the network gives no heat map.
+        If the network gives no position.
     """
-    if output.heatmap is None or output.presence is None:
-        raise WeightsError("this network draws no heat map; this version cannot decode it")
     fitted = Decoding.from_card(decoding)
-    peak = find_peak(output.heatmap, height, width, fitted.target_sigma_px)
-    presence = output.presence.double().cpu().numpy()
+    peak, presence = observe(output, fitted, height, width)
     covariance = calibrated_covariance(peak, fitted)
     weights = [fitted.bias, fitted.presence_weight, fitted.mass_weight, fitted.tolerance_weight]
     logit = confidence_features(peak, presence, covariance, tolerance_px) @ np.array(weights)
@@ -151,79 +139,22 @@ def decode(
     )
 
 
-def find_peak(heatmap: Tensor, height: int, width: int, sigma_px: float) -> Peak:
-    """Find the heaviest spot of each heat map, its centroid, spread and mass.
+def observe(
+    output: NetworkOutput, fitted: Decoding, height: int, width: int
+) -> tuple[Peak, FloatArray]:
+    """Return what a network says before calibration: its peaks and presence logits (B,).
 
-    Parameters
-    ----------
-    heatmap : Tensor, shape (B, h, w)
-        Logits.
-    height, width : int
-        Size of the input in pixels, a multiple of the map's.
-    sigma_px : float
-        Sigma in input pixels of the Gaussian that the network was trained to draw.
-
-    Returns
-    -------
-    Peak
-        Position (B, 2) and second moments (B, 2, 2) in input pixels, and the share of
-        probability (B,) within `PEAK_RADIUS` of the peak.
+    Which of the three ways to read it is the right one shows in what it gives: coordinates
+    (P20), a heat map with presence (the default network), or a probability map (P21).
     """
-    n, rows, columns = heatmap.shape
-    probability = heatmap.float().flatten(1).softmax(dim=1).view(n, 1, rows, columns)
-    size = 2 * PEAK_RADIUS + 1
-    # The heaviest window, not the highest pixel: a lone spike is no junction.
-    near = F.avg_pool2d(probability, 3, stride=1, padding=1, count_include_pad=False)
-    best = near.flatten(1).argmax(dim=1)
-    centre = torch.stack([best % columns, best // columns], dim=1)
-    xy, _, mass = _moments(probability[:, 0], centre, size // 2)
-    _, spread, _ = _moments(probability[:, 0], xy.round().long(), SPREAD_RADIUS)
-    step = torch.tensor([width / columns, height / rows], dtype=torch.float64)
-    position = ((xy.cpu() + 0.5) * step - 0.5).numpy()
-    axes = ((width, columns), (height, rows))
-    return Peak(
-        xy=np.stack(
-            [_unpushed(position[:, i], *axis, sigma_px) for i, axis in enumerate(axes)], axis=1
-        ),
-        spread=(spread.cpu() * torch.outer(step, step)).numpy(),
-        mass=mass.cpu().numpy(),
-    )
-
-
-def _unpushed(seen: FloatArray, size: int, cells: int, sigma_px: float) -> FloatArray:
-    """Undo how the border pushes centroids inwards, along one axis of `size` input pixels.
-
-    The Gaussian that a network learns to draw is cut off at the border, so the centroid of even
-    a perfect map lies 0.8 sigma too far inside where the MTJ is on the border, and 0.25 sigma
-    where it is one sigma away. Here the centroid of a cut-off Gaussian is inverted.
-    """
-    cell = (np.arange(cells) + 0.5) * (size / cells) - 0.5
-    centre = np.linspace(-0.5, size - 0.5, 8 * size + 1)
-    squares = ((cell - centre[:, None]) / sigma_px) ** 2
-    weight = np.exp(-0.5 * (squares - squares.min(axis=1, keepdims=True)))
-    found: FloatArray = np.interp(seen, (weight @ cell) / weight.sum(axis=1), centre)
-    return found
-
-
-def _moments(probability: Tensor, centre: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Centroid (B, 2), covariance (B, 2, 2) and mass (B,) of the windows around `centre`."""
-    rows, columns = probability.shape[-2:]
-    device = probability.device
-    x = torch.arange(columns, device=device)[None, None, :]
-    y = torch.arange(rows, device=device)[None, :, None]
-    cx, cy = centre[:, 0, None, None], centre[:, 1, None, None]
-    window = ((x - cx).abs() <= radius) & ((y - cy).abs() <= radius)
-    weight = probability * window
-    mass = weight.sum(dim=(1, 2)).double()
-    share = weight.double() / mass[:, None, None].clamp(min=1e-12)
-    mx = (share * x).sum(dim=(1, 2))
-    my = (share * y).sum(dim=(1, 2))
-    dx, dy = x - mx[:, None, None], y - my[:, None, None]
-    xx = (share * dx * dx).sum(dim=(1, 2))
-    yy = (share * dy * dy).sum(dim=(1, 2))
-    xy = (share * dx * dy).sum(dim=(1, 2))
-    covariance = torch.stack([xx, xy, xy, yy], dim=1).view(-1, 2, 2)
-    return torch.stack([mx, my], dim=1), covariance, mass
+    if output.xy is not None:
+        return regressed(output.xy, height, width, fitted.label_width or width)
+    if output.heatmap is None:
+        raise WeightsError("this network gives neither a heat map nor coordinates")
+    if output.presence is None:
+        return component(output.heatmap, height, width, fitted.presence_threshold)
+    peak = find_peak(output.heatmap, height, width, fitted.target_sigma_px)
+    return peak, output.presence.double().cpu().numpy()
 
 
 def calibrated_covariance(peak: Peak, fitted: Decoding) -> FloatArray:

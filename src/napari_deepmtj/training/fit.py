@@ -14,11 +14,10 @@ from torch import nn
 
 from napari_deepmtj.inference.decode import (
     Decoding,
-    Peak,
     calibrated_covariance,
     confidence_features,
-    find_peak,
 )
+from napari_deepmtj.inference.peak import Peak, find_peak
 from napari_deepmtj.training.augment import augment
 from napari_deepmtj.training.dataset import RenderedScenes
 
