@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,6 +21,7 @@ from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import BaseSource, reason
+from napari_deepmtj.io._display import AS_STORED, Display
 from napari_deepmtj.io._grey import ColourRange, grey_of, is_monochrome_h264, range_of
 from napari_deepmtj.io._index import (
     AV_ERRORS,
@@ -75,6 +77,8 @@ class AvSource(BaseSource):
         self._index = opened.index
         self._override: ColourRange | None = colour_range
         first = opened.first
+        self._display = display = Display.of(first, opened.aspect, opened.field_order)
+        self._stored = (first.height, first.width)
         said, said_by = range_of(first, colour_range)
         if said_by == "assumed" and opened.monochrome:
             said = self._override = "full"  # untagged greyscale, as everywhere
@@ -83,15 +87,15 @@ class AvSource(BaseSource):
             "colour_range": said,
             "colour_range_from": said_by,
             "frame_index": "counted" if opened.index.counted else "timestamps",
+            **display.facts,
         }
         super().__init__(
             path.name,
             path.path if isinstance(path, FilePart) else path,
-            first.height,
-            first.width,
+            *display.orientation.size(*self._stored),
             opened.times,
             metadata=facts,
-            notices=(*opened.notices, *_aspect_notice(opened.facts["sample_aspect_ratio"], path)),
+            notices=(*opened.notices, *display.notices(path.name)),
         )
         self._lock = Lock()
         self._decoder = Decoder(path, container_format, opened.index)
@@ -135,17 +139,22 @@ class AvSource(BaseSource):
                 yield grey  # advance ends with `frame`, or raises
 
     def _grey(self, frame: int, picture: av.VideoFrame, roi: Roi | None) -> UInt8Array:
-        if (picture.height, picture.width) != (self.height, self.width):
+        if (picture.height, picture.width) != self._stored:
+            height, width = self._stored
             raise VideoError(
-                f"is {picture.width} x {picture.height} px, the frames before {self.width} x "
-                f"{self.height}; split the clip there",
+                f"is {picture.width} x {picture.height} px, the frames before {width} x {height}; "
+                "split the clip there",
                 path=self._path,
                 frame=frame,
             )
         if picture.is_corrupt:
             self.say(f"{self.name}: frame {frame} is damaged in the file; it is used as it is")
+        orientation = self._display.orientation
         try:
-            return grey_of(picture, roi, self._override)
+            if orientation == AS_STORED:
+                return grey_of(picture, roi, self._override)
+            stored = None if roi is None else orientation.stored(roi, self.height, self.width)
+            return orientation.show(grey_of(picture, stored, self._override))
         except AV_ERRORS as error:
             raise VideoError(
                 f"its pixels cannot be converted to grey ({reason(error, self._path)})",
@@ -165,6 +174,8 @@ class _Opened:
         self.times = FrameTimes.unknown(0)
         self.first: av.VideoFrame
         self.monochrome = False
+        self.aspect: Fraction | None = None
+        self.field_order = 0
 
 
 def _examine(
@@ -177,11 +188,13 @@ def _examine(
     try:
         stream = container.streams.best("video")
         facts = _facts(container, stream)
+        aspect = stream.sample_aspect_ratio
         time_base = stream.time_base
         promised = stream.frames
         seconds = None if container.duration is None else container.duration / av.time_base
         alone = len(container.streams) == 1
         context = stream.codec_context
+        field_order = int(context.field_order)
         # AVI has no timestamps of its own: those of reordered H.264 are shuffled.
         monochrome = context.name == "h264" and is_monochrome_h264(context.extradata)
         shuffled = container_format == "avi" and context.name != "mpeg4" and context.has_b_frames
@@ -195,6 +208,7 @@ def _examine(
 
     opened = _Opened(path, facts)
     opened.monochrome = monochrome
+    opened.aspect, opened.field_order = aspect, field_order
     if not packets.pts:
         raise _no_frames(path)
     if container_format == "avi":
@@ -222,24 +236,12 @@ def _examine(
 def _facts(container: Any, stream: Any) -> dict[str, Any]:
     """Copy what is worth knowing; after closing, the stream must not be touched."""
     rate = stream.average_rate
-    aspect = stream.sample_aspect_ratio
     return {
         "container": container.format.name,
         "codec": stream.codec_context.name,
         "time_base": str(stream.time_base),
         "nominal_rate_hz": float(rate) if rate else None,
-        "sample_aspect_ratio": str(aspect) if aspect else None,
     }
-
-
-def _aspect_notice(aspect: str | None, path: Path | FilePart) -> list[str]:
-    """Say that the file's pixels are not square, which no player's picture shows."""
-    if aspect in (None, "0", "1"):
-        return []
-    return [
-        f"{path.name} says that its pixels are {aspect} times as wide as high; they are taken as "
-        "square unless a scale with an x and a y is given"
-    ]
 
 
 def _checked(opened: _Opened, container_format: str, packets: Packets) -> tuple[int, ...] | None:
