@@ -1,13 +1,15 @@
-"""A label: where a person, or a phantom's truth, says the MTJ is in one frame.
+"""A label: where a person, or a phantom's truth, says the MTJ is in one frame; and its edits.
 
-Reading and writing label files is `io.labels`.
+Reading and writing label files is `io.labels`; keeping edits on disk is `io.label_store`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import math
+import operator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
@@ -26,6 +28,12 @@ LABEL_COLUMNS: tuple[str, ...] = (
     "origin",
     "timestamp",
 )
+
+#: What no two labels of one file share: hash of the clip, frame, annotator, round.
+LabelKey: TypeAlias = tuple[str, int, str, int]
+
+#: What JSON can say. None stands for "nothing there".
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
 
 def now() -> str:
@@ -77,6 +85,7 @@ class Label:
     timestamp: str = field(default_factory=now)
 
     def __post_init__(self) -> None:
+        self._make_plain()
         if not self.clip or "/" in self.clip or "\\" in self.clip:
             raise LabelError(f"clip {self.clip!r} is not a file name without folders")
         for name in ("clip_sha256", "annotator"):
@@ -103,6 +112,96 @@ class Label:
         return self.x_px is not None
 
     @property
-    def key(self) -> tuple[str, int, str, int]:
+    def key(self) -> LabelKey:
         """What no two labels of one file share: clip, frame, annotator and round."""
         return self.clip_sha256, self.frame, self.annotator, self.round
+
+    def _make_plain(self) -> None:
+        """Turn numpy's numbers into Python's, and refuse what no file could hold."""
+        for name in ("frame", "round"):
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError:
+                raise LabelError(f"{name} {value!r} is not a whole number") from None
+        for name in ("time_s", "x_px", "y_px"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, float(value))
+        for name in ("clip", "clip_sha256", "annotator"):
+            try:
+                getattr(self, name).encode()
+            except UnicodeEncodeError:
+                raise LabelError(
+                    f"{name} {getattr(self, name)!a} is not valid text; rename it"
+                ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A label set, moved or taken away.
+
+    Parameters
+    ----------
+    before : Label or None
+        The label as it was, None where there was none.
+    after : Label or None
+        The label as it is to be, None to take it away. Its key is that of `before`.
+
+    Raises
+    ------
+    LabelError
+        If both are None or their keys differ.
+    """
+
+    before: Label | None
+    after: Label | None
+
+    def __post_init__(self) -> None:
+        if self.before is None and self.after is None:
+            raise LabelError("an edit needs a label before or after it")
+        if self.before is not None and self.after is not None and self.before.key != self.after.key:
+            raise LabelError(
+                "an edit keeps clip, frame, annotator and round; take the label away and set another"
+            )
+
+    @property
+    def key(self) -> LabelKey:
+        """The key of the label that is edited."""
+        label = self.before if self.after is None else self.after
+        assert label is not None
+        return label.key
+
+    def inverse(self) -> Edit:
+        """Return the edit that undoes this one."""
+        return Edit(self.after, self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class StateEdit:
+    """One entry of the state of annotation (queue, position, flags, rounds) set or taken away.
+
+    Parameters
+    ----------
+    name : str
+        Name of the entry.
+    before, after : JSON
+        The entry as it was and as it is to be; None where there is none.
+
+    Raises
+    ------
+    LabelError
+        If the name is empty.
+    """
+
+    name: str
+    before: Json
+    after: Json
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise LabelError("an entry of the annotation's state needs a name")
+
+    def inverse(self) -> StateEdit:
+        """Return the edit that undoes this one."""
+        return StateEdit(self.name, self.after, self.before)
