@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -105,14 +106,74 @@ def test_frames_twice_or_out_of_order_are_refused(frames: list[int]) -> None:
 
 def test_another_scale_changes_millimetres_only_and_is_logged() -> None:
     before = trajectory(hidden=[2])
-    after = before.with_scale(Scale(0.1, 0.2, "calibration line"))
+    after = before.rescaled(Scale(0.1, 0.2, "calibration line"))
     np.testing.assert_allclose(after.table["x_mm"], before.table["x_px"] * 0.1)
     np.testing.assert_allclose(after.table["y_mm"], before.table["y_px"] * 0.2)
-    np.testing.assert_array_equal(after.xy_px, before.xy_px)
+    sd_mm = np.hypot(before.table["sd_x_px"] * 0.1, before.table["sd_y_px"] * 0.2)
+    np.testing.assert_allclose(after.table["sd_mm"], sd_mm)
+    rest = [name for name in after.table if not str(name).endswith("_mm")]
+    pd.testing.assert_frame_equal(after.table[rest], before.table[rest])
     assert after.provenance.scale == Scale(0.1, 0.2, "calibration line")
-    assert after.provenance.operations[-1].arguments["source"] == "calibration line"
-    assert after.with_scale(None).table["x_mm"].isna().all()
+    last = after.provenance.operations[-1]
+    new = {"x_mm_per_px": 0.1, "y_mm_per_px": 0.2, "source": "calibration line"}
+    assert last.name == "scale changed"
+    assert (last.arguments["old"], last.arguments["new"]) == (None, new)
+    again = after.rescaled(None)
+    assert again.table[["x_mm", "y_mm", "sd_mm"]].isna().all(axis=None)
+    assert again.provenance.operations[-1].arguments["old"] == new
     assert before.table["x_mm"].isna().all()
+
+
+def tracked_with(scale: Scale | None, definition: str, network_px: float) -> Trajectory:
+    """The region of 200 x 100 px was 64 x 40 px in the network, so pixels are not square."""
+    before = trajectory(scale=scale)
+    provenance = before.provenance.and_then(
+        "track",
+        roi={"x_y_width_height": "10,20,200,100", "source": "drawn"},
+        pixel_map={"content_width": 64, "content_height": 40},
+        tolerance={"definition": definition, "network_px": network_px},
+    )
+    return replace(before, provenance=provenance)
+
+
+def test_a_confidence_keeps_the_radius_that_it_was_computed_for() -> None:
+    scale = Scale(0.1, 0.125, "DICOM region")  # 64 px are 20 mm, 40 px are 12.5 mm
+    before = tracked_with(scale, "5.0 mm", 16.0)
+    (tolerance,) = before.provenance.tolerances
+    assert tolerance.radius_px == pytest.approx((50.0, 40.0))
+    assert tolerance.mm(scale) == pytest.approx(5.0)
+    assert tolerance.describe(scale) == "5 mm"
+    half = Scale(0.05, 0.0625, "calibration line")
+    after = before.rescaled(half)
+    np.testing.assert_array_equal(after.table["confidence"], before.table["confidence"])
+    (told,) = after.provenance.operations[-1].arguments["confidence"]
+    assert told["tolerance_when_tracked"] == "5.0 mm"
+    assert told["radius_mm"] == pytest.approx(2.5)
+    assert after.provenance.tolerances == (tolerance,)
+    assert tolerance.describe(half).startswith("2.50 mm (5 mm of the scale it was tracked with")
+    assert tolerance.describe(None) == "44.7 px"
+
+
+def test_a_share_of_the_width_is_one_under_every_scale() -> None:
+    before = tracked_with(None, "0.063 of the region's width", 4.032)
+    (tolerance,) = before.rescaled(Scale(0.1, 0.1, "line")).provenance.tolerances
+    assert tolerance.describe(Scale(0.1, 0.1, "line")) == "6.3% of the region's width"
+
+
+def test_a_log_that_does_not_say_has_no_tolerance() -> None:
+    before = trajectory()
+    odd = before.provenance.and_then("track", roi="everything").and_then("correct", frame=1)
+    assert odd.tolerances == ()
+
+
+def test_a_run_with_another_scale_brings_the_old_rows_to_it_and_says_so() -> None:
+    old, new = Scale(0.1, 0.1, "side-car"), Scale(0.2, 0.3, "calibration line")
+    merged = trajectory(range(6), scale=old).updated_by(trajectory(range(2, 4), scale=new))
+    np.testing.assert_allclose(merged.table["x_mm"], merged.table["x_px"] * 0.2)
+    assert [op.name for op in merged.provenance.operations].count("scale changed") == 1
+    same = Scale(0.1, 0.1, "side-car (side-car)")
+    merged = trajectory(range(6), scale=old).updated_by(trajectory(range(2, 4), scale=same))
+    assert "scale changed" not in [op.name for op in merged.provenance.operations]
 
 
 def test_a_correction_replaces_one_row_and_keeps_the_raw_value() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -44,6 +45,55 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What the confidences of a run are the probability of: being within a radius.
+
+    Parameters
+    ----------
+    definition : str
+        As it was asked for: "5.0 mm", or "0.063 of the region's width" without a scale.
+    radius_px : tuple of float
+        What that came to, along x and y, in frame pixels.
+    """
+
+    definition: str
+    radius_px: tuple[float, float]
+
+    @classmethod
+    def of(cls, operation: Operation) -> Self | None:
+        """Return the tolerance of a "track" operation; None if it does not say."""
+        said = operation.arguments
+        try:
+            *_, width, height = (int(n) for n in said["roi"]["x_y_width_height"].split(","))
+            radius, placed = float(said["tolerance"]["network_px"]), said["pixel_map"]
+            x, y = (
+                radius * width / placed["content_width"],
+                radius * height / placed["content_height"],
+            )
+            return cls(str(said["tolerance"]["definition"]), (x, y))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def mm(self, scale: Scale) -> float:
+        """Return the radius in millimetres of a scale (of an ellipse: the geometric mean)."""
+        x, y = self.radius_px
+        return math.sqrt(x * scale.x_mm * y * scale.y_mm)
+
+    def describe(self, scale: Scale | None) -> str:
+        """Return the radius as a person should read it under a scale: "5 mm"."""
+        if not self.definition.endswith(" mm"):
+            share, _, what = self.definition.partition(" ")
+            return f"{float(share):.1%} {what}"
+        asked = float(self.definition.removesuffix(" mm"))
+        if scale is None:
+            return f"{math.sqrt(math.prod(self.radius_px)):.1f} px"
+        now = self.mm(scale)
+        if math.isclose(now, asked, rel_tol=5e-3):
+            return f"{asked:g} mm"
+        return f"{now:.2f} mm ({asked:g} mm of the scale it was tracked with; track again)"
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a trajectory comes from: clip, region, scale, and the operations so far.
 
@@ -74,6 +124,12 @@ class Provenance:
     roi: Roi | None = None
     scale: Scale | None = None
     operations: tuple[Operation, ...] = field(default=())
+
+    @property
+    def tolerances(self) -> tuple[Tolerance, ...]:
+        """What the confidences are the probability of, each once; usually one."""
+        found = (Tolerance.of(op) for op in self.operations if op.name == "track")
+        return tuple(dict.fromkeys(tolerance for tolerance in found if tolerance is not None))
 
     def and_then(self, name: str, **arguments: Any) -> Self:
         """Return a copy with one more operation at the end."""

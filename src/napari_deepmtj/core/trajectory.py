@@ -170,13 +170,31 @@ class Trajectory:
         mask: npt.NDArray[np.bool_] = self.table["origin"].isin(list(BY_HAND)).to_numpy(dtype=bool)
         return mask
 
-    def with_scale(self, scale: Scale | None) -> Self:
-        """Return the same pixels in the millimetres of another scale, and say so in the log."""
-        provenance = replace(self.provenance, scale=scale).and_then(
-            "set scale",
-            x_mm_per_px=None if scale is None else scale.x_mm,
-            y_mm_per_px=None if scale is None else scale.y_mm,
-            source=None if scale is None else scale.source,
+    def rescaled(self, scale: Scale | None) -> Self:
+        """Return the same pixels in the millimetres of another scale, and say so in the log.
+
+        What depends on the scale is computed anew: `x_mm, y_mm, sd_mm`. A confidence is not: it
+        stays the probability of being within the radius, in pixels, that was the tolerance when
+        the frame was tracked; the log says how many millimetres that radius is now.
+
+        Parameters
+        ----------
+        scale : Scale or None
+            The new scale with its source; None leaves every millimetre empty.
+        """
+        said = self.provenance
+        provenance = replace(said, scale=scale).and_then(
+            "scale changed",
+            old=None if said.scale is None else _scale_record(said.scale),
+            new=None if scale is None else _scale_record(scale),
+            confidence=[
+                {
+                    "tolerance_when_tracked": tolerance.definition,
+                    "radius_px": [round(r, 6) for r in tolerance.radius_px],
+                    "radius_mm": None if scale is None else round(tolerance.mm(scale), 6),
+                }
+                for tolerance in said.tolerances
+            ],
         )
         return replace(self, table=_with_mm(self.table, scale), provenance=provenance)
 
@@ -184,7 +202,8 @@ class Trajectory:
         """Return this trajectory with the rows of a newer run put in.
 
         Rows that a person made stay as they are; rows of frames that the newer run did not
-        touch stay too. Operations of the newer run are appended.
+        touch stay too, in the millimetres of the newer run's scale. Operations of the newer run
+        are appended.
 
         Raises
         ------
@@ -197,6 +216,8 @@ class Trajectory:
                 f"the existing result belongs to another file named {ours.clip}; "
                 "move it away or choose another output folder"
             )
+        if len(self) and _differ(ours.scale, theirs.scale):
+            return self.rescaled(theirs.scale).updated_by(newer)
         kept = self.table[self.by_hand | ~self.table["frame"].isin(newer.table["frame"])]
         fresh = newer.table[~newer.table["frame"].isin(kept["frame"])]
         table = pd.concat([part for part in (kept, fresh) if len(part)] or [fresh])
@@ -248,6 +269,17 @@ class Trajectory:
 def join_flags(flags: Iterable[Flag]) -> str:
     """Return flags as the `;`-list of the CSV."""
     return ";".join(flag.value for flag in flags)
+
+
+def _scale_record(scale: Scale) -> dict[str, Any]:
+    return {"x_mm_per_px": scale.x_mm, "y_mm_per_px": scale.y_mm, "source": scale.source}
+
+
+def _differ(a: Scale | None, b: Scale | None) -> bool:
+    """Whether two scales give other millimetres, whoever says so."""
+    if a is None or b is None:
+        return a is not b
+    return (a.x_mm, a.y_mm) != (b.x_mm, b.y_mm)
 
 
 def _with_mm(table: pd.DataFrame, scale: Scale | None) -> pd.DataFrame:
