@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -33,7 +34,7 @@ LABEL_COLUMNS: tuple[str, ...] = (
 LabelKey: TypeAlias = tuple[str, int, str, int]
 
 #: What JSON can say. None stands for "nothing there".
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
 def now() -> str:
@@ -162,7 +163,7 @@ class Edit:
             raise LabelError("an edit needs a label before or after it")
         if self.before is not None and self.after is not None and self.before.key != self.after.key:
             raise LabelError(
-                "an edit keeps clip, frame, annotator and round; take the label away and set another"
+                "an edit keeps clip, frame, annotator and round; remove one and set another"
             )
 
     @property
