@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -74,6 +74,30 @@ class BaseSource(ABC):
         return len(self.times)
 
     @property
+    def complete(self) -> bool:
+        """Whether number and times of the frames are final; only a long video begins without."""
+        return True
+
+    @property
+    def settled(self) -> int:
+        """Number of frames, from the first on, that can be read without waiting."""
+        return self.n_frames
+
+    @property
+    def listed(self) -> float:
+        """How much of the listing of frames is done, 0 to 1."""
+        return 1.0
+
+    def wait(self, progress: Callable[[float], None] | None = None) -> None:
+        """Wait until the clip is complete; `progress` is given the part done, 0 to 1."""
+        if progress is not None:
+            progress(1.0)
+
+    def when_complete(self, callback: Callable[[], None]) -> None:
+        """Call back once when the clip is complete, or cannot be; at once if it is."""
+        callback()
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What a person must be told; grows when frames turn out to be unreadable."""
         return tuple(self._notices)
@@ -112,12 +136,7 @@ class BaseSource(ABC):
             If there is no such frame, or it cannot be decoded.
         """
         self._require_open()
-        if not 0 <= frame < self.n_frames:
-            raise VideoError(
-                f"there is no such frame; the clip has {self.n_frames}, numbered from 0",
-                path=self.name,
-                frame=frame,
-            )
+        self._require(frame)
         picture = self._read(int(frame))
         picture.setflags(write=False)
         return picture
@@ -200,6 +219,14 @@ class BaseSource(ABC):
     def _require_open(self) -> None:
         if self._closed:
             raise VideoError("the clip was closed; open it again", path=self.name)
+
+    def _require(self, frame: int) -> None:
+        if not 0 <= frame < self.n_frames:
+            raise VideoError(
+                f"there is no such frame; the clip has {self.n_frames}, numbered from 0",
+                path=self.name,
+                frame=frame,
+            )
 
     def _stopped(self, frame: int, error: VideoError) -> None:
         """Record that sequential reading ended before `frame`."""

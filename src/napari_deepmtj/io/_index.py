@@ -7,7 +7,7 @@ rate, because variable-rate files and B-frames in AVI break every reader that do
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -60,7 +60,7 @@ class FrameIndex:
         return len(self.ids)
 
     @classmethod
-    def of(cls, ids: list[int], key_pts: set[int]) -> FrameIndex:
+    def of(cls, ids: list[int], key_pts: Set[int]) -> FrameIndex:
         """Return the index of frames `ids`, of which `key_pts` can be sought."""
         return cls(tuple(ids), tuple((n, pts) for n, pts in enumerate(ids) if pts in key_pts))
 
@@ -112,8 +112,24 @@ class Packets:
         return max((rank[pts] - n for n, pts in enumerate(ids) if pts in rank), default=0)
 
 
-def scan(container: Any, stream: Any) -> Packets:
-    """Read all packets of `stream` once, without decoding any."""
+#: Packets between two calls of whoever watches a scan.
+_PACE = 128
+
+
+def scan(
+    container: Any,
+    stream: Any,
+    watch: Callable[[list[int | None], set[int]], None] | None = None,
+) -> Packets:
+    """Read all packets of `stream` once, without decoding any.
+
+    Parameters
+    ----------
+    container, stream
+        PyAV's, just opened.
+    watch : callable, optional
+        Given the timestamps and the keyframes among them so far, now and then.
+    """
     pts: list[int | None] = []
     dts: list[int | None] = []
     repainted = False
@@ -132,6 +148,8 @@ def scan(container: Any, stream: Any) -> Packets:
             dts.append(packet.dts)
             if packet.is_keyframe and packet.pts is not None:
                 keys.add(packet.pts)
+            if watch is not None and not total % _PACE:
+                watch(pts, keys)
     except AV_ERRORS:
         cut_off = False  # the demuxer gave up after the last whole packet
     if cut_off and pts:
@@ -281,7 +299,7 @@ class Decoder:
                 yield number, picture
 
 
-def decode_packets(first: Any, packets: Iterator[Any]) -> Iterator[av.VideoFrame]:
+def decode_packets(first: Any, packets: Iterator[Any]) -> Generator[av.VideoFrame]:
     """Decode packets, passing over those the decoder refuses: their frames are then missing."""
     if first is not None:
         yield from _decode_packet(first)

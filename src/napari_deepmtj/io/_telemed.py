@@ -11,17 +11,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, VideoError
 from napari_deepmtj.io._base import BaseSource, reason
-from napari_deepmtj.io._stack import StackSource
+from napari_deepmtj.io._stack import StackSource, require_size
 
 #: Scales of a `.tvd.h5` file, cm per pixel: from the depth setting, and from the probe.
 _SCALES = ("image_dx_cm_per_px", "physical_dx1_cm_per_px")
 
+#: Numbers of the panels of EchoWave's screen, one for each probe.
+_PANELS = (1, 2, 3, 4)
+
 #: Relative difference between the two from which a person is told.
 _DIFFER = 0.005
+
+
+def mat_path(clip: Path) -> Path | None:
+    """Return the `.mat` file beside a clip; None if there is none."""
+    path = clip.with_suffix(".mat")
+    return path if path != clip and path.is_file() else None
 
 
 def apply_mat(source: BaseSource, clip: Path) -> None:
@@ -31,8 +40,8 @@ def apply_mat(source: BaseSource, clip: Path) -> None:
     size it was written for; otherwise a notice says why not. A `.mat` without `TVDdata` is
     another program's and is left alone.
     """
-    path = clip.with_suffix(".mat")
-    if path == clip or not path.is_file():
+    path = mat_path(clip)
+    if path is None:
         return
     from scipy.io import loadmat
 
@@ -120,7 +129,8 @@ class TvdSource(StackSource):
                 "is HDF5 without pictures in /frames/gray; only the layout of .tvd.h5 is read",
                 path=path,
             )
-        n = frames.shape[0]
+        n, height, width = frames.shape
+        require_size(height, width, n, path)
         milliseconds = self._file.get("timing/time_ms")
         seconds = np.zeros(0) if milliseconds is None else np.asarray(milliseconds).ravel() / 1000
         times, why = _times(seconds, n, "/timing/time_ms")
@@ -157,6 +167,34 @@ class TvdSource(StackSource):
             },
             notices=tuple(notices),
         )
+        self._take_panel()
+
+    def _take_panel(self) -> None:
+        """Take the panel of the probe as the region, if there is one and it fits the picture."""
+        panels = [edges for edges in map(self._edges, _PANELS) if edges is not None]
+        if len(panels) > 1:
+            self.say(
+                f"{self.name} has {len(panels)} panels, none of which is taken as the B-mode "
+                "picture; give a region"
+            )
+        elif panels:
+            x1, y1, x2, y2 = panels[0]
+            try:
+                roi = Roi(x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1, "file (roi1)")
+                self.roi = roi.inside(self.height, self.width)
+            except DeepMTJError:
+                self.say(
+                    f"{self.name}: its panel, columns {x1} to {x2} and rows {y1} to {y2}, does not "
+                    f"fit the picture of {self.width} x {self.height} px and is not used"
+                )
+
+    def _edges(self, panel: int) -> tuple[int, int, int, int] | None:
+        """Return first column and row of a panel, and the last ones, counted from 1."""
+        names = [f"roi{panel}_{edge}" for edge in ("x1", "y1", "x2", "y2")]
+        if any(name not in self._file.attrs for name in names):
+            return None
+        x1, y1, x2, y2 = (int(np.asarray(self._file.attrs[name]).ravel()[0]) for name in names)
+        return (x1, y1, x2, y2) if (x1, y1, x2, y2) != (0, 0, 0, 0) else None  # not in use
 
     def close(self) -> None:
         """Close the file."""

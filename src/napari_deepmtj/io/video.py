@@ -1,12 +1,13 @@
 """Opening a clip, whatever its kind, by its content: `open_video` and the `VideoSource` it gives.
 
 The kinds themselves are in `_av.py` (video containers), `_dicom.py`, `_tiff.py` and `_stack.py`
-(single pictures, arrays), `_arrays.py` (arrays on disk) and `_telemed.py`.
+(single pictures, arrays), `_sequence.py` (folders of pictures), `_arrays.py` (arrays on disk) and
+`_telemed.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
@@ -87,6 +88,24 @@ class VideoSource(Protocol):
     def notices(self) -> tuple[str, ...]:
         """What a person must be told: a shortened clip, assumed times."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether number and times of the frames are final; see `open_video`."""
+
+    @property
+    def settled(self) -> int:
+        """Number of frames, from the first on, that can be read without waiting."""
+
+    @property
+    def listed(self) -> float:
+        """How much of the listing of frames is done, 0 to 1."""
+
+    def wait(self, progress: Callable[[float], None] | None = None) -> None:
+        """Wait until the clip is complete; `progress` is given the part done, 0 to 1."""
+
+    def when_complete(self, callback: Callable[[], None]) -> None:
+        """Call back once, from another thread or at once, when no more is to be waited for."""
+
     def read(self, frame: int) -> UInt8Array:
         """Return frame number `frame`, shape (height, width), grey levels."""
 
@@ -108,7 +127,9 @@ class VideoSource(Protocol):
     ) -> None: ...
 
 
-def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> VideoSource:
+def open_video(
+    path: str | Path, *, colour_range: ColourRange | None = None, background: bool = False
+) -> VideoSource:
     """Open a clip by what it contains, never by its extension.
 
     A side-car `<stem>.mtj-clip.json` beside it gives scale and region; only the region of a
@@ -117,9 +138,14 @@ def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> 
     Parameters
     ----------
     path : str or Path
-        The file, or a folder with the pictures of one DICOM series.
+        The file, or a folder: one DICOM series, a sequence of pictures, Zarr.
     colour_range : {"full", "limited"}, optional
         Overrides the range of luma that a video file states or implies.
+    background : bool
+        A long video may come back before all its frames are listed: `complete` is then false,
+        number and times of the frames are the file's claim, and reading waits for the frame it
+        needs. The listing goes on in a thread; with its end, number, times and notices are
+        final.
 
     Returns
     -------
@@ -134,7 +160,7 @@ def open_video(path: str | Path, *, colour_range: ColourRange | None = None) -> 
         If its side-car is not as documented, or its region reaches beyond the picture.
     """
     path = Path(path)
-    source = _open_as(path, sniff(path), colour_range)
+    source = _open_as(path, sniff(path), colour_range, background)
     try:
         from napari_deepmtj.io.sidecar import read_sidecar, sidecar_path
 
@@ -237,7 +263,9 @@ def kind_of(head: bytes) -> str | None:
         marks = head[offset::packet][:3]
         if marks == b"GGG"[: len(marks)] and len(marks) >= 2:
             return "mpegts"
-    return None
+    from napari_deepmtj.io._dicom_file import is_dicom  # without preamble; last, it looks closely
+
+    return "dicom" if is_dicom(head) else None
 
 
 def _is_text(head: bytes) -> bool:
@@ -248,12 +276,18 @@ def _is_text(head: bytes) -> bool:
     return b"\0" not in head
 
 
-def _open_as(path: Path, kind: str, colour_range: ColourRange | None) -> BaseSource:
+def _open_as(
+    path: Path, kind: str, colour_range: ColourRange | None, background: bool
+) -> BaseSource:
     """Open a file of a known kind; the libraries are imported only when needed."""
-    if kind in ("dicom", "folder"):
-        from napari_deepmtj.io._dicom import open_dicom, open_dicom_folder
+    if kind == "folder":
+        from napari_deepmtj.io._sequence import open_folder
 
-        return open_dicom(path) if kind == "dicom" else open_dicom_folder(path)
+        return open_folder(path)
+    if kind == "dicom":
+        from napari_deepmtj.io._dicom import open_dicom
+
+        return open_dicom(path)
     if kind == "tiff":
         from napari_deepmtj.io._tiff import TiffSource
 
@@ -271,9 +305,11 @@ def _open_as(path: Path, kind: str, colour_range: ColourRange | None) -> BaseSou
 
         return TvdSource(path)
     from napari_deepmtj.io._av import AvSource
-    from napari_deepmtj.io._telemed import apply_mat
+    from napari_deepmtj.io._telemed import apply_mat, mat_path
 
-    source = AvSource(path, kind, colour_range)
+    # the times beside a clip count only where there is one for every frame
+    background = background and mat_path(path) is None
+    source = AvSource(path, kind, colour_range, background=background)
     try:
         apply_mat(source, path)
     except BaseException:

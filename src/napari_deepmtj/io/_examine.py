@@ -1,0 +1,399 @@
+"""What a video file holds: in a glance its facts and first frames, in a search its exact table.
+
+The search reads every packet, and decodes every frame where the packets do not tell their order.
+Where it runs, and who waits for it, is `_indexing.py`; the table itself is in `_index.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+import av
+import numpy as np
+
+from napari_deepmtj.core.timebase import FrameTimes
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._base import reason
+from napari_deepmtj.io._display import Display
+from napari_deepmtj.io._grey import is_monochrome_h264
+from napari_deepmtj.io._index import (
+    AV_ERRORS,
+    Decoder,
+    FrameIndex,
+    Packets,
+    decode_packets,
+    open_container,
+    scan,
+    seconds_of,
+)
+from napari_deepmtj.io._part import FilePart
+
+#: Frames at the beginning that are decoded at once, to hold the table against the decoder.
+CHECKED_FRAMES = 16
+
+#: A header that claims more frames is not believed; the table is found all the same.
+MOST_FRAMES = 10_000_000
+
+#: Seconds that a file must have been left alone before its table is kept for who opens it again:
+#: clocks of file systems are too coarse to tell two writings in one of their ticks apart.
+SETTLED_FILE = 2.0
+
+GivenTimes = Callable[[int], FrameTimes | None]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a file says of itself at once, and its first frames.
+
+    Parameters
+    ----------
+    path : Path or FilePart
+        The file.
+    container_format : str
+        FFmpeg's name of the container.
+    facts : dict
+        JSON-able facts.
+    first : av.VideoFrame
+        The first frame that can be decoded, which is frame 0.
+    pts : tuple of (int or None)
+        Timestamps of the first frames, as the decoder gives them.
+    time_base : Fraction
+        Seconds of one unit of a timestamp.
+    promised : int
+        Frames that the header promises; 0 if it does not say.
+    seconds : float or None
+        The duration it promises.
+    alone : bool
+        There is nothing but the video in the file.
+    monochrome : bool
+        The stream has no colour, which its pixel format does not show.
+    display : Display
+        How the pictures ask to be shown.
+    shuffled : bool
+        Timestamps of packets are not those of frames: all must be decoded to be counted.
+    """
+
+    path: Path | FilePart
+    container_format: str
+    facts: dict[str, Any]
+    first: av.VideoFrame
+    pts: tuple[int | None, ...]
+    time_base: Any
+    promised: int
+    seconds: float | None
+    alone: bool
+    monochrome: bool
+    shuffled: bool
+    display: Display
+
+    def claim(self) -> FrameTimes:
+        """Return times for as many frames as header and first frames claim, until all are known."""
+        ticks = sorted({pts for pts in self.pts if pts is not None})
+        step = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
+        rate = 1 / (step * float(self.time_base)) if step else self.facts["nominal_rate_hz"]
+        n = float(self.promised)
+        if self.container_format == "avi" and step:
+            n /= step  # its header counts ticks, some of them empty
+        elif not n and rate:
+            n = (self.seconds or 0) * rate
+        n_frames = max(len(self.pts), round(n) if n <= MOST_FRAMES else 0)
+        if not rate:
+            return FrameTimes.unknown(n_frames)
+        return FrameTimes.from_rate(n_frames, rate, f"provisionally {rate:g} Hz")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search has found: the exact table, its times, and what must be told."""
+
+    index: FrameIndex
+    times: FrameTimes
+    notices: tuple[str, ...]
+
+
+class Watcher(Protocol):
+    """Follows a search; what it raises ends the search."""
+
+    def scanned(self, pts: Sequence[int | None], key_pts: set[int]) -> None:
+        """Take the packets that were read so far."""
+
+    def decoded(self, order: Sequence[int | None], packets: Packets) -> None:
+        """Take the frames that were decoded so far, in the order of display."""
+
+
+def glance(path: Path | FilePart, container_format: str) -> Glance:
+    """Open a file and decode its first frames.
+
+    Raises
+    ------
+    VideoError
+        If it cannot be read, or holds no frame that can be decoded.
+    """
+    container = open_container(path, container_format)
+    try:
+        stream = container.streams.best("video")
+        context = stream.codec_context
+        facts = _facts(container, stream)
+        aspect, field_order = stream.sample_aspect_ratio, int(context.field_order)
+        duration = container.duration
+        known = {
+            "time_base": stream.time_base,
+            "promised": stream.frames,
+            "seconds": None if duration is None else duration / av.time_base,
+            "alone": len(container.streams) == 1,
+            "monochrome": context.name == "h264" and is_monochrome_h264(context.extradata),
+            # AVI has no timestamps of its own: those of reordered H.264 are shuffled.
+            "shuffled": bool(
+                container_format == "avi" and context.name != "mpeg4" and context.has_b_frames
+            ),
+        }
+        frames = decode_packets(None, container.demux(stream))
+        pictures = list(itertools.islice(frames, CHECKED_FRAMES))
+        frames.close()
+    except AV_ERRORS as error:
+        raise VideoError(
+            f"cannot be read ({reason(error, path)}); export it again", path=path
+        ) from error
+    finally:
+        container.close()
+    if not pictures:
+        raise _no_frames(path)
+    pts = tuple(picture.pts for picture in pictures)
+    display = Display.of(pictures[0], aspect, field_order)
+    return Glance(path, container_format, facts, pictures[0], pts, display=display, **known)
+
+
+#: Tables of files that are open, so that a file opened again is not searched again.
+_TABLES: WeakValueDictionary[tuple[Any, ...], Found] = WeakValueDictionary()
+
+
+def find(seen: Glance, given: GivenTimes | None, watcher: Watcher | None = None) -> Found:
+    """Search a file for all of its frames.
+
+    Parameters
+    ----------
+    seen : Glance
+        What is known of it.
+    given : callable, optional
+        Given the number of frames, returns their times where they are known from elsewhere.
+    watcher : Watcher, optional
+        Who follows.
+
+    Raises
+    ------
+    VideoError
+        If it cannot be read.
+    """
+    key = None if given is not None else _identity(seen.path)
+    found = None if key is None else _TABLES.get(key)
+    if found is None:
+        found = _search(seen, given, watcher)
+        if key is not None and key == _identity(seen.path):
+            _TABLES[key] = found
+    return found
+
+
+def _identity(path: Path | FilePart) -> tuple[Any, ...] | None:
+    """Return what changes with the content of a file; None if that cannot be told."""
+    if isinstance(path, FilePart):
+        return None
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    if abs(time.time() - facts.st_mtime) < SETTLED_FILE:
+        return None
+    return str(path.absolute()), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _search(seen: Glance, given: GivenTimes | None, watcher: Watcher | None) -> Found:
+    container = open_container(seen.path, seen.container_format)
+    try:
+        stream = container.streams.best("video")
+        packets = scan(container, stream, None if watcher is None else watcher.scanned)
+    except AV_ERRORS as error:
+        raise VideoError(
+            f"cannot be read ({reason(error, seen.path)}); export it again", path=seen.path
+        ) from error
+    finally:
+        container.close()
+    if not packets.pts:
+        raise _no_frames(seen.path)
+    notices: list[str] = []
+    promised = seen.promised
+    if seen.container_format == "avi":
+        promised = _avi_promise(promised, packets)
+    index = _sorted(seen, packets, notices) if packets.unique and not seen.shuffled else None
+    ids: tuple[int, ...]
+    if index is not None:
+        ids = index.ids
+    else:
+        index, ids = _count(seen, packets, watcher)
+    promise = str(promised) if promised > packets.total else None
+    if seen.container_format == "matroska" and seen.alone and seen.seconds is not None:
+        promise = _promise(seen.seconds, ids, seen.time_base)
+    if promise is not None or packets.cut_off or (not promised and _gap_at_end(packets, ids)):
+        index = _shorten(seen, index, packets, promise, notices)
+    if seen.container_format == "avi" and len(set(packets.dts) - {None}) == len(ids):
+        ids = tuple(sorted(dts for dts in packets.dts if dts is not None))
+    known = None if given is None else given(len(index))
+    if known is None:
+        known = _times(seen, len(index), ids[: len(index)], notices)
+    return Found(index, known, tuple(notices))
+
+
+def _facts(container: Any, stream: Any) -> dict[str, Any]:
+    """Copy what is worth knowing; after closing, the stream must not be touched."""
+    rate = stream.average_rate
+    return {
+        "container": container.format.name,
+        "codec": stream.codec_context.name,
+        "time_base": str(stream.time_base),
+        "nominal_rate_hz": float(rate) if rate else None,
+    }
+
+
+def lead_of(seen: Glance, ids: Sequence[int], known: set[int]) -> int | None:
+    """Return how many of the first frames refer to pictures that were cut away.
+
+    Parameters
+    ----------
+    seen : Glance
+        What the decoder gave.
+    ids : sequence of int
+        Timestamps in order.
+    known : set of int
+        The same.
+
+    Returns
+    -------
+    int or None
+        None if the timestamps are not those that the decoder gives.
+    """
+    got = [-1 if pts is None else pts for pts in seen.pts]
+    first = ids[:CHECKED_FRAMES]
+    lead = first.index(got[0]) if got[0] in first else 0
+    if got != list(ids[lead : lead + len(got)]):
+        damaged = all(pts in known for pts in got) and got == sorted(got)
+        if not damaged:
+            return None
+    return lead
+
+
+def _sorted(seen: Glance, packets: Packets, notices: list[str]) -> FrameIndex | None:
+    """Take sorted timestamps as the table if the first frames decoded agree with it."""
+    ids = sorted(pts for pts in packets.pts if pts is not None)
+    lead = lead_of(seen, ids, set(ids))
+    if lead is None:
+        return None
+    if lead:
+        notices.append(
+            f"{seen.path.name}: its first {lead} frames refer to pictures that were cut away; "
+            "the clip begins after them"
+        )
+    return FrameIndex.of(ids, packets.key_pts).cut(lead, len(ids))
+
+
+def _count(
+    seen: Glance, packets: Packets, watcher: Watcher | None
+) -> tuple[FrameIndex, tuple[int, ...]]:
+    """Decode the whole file once and take the order in which frames come."""
+    order: list[int | None] = []
+    with _decoding(seen) as frames:
+        for picture in frames:
+            order.append(picture.pts)
+            if watcher is not None:
+                watcher.decoded(order, packets)
+    return table_of(order, packets)
+
+
+def table_of(order: Sequence[int | None], packets: Packets) -> tuple[FrameIndex, tuple[int, ...]]:
+    """Return the table of frames decoded in this order, and the timestamps that they have."""
+    known = [pts for pts in order if pts is not None]
+    if len(known) == len(order) == len(set(known)):
+        whole = set(packets.pts)
+        known = [pts for pts in known if pts in whole]
+        return FrameIndex.of(known, packets.key_pts), tuple(known)
+    return FrameIndex(tuple(range(len(order))), (), counted=True), tuple(known)
+
+
+def _avi_promise(promised: int, packets: Packets) -> int:
+    """Return how many frames an AVI header promises; it counts ticks, some of them empty."""
+    dts = [tick for tick in packets.dts if tick is not None]
+    if len(dts) < 2:
+        return promised
+    step = int(np.median(np.diff(dts)))
+    return round(promised * len(dts) / (dts[-1] - dts[0] + max(1, step)))
+
+
+def _promise(seconds: float, ids: tuple[int, ...], time_base: Any) -> str | None:
+    """Return about how many frames a duration promises, None if they are there."""
+    times = np.array(seconds_of(ids, time_base)) if ids else np.zeros(0)
+    if len(times) < 2:
+        return None
+    interval = float(np.median(np.diff(times)))
+    missing = seconds - (times[-1] + interval)
+    return f"about {round(seconds / interval)}" if missing > max(0.1, 2 * interval) else None
+
+
+def _gap_at_end(packets: Packets, ids: tuple[int, ...]) -> bool:
+    """Whether a frame seems to be missing among the last ones of a file that promises nothing."""
+    lead = packets.lead(ids)
+    steps = np.diff(sorted(ids))
+    return bool(lead and len(steps) > 2 and steps[-lead - 1 :].max() > 1.5 * np.median(steps))
+
+
+def _shorten(
+    seen: Glance, index: FrameIndex, packets: Packets, promise: str | None, notices: list[str]
+) -> FrameIndex:
+    """Find where a cut-off clip really ends, and say so."""
+    n = max(1, len(index) - packets.lead(index.ids))
+    if not index.counted:
+        with Decoder(seen.path, seen.container_format, index) as decoder:
+            key = index.key_before(n - 1)
+            good = index.keys[key][0] if key >= 0 else 0
+            try:
+                for number, _ in decoder.advance(n - 1):
+                    good = number + 1
+            except VideoError:
+                n = max(1, good)
+    of = "" if promise is None else f" of {promise}"
+    notices.append(
+        f"{seen.path.name} ends after {n}{of} frames: the file was cut off; what is there is used"
+    )
+    return index.cut(0, n)
+
+
+def _times(seen: Glance, n: int, ids: tuple[int, ...], notices: list[str]) -> FrameTimes:
+    """Return the times of the frames: the file's own where it has them."""
+    if len(ids) == n == len(set(ids)):
+        return FrameTimes(np.array(seconds_of(ids, seen.time_base)), "container")
+    rate: float | None = seen.facts["nominal_rate_hz"]
+    if rate:
+        notices.append(
+            f"{seen.path.name} has no usable frame times; {rate:g} frames per second are assumed"
+        )
+        return FrameTimes.from_rate(n, rate, f"assumed {rate:g} Hz")
+    notices.append(f"{seen.path.name} has no frame times")
+    return FrameTimes.unknown(n)
+
+
+@contextmanager
+def _decoding(seen: Glance) -> Iterator[Iterator[av.VideoFrame]]:
+    """Give a fresh container's frames in the order of decoding."""
+    container = open_container(seen.path, seen.container_format)
+    try:
+        yield decode_packets(None, container.demux(container.streams.best("video")))
+    finally:
+        container.close()
+
+
+def _no_frames(path: Path | FilePart) -> VideoError:
+    return VideoError("holds no frame that can be decoded; export the clip again", path=path)

@@ -1,0 +1,195 @@
+"""The search for a file's frames while others wait, or look at what it has found so far.
+
+What is searched, and how, is `_examine.py`. One search runs in the caller's thread, or in one of
+its own; it keeps nothing of its source alive, and ends when told to.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io._base import reason
+from napari_deepmtj.io._examine import Found, GivenTimes, Glance, find, lead_of, table_of
+from napari_deepmtj.io._index import FrameIndex, Packets
+
+#: No frame is stored further behind one that is displayed after it: decoded picture buffers hold
+#: 16 frames at most (ITU-T H.264, A.3.1 and H.265, A.4.2), which may be 32 fields.
+REORDER = 32
+
+#: Seconds between two looks at what was found so far, and the largest part of the time that
+#: making it fit to be looked at may take.
+PART_EVERY, PART_SHARE = 0.3, 0.1
+
+#: How much of a search is the reading of packets where all frames must be decoded as well.
+READING_SHARE = 0.1
+
+#: Seconds that a search is given to notice that it must end: it reads a packet, decodes a frame
+#: or a group of pictures in one go.
+STOPPING = 10.0
+
+
+class _StoppedError(Exception):
+    """The search was told to end."""
+
+
+class Indexing:
+    """One search for the table of frames of a file.
+
+    Parameters
+    ----------
+    seen : Glance
+        What is known of the file.
+    given : callable, optional
+        As `find` takes it.
+    """
+
+    def __init__(self, seen: Glance, given: GivenTimes | None) -> None:
+        self._seen = seen
+        self._given = given
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._callbacks: list[Callable[[], None]] = []
+        self._next_part = 0.0
+        self._total = max(1, len(seen.claim()))
+        self._decodes = seen.shuffled
+        self.fraction = 0.0
+        self.part = FrameIndex((), ())
+        self.error: VideoError | None = None
+        self.ended = False
+
+    # ----- who searches -----------------------------------------------------------------------
+
+    def run(self, on_found: Callable[[Found], None]) -> None:
+        """Search to the end; `on_found` is called, then those who wait go on.
+
+        Parameters
+        ----------
+        on_found : callable
+            Takes what was found. An error is kept for those who wait.
+        """
+        try:
+            found = find(self._seen, self._given, self)
+            if not self._stop.is_set():
+                on_found(found)
+        except _StoppedError:
+            pass
+        except VideoError as error:
+            self.error = error
+        except Exception as error:  # in a thread there is nobody above who could tell it
+            self.error = VideoError(
+                f"its frames cannot be listed ({type(error).__name__}: "
+                f"{reason(error, self._seen.path)}); please report it",
+                path=self._seen.path,
+            )
+        if self._stop.is_set():
+            self.error = VideoError("the clip was closed; open it again", path=self._seen.path)
+        with self._changed:
+            self.ended = True
+            self.fraction = 1.0
+            callbacks, self._callbacks = self._callbacks, []
+            self._changed.notify_all()
+        if not self._stop.is_set():
+            for callback in callbacks:
+                callback()
+
+    def start(self, on_found: Callable[[Found], None]) -> None:
+        """Search in a thread, which ends with the program if it is not told to before."""
+        self._thread = threading.Thread(
+            target=self.run, args=(on_found,), name=f"index {self._seen.path.name}", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the search and its thread; nobody is told but those who wait. Twice is fine."""
+        self._stop.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(STOPPING)
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call back once, from the searching thread; at once if the search has ended."""
+        with self._changed:
+            if not self.ended:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    # ----- who waits --------------------------------------------------------------------------
+
+    def wait(self, frame: int | None = None, seconds: float | None = None) -> bool:
+        """Wait until frame number `frame` is listed, or for the end of the search.
+
+        Parameters
+        ----------
+        frame : int, optional
+            None waits for the end.
+        seconds : float, optional
+            At most so long.
+
+        Returns
+        -------
+        bool
+            Whether it came to that.
+
+        Raises
+        ------
+        VideoError
+            If the search failed, or the clip was closed.
+        """
+        with self._changed:
+            came = self._changed.wait_for(
+                lambda: self.ended or (frame is not None and frame < len(self.part)), seconds
+            )
+        if self.error is not None:
+            raise self.error
+        return came
+
+    # ----- what the search tells on its way ---------------------------------------------------
+
+    def scanned(self, pts: Sequence[int | None], key_pts: set[int]) -> None:
+        """Take the packets that were read so far; see `_examine.Watcher`."""
+        share = READING_SHARE if self._decodes else 1.0
+        self._check(share * min(1.0, len(pts) / self._total))
+        if not self._decodes and not self._seen.first.format.has_palette:
+            self._publish(partial(self._sorted, pts, key_pts))
+
+    def decoded(self, order: Sequence[int | None], packets: Packets) -> None:
+        """Take the frames that were decoded so far; see `_examine.Watcher`."""
+        self._decodes = True
+        done = min(1.0, len(order) / max(1, len(packets.pts)))
+        self._check(READING_SHARE + (1 - READING_SHARE) * done)
+        self._publish(lambda: table_of(order, packets)[0])
+
+    def _check(self, fraction: float) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
+        self.fraction = fraction
+
+    def _publish(self, make: Callable[[], FrameIndex | None]) -> None:
+        """Let those who wait see the table so far, now and then."""
+        start = time.monotonic()
+        if start < self._next_part:
+            return
+        part = make()
+        end = time.monotonic()
+        self._next_part = end + max(PART_EVERY, (end - start) / PART_SHARE)
+        if part is not None:
+            with self._changed:
+                self.part = part
+                self._changed.notify_all()
+
+    def _sorted(self, pts: Sequence[int | None], key_pts: set[int]) -> FrameIndex | None:
+        """Return the frames before which no other can come any more."""
+        known = {tick for tick in pts if tick is not None}
+        if len(known) != len(pts):
+            return None
+        ids = sorted(known)[:-REORDER]
+        lead = lead_of(self._seen, ids, known)
+        if lead is None:
+            return None
+        return FrameIndex.of(ids, key_pts).cut(lead, len(ids))
