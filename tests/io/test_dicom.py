@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     HEVCMP51,
@@ -33,10 +34,17 @@ from pydicom.uid import (
 )
 
 from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io import _part
 from napari_deepmtj.io.video import VideoSource, open_video
 
 N, HEIGHT, WIDTH = 4, 24, 40
-NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
+US = "1.2.840.10008.5.1.4.1.1.3.1"
+NATIVE = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+)
 
 
 def ramps(n: int = N, height: int = HEIGHT, width: int = WIDTH, bits: int = 8) -> np.ndarray:
@@ -71,7 +79,7 @@ def write(
     """Write frames, as an array or each already encoded, to a DICOM file."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntax
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.3.1"
+    meta.MediaStorageSOPClassUID = US
     meta.MediaStorageSOPInstanceUID = "1.2.826.0.1.3680043.8.498.1"
     dataset = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
     n, height, width = pixels.shape[:3] if isinstance(pixels, np.ndarray) else shape or (0, 0, 0)
@@ -108,7 +116,7 @@ def opened(path: Path, expected: np.ndarray) -> VideoSource:
     return source
 
 
-@pytest.mark.parametrize("syntax", NATIVE, ids=["explicit", "implicit", "big endian"])
+@pytest.mark.parametrize("syntax", NATIVE, ids=lambda syntax: syntax.keyword)
 @pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (5, 7)], ids=["even", "odd"])
 def test_grey_of_8_bit(tmp_path, syntax, size) -> None:
     grey = ramps(N, *size)
@@ -127,7 +135,7 @@ def test_grey_of_8_bit_in_big_endian_words(tmp_path) -> None:
     opened(path, grey)
 
 
-@pytest.mark.parametrize("syntax", NATIVE, ids=["explicit", "implicit", "big endian"])
+@pytest.mark.parametrize("syntax", NATIVE, ids=lambda syntax: syntax.keyword)
 @pytest.mark.parametrize("bits", [12, 16])
 def test_window_of_the_file_for_deep_grey(tmp_path, syntax, bits) -> None:
     values = ramps(bits=bits)
@@ -169,7 +177,7 @@ def test_without_a_window_deep_grey_gets_one_for_the_whole_clip(tmp_path) -> Non
         assert source.metadata["grey_window"] == pytest.approx([4095 - high, 4095 - low])
 
 
-@pytest.mark.parametrize("syntax", NATIVE, ids=["explicit", "implicit", "big endian"])
+@pytest.mark.parametrize("syntax", NATIVE, ids=lambda syntax: syntax.keyword)
 def test_grey_of_colours(tmp_path, syntax) -> None:
     rgb = colours()
     opened(write(tmp_path / "a", rgb, "RGB", syntax), bt601(rgb))
@@ -397,10 +405,114 @@ def test_what_is_not_read_is_one_clear_line(tmp_path, tags, what) -> None:
     assert str(caught.value).startswith("a.dcm: ")
 
 
-def test_deflated_and_pictureless_files(tmp_path) -> None:
-    path = write(tmp_path / "a", ramps(), syntax=DeflatedExplicitVRLittleEndian)
-    with pytest.raises(VideoError, match="is deflated"):
+def test_a_deflated_file_is_inflated_only_as_far_as_needed(tmp_path, monkeypatch) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (40, HEIGHT, WIDTH), np.uint8)
+    path = write(tmp_path / "a", grey, syntax=DeflatedExplicitVRLittleEndian)
+    monkeypatch.setattr(_part, "_CHECKPOINT", 2000)
+    monkeypatch.setattr(_part, "_BLOCK", 700)
+    monkeypatch.setattr(_part, "_PACKED", 90)
+    source = opened(path, grey)
+    assert source.metadata["codec"] == "Deflated Explicit VR Little Endian"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with open_video(path) as source:
+        assert 10 < source.n_frames < 30
+        assert f"ends after {source.n_frames} of 40 frames" in source.notices[0]
+        np.testing.assert_array_equal(list(source.frames()), grey[: source.n_frames])
+
+
+def test_a_deflated_bomb_is_refused_before_it_goes_off(tmp_path) -> None:
+    path = write(
+        tmp_path / "a", ramps(), syntax=DeflatedExplicitVRLittleEndian, NumberOfFrames=10**7
+    )
+    with open_video(path) as source:
+        assert source.n_frames == N  # what is promised is not there
+    body = path.read_bytes()
+    start = body.index(b"UL\4\0") + 8
+    start += int.from_bytes(body[start - 4 : start], "little")
+    header = zlib.decompress(body[start:], -zlib.MAX_WBITS)
+    at = header.rindex(b"OB") + 4  # the length of the pixel data
+    header = header[:at] + (2**31).to_bytes(4, "little") + header[at + 4 :]
+    squeeze = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    path.write_bytes(body[:start] + squeeze.compress(header) + squeeze.flush())
+    with pytest.raises(VideoError, match="deflated, and larger than 1 GiB"):
         open_video(path)
+
+
+@pytest.mark.parametrize("meta", [True, False])
+@pytest.mark.parametrize("syntax", NATIVE, ids=lambda syntax: syntax.keyword)
+def test_files_without_preamble(tmp_path, syntax, meta) -> None:
+    grey = ramps()
+    path = write(tmp_path / "a", grey, syntax=syntax, SOPClassUID=US, SOPInstanceUID="1.2.3")
+    body = path.read_bytes()[132:]
+    path.write_bytes(body if meta else body[12 + int.from_bytes(body[8:12], "little") :])
+    if meta or syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+        opened(path, grey)
+    else:
+        with pytest.raises(VideoError, match="of no kind that is known"):
+            open_video(path)
+
+
+def test_what_only_begins_like_dicom_is_none(tmp_path) -> None:
+    for content in (
+        bytes(1000),
+        b"\x08\0\5\0" * 200,  # tags that do not increase
+        b"\x08\0\5\0CS\7\0" + bytes(900),  # an odd length
+        b"\x02\0\1\0" + bytes(900),  # no representation
+        b"\x08\0\5\0\2\0\0\0AB\x08\0\6\0\2\0\0\0AB\x11\0\6\0\2\0\0\0AB" + bytes(900),
+    ):
+        (tmp_path / "a").write_bytes(content)
+        with pytest.raises(VideoError, match="of no kind that is known"):
+            open_video(tmp_path / "a")
+
+
+def table(values: np.ndarray, first: int, bits: int, kind: str) -> Dataset:
+    """An item of a sequence of look-up tables; `kind` is the representation of its numbers."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", kind, [len(values) % 65536, first, bits])
+    item.add_new("LUTExplanation", "LO", "as Mrs DOEBERMANN likes it")
+    if kind == "SS":  # one that a converter wrote as bytes
+        item.add_new("LUTData", "OW", values.astype("<u2").tobytes())
+    else:
+        item.add_new("LUTData", "US", values.tolist())
+    return item
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize("kind", ["US", "SS"])
+def test_look_up_tables_of_deep_grey(tmp_path, photometric, kind) -> None:
+    values = ramps(bits=12).astype(np.int16) - 2048
+    first = -1000 if kind == "SS" else 64536  # the same bits
+    curve = (np.sqrt(np.arange(2000) / 1999) * 1023).astype(np.uint16)
+    tags = {"VOILUTSequence": [table(curve, first, 10, kind)], "PixelRepresentation": 1}
+    tags |= {"WindowCenter": 0, "WindowWidth": 10}  # the alternative
+    path = write(tmp_path / "a", values, photometric, bits=12, **tags)
+    grey = curve[np.clip(values + 1000, 0, 1999)] / 1023
+    grey = 1 - grey if photometric == "MONOCHROME1" else grey
+    source = opened(path, np.floor(grey * 255 + 0.5).astype(np.uint8))
+    assert source.metadata["grey_lut"] == "VOI"
+    assert "grey_window" not in source.metadata
+    assert "DOEBERMANN" not in repr((source.metadata, source.notices))
+
+
+def test_modality_table_comes_before_the_window(tmp_path) -> None:
+    values = ramps(bits=12)
+    curve = (np.arange(4096) ** 2 >> 8).astype(np.uint16)
+    tags: dict[str, Any] = {"ModalityLUTSequence": [table(curve, 0, 16, "US")]}
+    path = write(tmp_path / "a", values, bits=12, WindowCenter=20000, WindowWidth=30000, **tags)
+    expected = np.clip((curve[values] - 19999.5) / 29999 + 0.5, 0, 1)
+    source = opened(path, np.floor(expected * 255 + 0.5).astype(np.uint8))
+    assert source.metadata["grey_lut"] == "modality"
+    with open_video(write(tmp_path / "a", values, bits=12, **tags)) as source:
+        low, high = source.metadata["grey_window"]
+        expected = np.clip(np.floor((curve[values] - low) * 255 / (high - low) + 0.5), 0, 255)
+        np.testing.assert_array_equal(list(source.frames()), expected)
+    tags = {"ModalityLUTSequence": [table(curve[:9], 0, 99, "US")]}
+    with pytest.raises(VideoError, match="a: has a table of grey levels of an impossible size"):
+        open_video(write(tmp_path / "a", values, bits=12, **tags))
+
+
+def test_pictureless_files(tmp_path) -> None:
     path = write(tmp_path / "a", ramps())
     path.write_bytes(path.read_bytes().partition(b"\xe0\x7f\x10\0OB")[0])
     with pytest.raises(VideoError, match="DICOM without a picture"):

@@ -64,7 +64,7 @@ def test_what_is_no_video_is_one_clear_line(tmp_path, name, content, what) -> No
 def test_missing_file_and_folder(tmp_path) -> None:
     with pytest.raises(VideoError, match=r"gone.avi: there is no such file; check"):
         open_video(tmp_path / "gone.avi")
-    with pytest.raises(VideoError, match="is a folder without DICOM files; give the"):
+    with pytest.raises(VideoError, match="is a folder without DICOM files and pictures; give"):
         open_video(tmp_path)
 
 

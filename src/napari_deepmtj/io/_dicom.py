@@ -8,7 +8,9 @@ itself and `_dicom_regions.py` for region and scale.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,10 @@ import numpy.typing as npt
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import BaseSource
-from napari_deepmtj.io._dicom_file import DicomFile
+from napari_deepmtj.io._dicom_file import DicomFile, NoPictureError
 from napari_deepmtj.io._dicom_regions import choose
 from napari_deepmtj.io._part import FilePart
 from napari_deepmtj.io._stack import StackSource
-
-_MAGIC = b"DICM"
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM does."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == _MAGIC
 
 
 def open_dicom(path: Path) -> BaseSource:
@@ -47,27 +41,44 @@ def open_dicom(path: Path) -> BaseSource:
         raise VideoError(error.message, path=path, frame=error.frame) from error
 
 
-def open_dicom_folder(folder: Path) -> BaseSource:
+def open_dicom_series(folder: Path, paths: Sequence[Path]) -> BaseSource:
     """Open the instances of one series in a folder, in the order of their numbers.
+
+    Files without a picture, such as reports, are left out with a notice.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    paths : sequence of Path
+        Its DICOM files.
 
     Raises
     ------
     VideoError
         If the folder does not hold just one series of single pictures, or one clip.
     """
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and is_dicom(path)]
     paths = [path for path in paths if path.name.upper() != "DICOMDIR"]
-    if not paths:
-        raise VideoError("is a folder without DICOM files; give the video file itself", path=folder)
-    if len(paths) == 1:
-        return open_dicom(paths[0])
-    files = [DicomFile(path) for path in paths]
+    files: list[DicomFile] = []
+    for path in paths:
+        with suppress(NoPictureError):
+            files.append(DicomFile(path))
+    if not files:
+        raise VideoError("is a folder of DICOM files without a picture", path=folder)
+    told = _left_out(len(paths) - len(files))
+    if len(files) == 1:
+        source = open_dicom(files[0].path)
+        source.say(*(f"{source.name}: {notice}" for notice in told))
+        return source
     if any(file.is_video or file.promised > 1 for file in files):
         raise VideoError("is a folder of several clips; give one of its files", path=folder)
-    series = len({file.series for file in files})
-    if series > 1:
+    series = Counter(file.series for file in files)
+    if len(series) > 1:
+        counts = ", ".join(str(count) for count in sorted(series.values(), reverse=True)[:9])
         raise VideoError(
-            f"is a folder of {series} series; give each series a folder of its own", path=folder
+            f"is a folder of {len(series)} series, of {counts} pictures; give each series a folder "
+            "of its own",
+            path=folder,
         )
     numbers = [file.instance for file in files]
     if None in numbers or len(set(numbers)) < len(numbers):
@@ -76,7 +87,15 @@ def open_dicom_folder(folder: Path) -> BaseSource:
             "again, or as one clip",
             path=folder,
         )
-    return DicomSource(folder, sorted(files, key=lambda file: file.instance or 0.0))
+    return DicomSource(folder, sorted(files, key=lambda file: file.instance or 0.0), told)
+
+
+def _left_out(count: int) -> list[str]:
+    """Return what must be said of files in a folder that hold no picture."""
+    if not count:
+        return []
+    which = "1 DICOM file holds" if count == 1 else f"{count} DICOM files hold"
+    return [f"{which} no picture and stay{'s' if count == 1 else ''} out of the clip"]
 
 
 class DicomSource(StackSource):
@@ -88,9 +107,11 @@ class DicomSource(StackSource):
         The file, or the folder.
     files : sequence of DicomFile
         The file, or one for each frame in order.
+    told : sequence of str
+        What must be said of the folder.
     """
 
-    def __init__(self, path: Path, files: Sequence[DicomFile]) -> None:
+    def __init__(self, path: Path, files: Sequence[DicomFile], told: Sequence[str] = ()) -> None:
         first = files[0]
         assert first.pixels is not None  # videos are not opened here
         digest = _digest(files)
@@ -98,8 +119,8 @@ class DicomSource(StackSource):
         n = len(files) if several else first.n_frames
         name = f"dicom-{digest[:10]}"
         if several:
-            times, told = _series_times(files)
-            told += _gaps(files)
+            times, said = _series_times(files)
+            told = [*told, *said, *_gaps(files)]
         else:
             times, told = frame_times(first, n)
             if n < first.promised:
@@ -129,6 +150,8 @@ class DicomSource(StackSource):
         }
         if first.pixels.window is not None:
             metadata |= {"grey_window": list(first.pixels.window), "grey_window_from": "file"}
+        if first.pixels.lut is not None:
+            metadata["grey_lut"] = first.pixels.lut
         super().__init__(
             name,
             path,

@@ -11,6 +11,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from threading import get_ident
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._dicom_grey import Pixels, number, numbers
+from napari_deepmtj.io._part import Inflated
 
 #: The tags that are parsed. `SeriesInstanceUID` only tells series apart and goes nowhere.
 _TAGS = [
@@ -43,6 +45,8 @@ _TAGS = [
     "VOILUTFunction",
     "RescaleSlope",
     "RescaleIntercept",
+    "ModalityLUTSequence",
+    "VOILUTSequence",
     "SequenceOfUltrasoundRegions",
 ] + [
     f"{kind}{colour}PaletteColorLookupTable{part}"
@@ -71,7 +75,50 @@ _UNDEFINED = 0xFFFFFFFF
 #: Beginnings of a JPEG (or JPEG-LS) picture, a JPEG 2000 codestream, a JP2 file.
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
 
+_MAGIC = b"DICM"
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+
+#: Most bytes that a deflated file may become: to open it, all of them are gone through.
+_MOST_INFLATED = 2**30
+
+#: What the first elements of a file without preamble are: the groups of the very first one and
+#: of those after it, and the value representations of DICOM PS3.5 6.2 with 2 and with 4 bytes for
+#: the length.
+_FIRST_GROUPS = (0x0002, 0x0008)
+_GROUPS = (*_FIRST_GROUPS, 0x0010, 0x0018, 0x0020, 0x0028)
+_SHORT = b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()
+_LONG = b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
+
 Span = tuple[int, int]
+
+
+class NoPictureError(VideoError):
+    """A DICOM file is sound, but holds no picture: a report, a directory."""
+
+
+def is_dicom(head: bytes) -> bool:
+    """Whether a file that begins with `head` is DICOM, with its preamble or without one.
+
+    Without it, the file must begin with three elements that follow one another as they should.
+    """
+    if head[128:132] == _MAGIC:
+        return True
+    at, last, found = 0, -1, 0
+    while found < 3 and at + 12 <= len(head):
+        group, element, length = struct.unpack_from("<HHL", head, at)
+        kind, tag = head[at + 4 : at + 6], group << 16 | element
+        if group not in (_FIRST_GROUPS if not found else _GROUPS) or tag <= last:
+            return False
+        if kind in _SHORT:
+            length = length >> 16
+        elif kind in _LONG:
+            at, length = at + 4, struct.unpack_from("<L", head, at + 8)[0]
+        elif group == _FIRST_GROUPS[0]:
+            return False  # these are never implicit
+        at, last, found = at + 8 + length, tag, found + 1
+        if length % 2:
+            return False
+    return found == 3
 
 
 class DicomFile:
@@ -93,11 +140,17 @@ class DicomFile:
         self.pixels: Pixels | None = None
         self.spans: list[list[Span]] = []
         self._swapped = False
+        self._inflated: Inflated | None = None
         try:
             with path.open("rb") as file, _unheard():
-                self._parse(file)
+                body = _deflated_body(file)
+                if body is None:
+                    self._parse(file)
+                else:
+                    self._inflated = Inflated(path, body)
+                    self._parse(BufferedReader(self._inflated))
         except VideoError as error:
-            raise VideoError(error.message, path=path) from error
+            raise type(error)(error.message, path=path) from error
         except Exception as error:  # pydicom raises many things on damaged files
             # without its cause, which may quote what identifies a person
             raise VideoError(
@@ -109,7 +162,13 @@ class DicomFile:
         import pydicom
         from pydicom.uid import AllTransferSyntaxes, MPEGTransferSyntaxes
 
-        dataset: Any = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+        dataset: Any = pydicom.dcmread(
+            file, force=True, stop_before_pixels=True, specific_tags=list(_TAGS)
+        )
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = _native(
+                *dataset.original_encoding, deflated=self._inflated is not None
+            )
         self.syntax = dataset.file_meta.TransferSyntaxUID
         if self.syntax not in AllTransferSyntaxes:
             raise VideoError("is of an unknown transfer syntax; export it without compression")
@@ -123,11 +182,9 @@ class DicomFile:
             {name: number(region, name) for name in _REGION}
             for region in dataset.get("SequenceOfUltrasoundRegions") or ()
         ]
-        if self.syntax.is_deflated:
-            raise VideoError("is deflated DICOM; export it without deflation")
         found = _find_pixels(file, dataset)
         if found is None or not dataset.get("Rows") or not dataset.get("Columns"):
-            raise VideoError("is DICOM without a picture; give an ultrasound clip")
+            raise NoPictureError("is DICOM without a picture; give an ultrasound clip")
         self._start, length, representation = found
         if self.syntax.is_encapsulated != (length == _UNDEFINED):
             raise VideoError("its pixel data is not what its transfer syntax says; export it again")
@@ -142,13 +199,26 @@ class DicomFile:
                 self.spans = _frames(file, self._start, self.promised)
                 available = len(self.spans)
             else:
-                available = min(length, file.seek(0, 2) - self._start) // self.pixels.size
+                available = self._available(file, length) // self.pixels.size
                 # 8-bit samples in big-endian words stand in pairs the wrong way round
                 big = not self.syntax.is_little_endian
                 self._swapped = big and representation == b"OW" and self.pixels.cell == 8
             self.n_frames = min(available, self.promised)
         if not self.n_frames:
             raise VideoError("holds no complete picture; export or copy it again")
+
+    def _available(self, file: BinaryIO, length: int) -> int:
+        """Return how many bytes of the pixel data that should be there are there."""
+        if self._inflated is None:
+            return min(length, file.seek(0, 2) - self._start)
+        assert self.pixels is not None
+        wanted = self._start + min(length, self.promised * self.pixels.size)
+        if wanted > _MOST_INFLATED:
+            raise VideoError(
+                f"is deflated, and larger than {_MOST_INFLATED >> 30} GiB without; export it "
+                "without deflation"
+            )
+        return self._inflated.reaches(wanted) - self._start
 
     def load(self, frame: int) -> npt.NDArray[Any]:
         """Return the grey levels of one picture, or its numbers; see `Pixels.grey`."""
@@ -158,7 +228,7 @@ class DicomFile:
     def _read(self, frame: int, size: int) -> bytes:
         """Return the bytes of one picture, which has `size` of them if it is not compressed."""
         try:
-            with self.path.open("rb") as file:
+            with self._stream() as file:
                 if self.spans:
                     return b"".join(_bytes(file, *span) for span in self.spans[frame])
                 start = frame * size
@@ -171,6 +241,39 @@ class DicomFile:
             raise VideoError(f"cannot be read any more ({error.strerror}); was it moved?") from None
         pairs = np.frombuffer(words, np.uint8).reshape(-1, 2)
         return pairs[:, ::-1].tobytes()[lead : lead + size]
+
+    def _stream(self) -> BinaryIO:
+        """Return the file to read its pictures from."""
+        if self._inflated is None:
+            return self.path.open("rb")
+        return BufferedReader(self._inflated)
+
+
+def _deflated_body(file: BinaryIO) -> int | None:
+    """Return where the deflated part of a file begins; None if it is not deflated."""
+    head = file.read(4096)
+    file.seek(0)
+    start = len(_MAGIC) + 128 if head[128:132] == _MAGIC else 0
+    if not head.startswith(b"\2\0\0\0UL\4\0", start):
+        return None
+    body: int = start + 12 + struct.unpack_from("<L", head.ljust(start + 12, b"\0"), start + 8)[0]
+    return body if _DEFLATED in head[start:body] else None
+
+
+def _native(implicit: bool, little: bool, *, deflated: bool) -> Any:
+    """Return the transfer syntax of a file without compression that does not name it."""
+    from pydicom.uid import (
+        DeflatedExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+    )
+
+    if implicit:
+        return ImplicitVRLittleEndian
+    if not little:
+        return ExplicitVRBigEndian
+    return DeflatedExplicitVRLittleEndian if deflated else ExplicitVRLittleEndian
 
 
 def _why(error: Exception) -> str:

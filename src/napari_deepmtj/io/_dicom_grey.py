@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._grey import luma, luma_table
+from napari_deepmtj.io._stack import require_size
 
 AnyArray = npt.NDArray[Any]
 UInt8Array = npt.NDArray[np.uint8]
@@ -50,6 +51,8 @@ class Pixels:
         Bytes of one picture that is not compressed.
     window : (float, float) or None
         Values shown as black and as white, where the header has a window for deep pictures.
+    lut : str or None
+        Which tables of the header deep pictures go through.
 
     Raises
     ------
@@ -62,11 +65,13 @@ class Pixels:
 
         self.syntax = dataset.file_meta.TransferSyntaxUID
         self.height, self.width = int(dataset.Rows), int(dataset.Columns)
+        require_size(self.height, self.width)
         self.photometric = str(dataset.get("PhotometricInterpretation", "")).strip()
         self.samples = int(dataset.get("SamplesPerPixel") or 1)
         self.cell = int(dataset.BitsAllocated)
         self.bits = int(dataset.get("BitsStored") or self.cell)
         self.window: tuple[float, float] | None = None
+        self.lut: str | None = None
         self._signed = bool(dataset.get("PixelRepresentation") or 0)
         self._planar = bool(dataset.get("PlanarConfiguration") or 0)
         high = dataset.get("HighBit")
@@ -176,12 +181,7 @@ class Pixels:
     def _level(self, picture: AnyArray) -> AnyArray:
         """Return the grey levels, or the numbers, of a picture of one sample a pixel."""
         stored = (picture.astype(np.uint16) >> self._shift) & np.uint16(2**self.bits - 1)
-        if self._table is not None:
-            return np.asarray(self._table[stored])
-        values = self._numbers(stored)
-        if self.photometric == "MONOCHROME1":
-            values = (-1 if self._signed else 2**self.bits - 1) - values
-        return values
+        return np.asarray(self._table[stored])
 
     def _numbers(self, stored: AnyArray) -> npt.NDArray[np.int32]:
         """Return stored bits as numbers."""
@@ -189,32 +189,83 @@ class Pixels:
         sign = 2 ** (self.bits - 1)
         return (values ^ sign) - sign if self._signed else values
 
-    def _make_table(self, dataset: Any) -> UInt8Array | None:
-        """Return the grey level of every stored value; None where there is no such table."""
-        if self.samples == 3:
-            return None
+    def _make_table(self, dataset: Any) -> AnyArray:
+        """Return the grey level, or the number, that every stored value of one sample becomes."""
         stored = np.arange(2**self.bits, dtype=np.uint8 if self.bits <= 8 else np.uint16)
+        if self.samples == 3:
+            return stored  # not used
         if self.photometric == "PALETTE COLOR":
             colours = _palette(dataset, self._numbers(stored))
             if colours.max() > 255:  # some write 8-bit colours into 16 bits, unscaled
                 colours = colours >> 8
             return luma(colours.astype(np.uint8))
+        inverse = self.photometric == "MONOCHROME1"
         values = self._numbers(stored).astype(np.float64)
-        centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
         if self.bits <= 8:
-            grey = (values - values.min()) / (2**self.bits - 1)
-        elif centre is not None and width is not None and width > 0:
-            slope = number(dataset, "RescaleSlope")
-            values *= 1.0 if slope is None else slope
-            values += number(dataset, "RescaleIntercept") or 0.0
-            self.window = (centre - width / 2, centre + width / 2)
-            grey = _windowed(values, centre, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
-        else:
+            return _levels((values - values.min()) / (2**self.bits - 1), inverse)
+        values = self._rescaled(values, dataset)
+        grey = self._shown(values, dataset)
+        if grey is not None:
+            return _levels(grey, inverse)
+        values = values.max() + values.min() - values if inverse else values
+        return values.astype(np.float32)
+
+    def _rescaled(self, values: npt.NDArray[np.float64], dataset: Any) -> npt.NDArray[np.float64]:
+        """Return what the file says that stored values mean: a table, or a line."""
+        table = next(iter(dataset.get("ModalityLUTSequence") or ()), None)
+        if table is not None:
+            self.lut = "modality"
+            return _looked_up(table, values, dataset, self._signed)[0]
+        slope = number(dataset, "RescaleSlope")
+        return values * (1.0 if slope is None else slope) + (
+            number(dataset, "RescaleIntercept") or 0.0
+        )
+
+    def _shown(
+        self, values: npt.NDArray[np.float64], dataset: Any
+    ) -> npt.NDArray[np.float64] | None:
+        """Return black as 0 and white as 1, by the file's table or else its window; None without.
+
+        Where a file has both, they are alternatives (DICOM PS3.3 C.11.2): the table is the one
+        that a window cannot stand for.
+        """
+        table = next(iter(dataset.get("VOILUTSequence") or ()), None)
+        if table is not None:
+            self.lut = "VOI" if self.lut is None else f"{self.lut}, VOI"
+            entries, top = _looked_up(table, values, dataset, bool((values < 0).any()))
+            return entries / top
+        centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
+        if centre is None or width is None or width <= 0:
             return None
-        if self.photometric == "MONOCHROME1":
-            grey = 1 - grey
-        table: UInt8Array = np.floor(np.clip(grey, 0, 1) * 255 + 0.5).astype(np.uint8)
-        return table
+        self.window = (centre - width / 2, centre + width / 2)
+        return _windowed(values, centre, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
+
+
+def _levels(grey: npt.NDArray[np.float64], inverse: bool) -> UInt8Array:
+    """Return 0 to 1 as 0 to 255, or as 255 to 0."""
+    grey = 1 - grey if inverse else grey
+    table: UInt8Array = np.floor(np.clip(grey, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return table
+
+
+def _looked_up(
+    item: Any, values: npt.NDArray[np.float64], dataset: Any, signed: bool
+) -> tuple[npt.NDArray[np.float64], int]:
+    """Return entries of a table for `values`, and the largest possible one; PS3.3 C.11.1.1.1."""
+    size, first, bits = (int(value) for value in item.LUTDescriptor)
+    size = size % 2**16 or 2**16
+    first = first - 2**16 if signed and first >= 2**15 else first
+    data = item.LUTData
+    if isinstance(data, bytes):
+        order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        data = np.frombuffer(data, f"{order}u2")
+        if len(data) < size:  # two entries of 8 bit a word, the first one in its low byte
+            data = data.astype("<u2").view(np.uint8)
+    table = np.atleast_1d(np.asarray(data, dtype=np.float64))
+    if not 8 <= bits <= 16 or len(table) < size:
+        raise VideoError("has a table of grey levels of an impossible size; export it again")
+    place = np.clip(np.floor(values + 0.5) - first, 0, size - 1).astype(np.intp)
+    return table[place], 2**bits - 1
 
 
 def numbers(dataset: Any, name: str) -> list[float]:

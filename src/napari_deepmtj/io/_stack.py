@@ -6,7 +6,10 @@ Pictures deeper than 8 bit get one grey window for the whole clip, never one a f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +32,28 @@ AnyArray = npt.NDArray[Any]
 #: The grey window of deep pictures: percentiles of this many frames spread over the clip.
 WINDOW_PERCENTILES = (0.1, 99.9)
 WINDOW_FRAMES = 32
+
+
+#: A frame of more pixels, or a clip of more frames (4.6 days at 25 Hz), is no ultrasound clip but
+#: a damaged header: memory is not asked for.
+MOST_PIXELS = 2**26
+MOST_FRAMES = 10**7
+
+#: Of a frame, about as many values at most go into the grey window.
+_WINDOW_VALUES = 2**20
+
+
+def require_size(
+    height: int, width: int, n_frames: int = 1, path: str | Path | None = None
+) -> None:
+    """Raise `VideoError` if a header says what no clip can be, before memory is asked for."""
+    if height * width > MOST_PIXELS or n_frames > MOST_FRAMES:
+        raise VideoError(
+            f"says that it has {n_frames} frame{'s' * (n_frames != 1)} of {width} x {height} px; "
+            f"at most {MOST_FRAMES} of {MOST_PIXELS} pixels are read: its header is damaged, save "
+            "it again",
+            path=path,
+        )
 
 
 class ArrayLike(Protocol):
@@ -77,7 +102,7 @@ class StackSource(BaseSource):
         self._lock = Lock()
         self._window: tuple[float, float] | None = None
         self.name, self.path = name, path  # errors of the first picture name them
-        first = self._picture(0)
+        first = self.picture(0)
         height, width = first.shape[:2]
         super().__init__(
             name, path, height, width, times, scale=scale, metadata=metadata, notices=notices
@@ -92,7 +117,17 @@ class StackSource(BaseSource):
             )
 
     def _read(self, frame: int) -> UInt8Array:
-        picture = self._picture(frame)
+        try:
+            return self._grey(frame)
+        except MemoryError:
+            raise VideoError(
+                f"{self.width} x {self.height} px need more memory than there is",
+                path=self.name,
+                frame=frame,
+            ) from None
+
+    def _grey(self, frame: int) -> UInt8Array:
+        picture = self.picture(frame)
         if picture.shape[:2] != (self.height, self.width):
             raise VideoError(
                 f"is {picture.shape[1]} x {picture.shape[0]} px, the first one {self.width} x "
@@ -109,10 +144,11 @@ class StackSource(BaseSource):
         grey = (_flat(picture) - low) * (255 / (high - low))
         return np.clip(np.floor(np.nan_to_num(grey) + 0.5), 0, 255).astype(np.uint8)
 
-    def _picture(self, frame: int) -> AnyArray:
+    def picture(self, frame: int) -> AnyArray:
+        """Return one picture as it is stored, (H, W) or (H, W, 3 or more) of any number type."""
         try:
             with self._lock:
-                return np.asarray(self._load(frame))
+                picture = np.asarray(self._load(frame))
         except VideoError:
             raise
         except Exception as error:  # third-party decoders raise anything
@@ -122,12 +158,19 @@ class StackSource(BaseSource):
                 path=self.name,
                 frame=frame,
             ) from error
+        if picture.dtype.kind not in "buif":
+            raise VideoError(
+                f"is made of {picture.dtype}, not of grey levels; give integers or real numbers",
+                path=self.name,
+            )
+        return picture
 
     def _find_window(self) -> tuple[float, float]:
         """Return the values shown as 0 and 255, from frames spread over the clip."""
         count = min(WINDOW_FRAMES, self.n_frames)
         spread = np.unique(np.linspace(0, self.n_frames - 1, count).round().astype(int))
-        values = [_flat(self._picture(int(n)))[::2, ::2].ravel() for n in spread]
+        every = max(2, math.isqrt(self.height * self.width // _WINDOW_VALUES))
+        values = [_flat(self.picture(int(n))[::every, ::every]).ravel() for n in spread]
         finite = np.concatenate(values)
         finite = finite[np.isfinite(finite)]
         if not len(finite):
@@ -146,24 +189,17 @@ class PictureSource(StackSource):
     """
 
     def __init__(self, path: Path) -> None:
-        from PIL import Image
-
-        try:
-            with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-                kind, mode, extra = image.format, image.mode, getattr(image, "n_frames", 1) - 1
-                picture = pillow_array(image)
-        except Exception as error:  # Pillow raises many things on damaged files
-            raise VideoError(
-                f"cannot be opened as a picture ({reason(error, path)}); save it again", path=path
-            ) from error
-        notices = (f"{path.name} is animated; only its first frame is used",) if extra else ()
+        with opened_picture(path) as image:
+            extra = getattr(image, "n_frames", 1) - 1
+            facts = {"container": str(image.format).lower(), "pixel_format": image.mode}
+            picture = pillow_array(image)
         super().__init__(
             path.name,
             path,
             lambda _: picture,
             FrameTimes.unknown(1),
-            metadata={"container": str(kind).lower(), "pixel_format": mode},
-            notices=notices,
+            metadata=facts,
+            notices=(f"{path.name} is animated; only its first frame is used",) if extra else (),
         )
 
 
@@ -195,6 +231,11 @@ class ArraySource(StackSource):
         roi: Roi | None = None,
     ) -> None:
         n, load = _frames_of(array, name)
+        if np.dtype(array.dtype).kind not in "buif":
+            raise VideoError(
+                f"is an array of {array.dtype}, not of grey levels; give integers or real numbers",
+                path=name,
+            )
         if times is not None and len(times) != n:
             raise VideoError(f"has {n} frames but {len(times)} times; give as many", path=name)
         super().__init__(
@@ -215,12 +256,27 @@ class ArraySource(StackSource):
         return digest.hexdigest()
 
 
+def holds_clip(array: ArrayLike) -> bool:
+    """Whether `ArraySource` takes arrays of this shape; no pixel is looked at."""
+    try:
+        _frames_of(array, "array")
+    except VideoError:
+        return False
+    return True
+
+
 def _frames_of(array: ArrayLike, name: str) -> tuple[int, Callable[[int], AnyArray]]:
     """Return the number of frames of an array, and how to get one as (Y, X) or (Y, X, colour)."""
-    shape = tuple(array.shape)
+    try:
+        shape = tuple(int(length) for length in array.shape)
+    except (TypeError, ValueError) as error:  # dask: NaN where it is not known before computing
+        raise VideoError(
+            "is an array whose shape is not known; compute its chunk sizes first", path=name
+        ) from error
     if 0 in shape or len(shape) < 2:
         raise VideoError(f"an array of shape {shape} holds no picture", path=name)
     if len(shape) == 2:
+        require_size(shape[0], shape[1], 1, name)
         return 1, lambda _: np.asarray(array[:])
     inner = tuple(length for length in shape[1:-2] if length > 1)
     first = len(shape) > 3 and (inner in ((3,), (4,)) or not inner)
@@ -241,6 +297,8 @@ def _frames_of(array: ArrayLike, name: str) -> tuple[int, Callable[[int], AnyArr
             "(T, Y, X, 3) or (T, 3, Y, X)",
             path=name,
         )
+    height, width = shape[1:3] if last else shape[-2:]
+    require_size(height, width, shape[0], name)
     if not first:
         return shape[0], lambda frame: array[frame]
 
@@ -260,6 +318,32 @@ def _flat(picture: AnyArray) -> npt.NDArray[np.float64]:
         flat: npt.NDArray[np.float64] = values[..., :3] @ np.array([0.299, 0.587, 0.114])
         return flat
     return values
+
+
+@contextmanager
+def opened_picture(path: Path) -> Iterator[Any]:
+    """Open a PNG, JPEG or BMP file with Pillow, which reads its pixels only when asked for them.
+
+    Raises
+    ------
+    VideoError
+        If that, or what is done with it, fails.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
+        with image:
+            require_size(image.height, image.width, path=path)
+            yield image
+    except VideoError:
+        raise
+    except Exception as error:  # Pillow raises many things on damaged files
+        raise VideoError(
+            f"cannot be opened as a picture ({reason(error, path)}); save it again", path=path
+        ) from error
 
 
 def pillow_array(image: Any) -> AnyArray:

@@ -15,7 +15,7 @@ from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
 from napari_deepmtj.io._grey import luma
-from napari_deepmtj.io._stack import StackSource
+from napari_deepmtj.io._stack import StackSource, require_size
 
 AnyArray = npt.NDArray[Any]
 
@@ -77,6 +77,7 @@ class TiffSource(StackSource):
             )
         n = sizes[stack[0]] if stack else 1
         page: Any = series.keyframe
+        require_size(page.imagelength, page.imagewidth, n, path)
         order = [axis for axis in series.axes if axis in "YXS" and sizes[axis] >= 1]
         pages = list(series.pages)
         whole = None
