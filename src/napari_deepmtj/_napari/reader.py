@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari import clips, convert, opening
 from napari_deepmtj._napari.convert import LayerTuple
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj.errors import VideoError
@@ -49,21 +49,17 @@ def clip_layer(path: str | Path) -> LayerTuple:
     VideoError
         If it cannot be read.
     """
-    from napari_deepmtj.io.video import open_video
-
-    return source_layer(open_video(path))
+    return source_layer(opening.open_for_viewer(path))
 
 
 def source_layer(source: Any) -> LayerTuple:
     """Return the lazy layer of an opened clip, telling what a person must be told."""
     from napari.utils.notifications import show_warning
 
-    from napari_deepmtj.io.frames import LazyFrames
-
     for notice in source.notices:
         show_warning(notice)
     _wake()
-    return convert.layer_of_clip(source, LazyFrames(source), clips.new_id())
+    return opening.layer_of(source, clips.new_id())
 
 
 def results_layer(path: str | Path) -> LayerTuple:

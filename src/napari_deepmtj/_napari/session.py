@@ -15,7 +15,7 @@ from napari.layers import Image, Layer, Points
 from psygnal import EventedModel
 from pydantic import ConfigDict, PrivateAttr
 
-from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari import clips, convert, opening
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.settings import read_settings
@@ -110,7 +110,7 @@ class Session(EventedModel):
         finally:
             self._switching = False
         self._on_range()
-        self._show_status()
+        self.show_status()
 
     def frame(self) -> int:
         """Return the frame of the active clip that the slider is at."""
@@ -162,7 +162,8 @@ class Session(EventedModel):
         if tuple(viewer.dims.range[axis]) != wanted:
             viewer.dims.set_range(axis, wanted)
 
-    def _show_status(self, event: Any = None) -> None:
+    def show_status(self, event: Any = None) -> None:
+        """Say, over the picture and in the status line, which frame of which clip is shown."""
         viewer, clip = self.viewer, self.active
         if viewer is None or self._switching:
             return
@@ -170,7 +171,8 @@ class Session(EventedModel):
         if clip is None or clip not in viewer.layers:
             overlay.visible = False
             return
-        text = clips.describe_frame(clip, self.frame())
+        frame = self.frame()
+        text = opening.describe(clip, frame) or clips.describe_frame(clip, frame)
         overlay.position, overlay.visible, overlay.text = "top_left", True, text
         viewer.status = f"{clip.name}: {text}"
 
@@ -193,7 +195,7 @@ class Session(EventedModel):
             self.active = None
             rest = self.clips()
             self.activate(rest[-1] if rest else None)
-            self._show_status()
+            self.show_status()
 
     def _on_selected(self, event: Any) -> None:
         clip = None if self._editing else self.clip_of(event.value)
@@ -275,7 +277,7 @@ def session_of(viewer: Any) -> Session:
         layers.removed.connect(session._on_removed, position="last")
         viewer.layers.selection.events.active.connect(session._on_selected)
         dims.range.connect(session._on_range)
-        dims.current_step.connect(session._show_status)
+        dims.current_step.connect(session.show_status)
         _SESSIONS[viewer] = session
         for layer in list(viewer.layers):
             if convert.kind_of(layer) is Kind.TRAJECTORY:

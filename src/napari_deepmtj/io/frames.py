@@ -1,4 +1,7 @@
-"""A clip as a lazy array, for viewers that slice: frames are decoded when they are asked for."""
+"""A clip as a lazy array, for viewers that slice: frames are decoded when they are asked for.
+
+How long a frame may take, and when all are listed, is the source's business.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 UInt8Array = npt.NDArray[np.uint8]
 AnyArray = npt.NDArray[Any]
 
+#: Side in pixels, and the two grey levels, of the squares that stand for a frame not yet listed.
+_SQUARE, _DARK, _LIGHT = 16, 24, 40
+
 #: Largest clip, in bytes, that `numpy.asarray` may load whole.
 LOAD_LIMIT = 2 * 2**30
 
@@ -29,10 +35,15 @@ class LazyFrames:
     ----------
     source : VideoSource
         The clip; it must stay open.
+    waits : bool
+        Wait for frames that are not listed yet. Without, a dark chequered picture stands for
+        them, which nobody takes for ultrasound, and `missed` is the last one.
     """
 
-    def __init__(self, source: VideoSource) -> None:
+    def __init__(self, source: VideoSource, *, waits: bool = True) -> None:
         self.source = source
+        self.missed: int | None = None
+        self._waits = waits
         self.shape = (source.n_frames, source.height, source.width)
         self.dtype = np.dtype(np.uint8)
         self.ndim = 3
@@ -63,14 +74,22 @@ class LazyFrames:
         wanted = np.arange(self.shape[0])[first]
         within = tuple(rest)
         if np.ndim(wanted) == 0:
-            return np.array(self.source.read(int(wanted))[within])
+            return np.array(self._frame(int(wanted))[within])
         if np.ndim(wanted) == 1 and all(isinstance(k, slice | int | np.integer) for k in within):
             cropped = np.empty(self.shape[1:], np.uint8)[within]
             out = np.empty((len(wanted), *cropped.shape), np.uint8)
             for place, frame in enumerate(wanted):
-                out[place] = self.source.read(int(frame))[within]
+                out[place] = self._frame(int(frame))[within]
             return out
         raise IndexError("a clip is indexed by a number, slice or list of frames, then by slices")
+
+    def _frame(self, frame: int) -> UInt8Array:
+        if self._waits or frame < self.source.settled:
+            return self.source.read(frame)
+        self.missed = frame
+        rows, columns = np.ogrid[: self.shape[1], : self.shape[2]]
+        light = (rows // _SQUARE + columns // _SQUARE) % 2
+        return np.where(light, np.uint8(_LIGHT), np.uint8(_DARK))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> AnyArray:
         """Load the whole clip, if it is small enough for that."""
