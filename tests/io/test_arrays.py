@@ -81,6 +81,96 @@ def test_one_frame_of_a_lazy_array_is_touched_at_a_time() -> None:
     assert touched == [3]
 
 
+def test_one_chunk_of_a_zarr_array_is_read_at_a_time(tmp_path, monkeypatch) -> None:
+    zarr = pytest.importorskip("zarr")
+    from zarr.storage import LocalStore
+
+    array = zarr.create_array(
+        tmp_path / "a", shape=(9, 1, 20, 30), chunks=(1, 1, 20, 30), dtype="u1"
+    )
+    array[:] = np.arange(1, 10, dtype=np.uint8)[:, None, None, None]
+    touched = []
+    get = LocalStore.get
+
+    async def recorded(self, key, *args, **kwargs):
+        touched.append(key)
+        return await get(self, key, *args, **kwargs)
+
+    source = open_video(tmp_path / "a")
+    monkeypatch.setattr(LocalStore, "get", recorded)
+    assert (source.read(7) == 8).all()
+    assert touched == ["c/7/0/0/0"]
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        (GREY.astype(np.float32) - 40) / 7,
+        GREY.astype(np.float16),
+        GREY.astype(np.int16) - 100,
+        GREY.astype(np.uint64) << 40,
+        np.repeat(GREY[..., None].astype(np.uint16) * 200, 3, axis=-1),
+    ],
+    ids=lambda value: f"{value.dtype} {value.ndim}",
+)
+def test_deep_arrays_are_shown_through_one_window(kind, values) -> None:
+    array = (
+        dask.array.from_array(values, chunks=(1, *values.shape[1:])) if kind == "dask" else values
+    )
+    source = ArraySource(array, "layer")
+    grey = values[..., 0] if values.ndim == 4 else values
+    low, high = source.metadata["grey_window"]
+    expected = np.clip((grey.astype(float) - low) * 255 / (high - low), 0, 255)
+    assert np.abs(np.array(list(source.frames())) - expected).max() < 0.5001
+    assert expected.min() == 0
+    assert "the same for all frames" in source.notices[0]
+
+
+def test_what_is_no_number_is_black_and_moves_no_window() -> None:
+    values = GREY.astype(np.float64)
+    expected = ArraySource(values).read(1).copy()
+    holes = values.copy()
+    holes[:, 0, 1] = np.nan
+    holes[:, 0, 3] = np.inf
+    source = ArraySource(holes)
+    assert source.read(1)[0, 1] == 0
+    assert source.read(1)[0, 3] == 255
+    expected[0, [1, 3]] = 0, 255
+    np.testing.assert_array_equal(source.read(1), expected)
+    with pytest.raises(VideoError, match="holds no finite value"):
+        ArraySource(holes * np.nan)
+
+
+@pytest.mark.parametrize("dtype", [complex, object, "U3", "M8[s]"])
+def test_arrays_that_hold_no_grey_are_refused(dtype) -> None:
+    with pytest.raises(VideoError, match=r"^layer: is an array of .*, not of grey levels"):
+        ArraySource(np.zeros((2, 20, 30), dtype), "layer")
+
+
+def test_lazy_arrays_of_unknown_or_impossible_size_are_refused() -> None:
+    array = dask.array.from_array(GREY.ravel())
+    with pytest.raises(VideoError, match="whose shape is not known"):
+        ArraySource(array[array > 3], "layer")
+    for shape in ((10**9, 20, 30), (5, 2**20, 2**20), (2**31, 2**31)):
+        with pytest.raises(VideoError, match="its header is damaged"):
+            ArraySource(dask.array.zeros(shape, dtype=np.uint8), "layer")
+
+
+def test_a_lazy_frame_that_fails_is_named() -> None:
+    def block(block_id: tuple[int, ...]) -> np.ndarray:
+        if block_id[0] == 3:
+            raise RuntimeError("the disk is gone")
+        return GREY[block_id[0]][None]
+
+    source = ArraySource(
+        dask.array.map_blocks(block, chunks=((1,) * 5, (20,), (30,)), dtype=np.uint8), "layer"
+    )
+    with pytest.raises(VideoError, match=r"^layer, frame 3: cannot be decoded \(the disk is gone"):
+        source.read(3)
+    assert len(list(source.frames())) == 3
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_npy_is_mapped_and_hashed_by_its_bytes(tmp_path, order) -> None:
     path = tmp_path / "clip.anything"

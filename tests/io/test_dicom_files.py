@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -200,11 +201,43 @@ def test_folders_whose_order_is_not_known_are_refused(tmp_path) -> None:
         open_video(series(tmp_path / "b", [1, 2], InstanceNumber=None))
     folder = series(tmp_path / "c", [1, 2])
     write(folder / "other", [], np.zeros((1, 80, 100), np.uint8), SeriesInstanceUID="1.2.3")
-    with pytest.raises(VideoError, match="is a folder of 2 series"):
+    with pytest.raises(VideoError, match="is a folder of 2 series, of 2, 1 pictures; give each"):
         open_video(folder)
     folder = series(tmp_path / "d", [1, 2])
     write(folder / "clip")
     with pytest.raises(VideoError, match="is a folder of several clips"):
+        open_video(folder)
+
+
+def test_files_without_a_picture_stay_out_of_a_folder(tmp_path) -> None:
+    folder = series(tmp_path / "a", [1, 2])
+    for name in ("report", "structured report.dcm"):
+        shutil.copy(folder / "I000", folder / name)
+        dataset = pydicom.dcmread(folder / name)
+        dataset.PatientName = "DOEBERMANN^JANE"
+        del dataset.PixelData
+        dataset.save_as(folder / name)
+    with open_video(folder) as source:
+        assert [int(frame[0, 0]) for frame in source.frames()] == [1, 2]
+        assert source.notices == (
+            f"{source.name}: 2 DICOM files hold no picture and stay out of the clip",
+        )
+    (folder / "I000").unlink()
+    with open_video(folder) as source:
+        assert (source.n_frames, len(source.notices)) == (1, 1)
+    (folder / "I001").unlink()
+    with pytest.raises(VideoError, match=r"^a: is a folder of DICOM files without a picture"):
+        open_video(folder)
+
+
+def test_folder_of_pictures_without_preamble_or_with_others_among_them(tmp_path) -> None:
+    folder = series(tmp_path / "a", [2, 1, 3], SOPClassUID="1.2.840.10008.5.1.4.1.1.6.1")
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[132:])
+    with open_video(folder) as source:
+        assert [int(frame[0, 0]) for frame in source.frames()] == [1, 2, 3]
+    Image.new("L", (10, 10)).save(folder / "preview.png")
+    with pytest.raises(VideoError, match="a: is a folder of 3 DICOM files and 1 pictures"):
         open_video(folder)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import MissingExtraError, VideoError
 from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.io.video import open_video
@@ -158,3 +158,38 @@ def test_without_h5py_one_line_names_the_extra(tvd, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtraError, match=r"napari-deepmtj\[h5\]"):
         open_video(path)
+
+
+def test_the_panel_is_the_region(tvd) -> None:
+    """Columns and rows are counted from 1, and the last ones belong to the panel."""
+    edges = {"roi1_x1": 3, "roi1_x2": 14, "roi1_y1": 1, "roi1_y2": 12}
+    with open_video(tvd(**edges, roi2_x1=0, roi2_x2=0, roi2_y1=0, roi2_y2=0)) as source:
+        assert source.roi == Roi(2, 0, 12, 12, "file (roi1)")
+        assert source.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("edges", "why"),
+    [
+        ((3, 1, 19, 12), "columns 3 to 19 and rows 1 to 12, does not fit the picture of 18 x 12"),
+        ((3, 0, 14, 12), "does not fit"),
+        ((14, 1, 3, 12), "does not fit"),
+        ((2**40, 1, 2**41, 12), "does not fit"),
+    ],
+)
+def test_a_panel_that_does_not_fit_is_not_used_and_told(tvd, edges, why) -> None:
+    names = ("roi1_x1", "roi1_y1", "roi1_x2", "roi1_y2")
+    with open_video(tvd(**dict(zip(names, edges, strict=True)))) as source:
+        assert source.roi is None
+        assert why in source.notices[0]
+
+
+def test_one_of_two_panels_is_not_chosen(tvd) -> None:
+    edges = {"x1": 1, "x2": 8, "y1": 1, "y2": 12}
+    panels = {f"roi{n}_{name}": edge for n in (1, 2) for name, edge in edges.items()}
+    with open_video(tvd(**panels)) as source:
+        assert source.roi is None
+        assert source.notices == (
+            "trial.tvd.h5 has 2 panels, none of which is taken as the B-mode picture; give a "
+            "region",
+        )

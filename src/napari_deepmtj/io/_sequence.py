@@ -245,10 +245,10 @@ def _gaps(folder: Path, paths: Sequence[Path]) -> tuple[str, ...]:
     if len(differ) != 1 or differ[0] % 2 == 0:
         return ()
     steps = np.diff([float(key[differ[0]]) for key in keys])
-    usual = float(np.median(steps))
-    if usual < 1 or (steps <= usual).all():
+    usual = Counter(steps.tolist()).most_common(1)[0][0]
+    missing = round(sum(step / usual - 1 for step in steps if step > usual > 0))
+    if not missing:
         return ()
-    missing = round(float((steps[steps > usual] / usual - 1).sum()))
     return (
         f"{folder.name}: the numbers of its pictures leave out {missing}; frames may be missing",
     )
