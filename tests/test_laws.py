@@ -23,6 +23,7 @@ ARROWS: dict[str, set[str]] = {
     "io": {"core"},
     "calibration": {"io"},
     "phantom": {"io"},
+    "annotation": {"core", "io"},
     "tracking": {"io"},
     "networks": {"errors"},
     "weights": {"io", "networks"},
@@ -31,8 +32,8 @@ ARROWS: dict[str, set[str]] = {
     "training": {"io", "phantom", "inference", "evaluation"},
     "report": {"core", "tracking", "evaluation"},
     "batch": {"inference", "tracking", "report"},
-    "cli": {"batch", "training", "report", "phantom"},
-    "_napari": {"batch", "training", "report", "phantom"},
+    "cli": {"batch", "training", "report", "phantom", "annotation"},
+    "_napari": {"batch", "training", "report", "phantom", "annotation"},
 }
 
 #: Outside package -> the only rooms that may import it.
@@ -204,7 +205,16 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["core.trajectory", "core.labels", "io.labels", "io.exports", "io.video"]
+    "module",
+    [
+        "core.trajectory",
+        "core.labels",
+        "io.labels",
+        "io.exports",
+        "io.video",
+        "annotation.session",
+        "annotation.useful",
+    ],
 )
 def test_reading_rooms_load_no_torch_and_no_qt(module: str) -> None:
     assert loaded_by(f"import napari_deepmtj.{module}") == set()
