@@ -33,6 +33,9 @@ LABEL_COLUMNS: tuple[str, ...] = (
 #: What no two labels of one file share: hash of the clip, frame, annotator, round.
 LabelKey: TypeAlias = tuple[str, int, str, int]
 
+#: Longest text of a label; names of files have up to 255.
+MAX_TEXT = 1000
+
 #: What JSON can say. None stands for "nothing there".
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -129,13 +132,16 @@ class Label:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, float(value))
+        try:
+            object.__setattr__(self, "origin", Origin(self.origin))
+        except ValueError:
+            raise LabelError(f"origin {self.origin!r} is not one of {', '.join(Origin)}") from None
         for name in ("clip", "clip_sha256", "annotator"):
-            try:
-                getattr(self, name).encode()
-            except UnicodeEncodeError:
-                raise LabelError(
-                    f"{name} {getattr(self, name)!a} is not valid text; rename it"
-                ) from None
+            text = getattr(self, name)
+            if len(text) > MAX_TEXT:
+                raise LabelError(f"{name} is longer than {MAX_TEXT} characters")
+            if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+                raise LabelError(f"{name} {text!a} is not valid text; rename it")
 
 
 @dataclass(frozen=True, slots=True)
