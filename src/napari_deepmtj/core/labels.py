@@ -124,24 +124,33 @@ class Label:
         """Turn numpy's numbers into Python's, and refuse what no file could hold."""
         for name in ("frame", "round"):
             value = getattr(self, name)
-            try:
-                object.__setattr__(self, name, operator.index(value))
-            except TypeError:
-                raise LabelError(f"{name} {value!r} is not a whole number") from None
+            if type(value) is not int:
+                try:
+                    object.__setattr__(self, name, operator.index(value))
+                except TypeError:
+                    raise LabelError(f"{name} {value!r} is not a whole number") from None
         for name in ("time_s", "x_px", "y_px"):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None and type(value) is not float:
                 object.__setattr__(self, name, float(value))
-        try:
-            object.__setattr__(self, "origin", Origin(self.origin))
-        except ValueError:
-            raise LabelError(f"origin {self.origin!r} is not one of {', '.join(Origin)}") from None
+        if type(self.origin) is not Origin:
+            try:
+                object.__setattr__(self, "origin", Origin(self.origin))
+            except ValueError:
+                wanted = ", ".join(Origin)
+                raise LabelError(f"origin {self.origin!r} is not one of {wanted}") from None
         for name in ("clip", "clip_sha256", "annotator"):
             text = getattr(self, name)
             if len(text) > MAX_TEXT:
                 raise LabelError(f"{name} is longer than {MAX_TEXT} characters")
-            if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
-                raise LabelError(f"{name} {text!a} is not valid text; rename it")
+            if not text.isascii() or "\0" in text:
+                _check_text(name, text)
+
+
+def _check_text(name: str, text: str) -> None:
+    """Refuse text that cannot be written as UTF-8 or would end elsewhere."""
+    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+        raise LabelError(f"{name} {text!a} is not valid text; rename it")
 
 
 @dataclass(frozen=True, slots=True)

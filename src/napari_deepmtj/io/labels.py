@@ -26,8 +26,8 @@ SUFFIX = ".mtj-labels.csv"
 #: So too white space at the start, which spreadsheets strip. Before it stand the apostrophes.
 _FORMULA = re.compile(r"(^'*(?=[\t\r\n])|(?:^|[;\t\r\n])'*(?=[ \xa0]*[=+\-@＝＋－＠]))")
 
+#: Columns of any text.
 _TEXTS = ("clip", "clip_sha256", "annotator")
-_NUMBERS = ("time_s", "x_px", "y_px")
 
 
 def labels_path(clip: str | Path) -> Path:
@@ -71,8 +71,9 @@ def write_labels(path: str | Path, labels: Iterable[Label]) -> Path:
 
 def label_bytes(labels: Iterable[Label]) -> bytes:
     """Return the content of a label file."""
+    texts: dict[str, str] = {}  # few and much repeated
     lines = [",".join(LABEL_COLUMNS)]
-    lines += [",".join([_cell(label, name) for name in LABEL_COLUMNS]) for label in labels]
+    lines += [",".join(_cells(label, texts)) for label in labels]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -153,18 +154,34 @@ def _undecodable(file: BinaryIO) -> int:
     raise AssertionError("every line is UTF-8")
 
 
-def _cell(label: Label, name: str) -> str:
-    value = getattr(label, name)
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if name in _TEXTS:
-        value = guarded(value)
-        if any(c in value for c in ',"\r\n'):
-            return '"' + value.replace('"', '""') + '"'
-        return str(value)
-    return repr(value) if name in _NUMBERS else str(value)
+def _cells(label: Label, texts: dict[str, str]) -> list[str]:
+    """Return the cells of one row, in the order of `LABEL_COLUMNS`."""
+    for text in (label.clip, label.clip_sha256, label.annotator):
+        if text not in texts:
+            texts[text] = _quoted(guarded(text))
+    time, x, y = (
+        "" if value is None else repr(value) for value in (label.time_s, label.x_px, label.y_px)
+    )
+    return [
+        texts[label.clip],
+        texts[label.clip_sha256],
+        str(label.frame),
+        time,
+        x,
+        y,
+        "true" if label.visible else "false",
+        texts[label.annotator],
+        str(label.round),
+        label.origin,
+        _quoted(label.timestamp),
+    ]
+
+
+def _quoted(text: str) -> str:
+    """Return the text in quotes if a cell needs them."""
+    if any(c in text for c in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def _number(text: str) -> float | None:
