@@ -1,16 +1,22 @@
 """Clips whose frames are told apart by a number, label files and predictions."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_deepmtj.annotation.queue import Plan, Queue
+from napari_deepmtj.annotation.rounds import Mode
+from napari_deepmtj.annotation.session import AnnotationSession
+from napari_deepmtj.annotation.strategies import Every
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.io._stack import ArraySource
+from napari_deepmtj.io.label_store import LabelLocked, LabelStore
 
 
 @pytest.fixture
@@ -85,3 +91,43 @@ def predict():
 @pytest.fixture
 def scale():
     return Scale(0.2, 0.1, "given by hand")
+
+
+@pytest.fixture
+def open_store(tmp_path):
+    """Open the label file of the test; all that were opened are closed at the end."""
+    opened = []
+
+    def make(**more):
+        opened.append(LabelStore.open(tmp_path / "clips.mtj-labels.csv", **more))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        with suppress(LabelLocked):  # one that was taken over
+            store.close()
+
+
+@pytest.fixture
+def store(open_store):
+    return open_store()
+
+
+@pytest.fixture
+def begin(make_source, store):
+    """A session over a queue of every tenth frame of clips a and b (or of those given)."""
+
+    def make(
+        annotator="ann", round_=1, mode=Mode.LABEL, of=None, sources=None, store=store, **more
+    ):
+        session = AnnotationSession(store, annotator, round_, mode, of, **more)
+        sources = [make_source("a.avi"), make_source("b.avi")] if sources is None else sources
+        session.clips = {source.sha256: source for source in sources}
+        if mode is Mode.LABEL and not len(session.place.queue):
+            job = Queue(Plan(Every(10))).grow(
+                1, session.known, session.root, lambda _: None, sources
+            )
+            session.place.set_queue(list(job)[-1].result)
+        return session
+
+    return make

@@ -26,7 +26,8 @@ from napari_deepmtj.io.video import VideoSource
 class AnnotationSession:
     """One annotator's round over a label file.
 
-    Reopening goes on at the frame where the same annotator and round were left.
+    Reopening goes on at the frame where the same annotator and round were left. A round that
+    reviews, labels again or settles has its queue from the beginning.
 
     Parameters
     ----------
@@ -83,6 +84,8 @@ class AnnotationSession:
         self.advance = True
         self._predictions: dict[str, Mapping[int, Proposal]] = {}
         self._last: Label | None = None
+        if mode is not Mode.LABEL and not len(self.place.queue):
+            self.begin_again()
 
     def _begin(self, seed: int) -> int:
         """Hold the round against how it was begun, or note it; return the seed of its order."""
@@ -98,6 +101,8 @@ class AnnotationSession:
         of: Json = None if self.of is None else list(self.of)
         known: Any = self.book.state(name)
         if known is None:
+            if self.mode is not Mode.LABEL:
+                self._frames(seed)  # a round about nothing is not begun
             self.book.apply(
                 self.book.set_state(name, {"mode": self.mode.value, "of": of, "seed": seed})
             )
@@ -166,7 +171,7 @@ class AnnotationSession:
         if (item := self.item) is None:
             return None
         last = self._last
-        if last is not None and last.clip_sha256 == item.clip_sha256:
+        if last is not None and last.clip_sha256 == item.clip_sha256 and last in self.book.at(last):
             return last
         seen = [label for label in self.labels_of(item.clip_sha256) if label.visible]
         return min(seen, key=lambda label: abs(label.frame - item.frame), default=None)
@@ -182,23 +187,26 @@ class AnnotationSession:
         """The folder that the files of a queue are relative to."""
         return Path(self.book.store.path).parent
 
-    def begin_round(self) -> None:
-        """Begin the queue that a reviewing, blinded or adjudicating round has by itself.
+    def begin_again(self) -> None:
+        """Build the queue anew that a reviewing, blinded or adjudicating round has by itself.
 
         Raises
         ------
         LabelError
             If there is nothing to review, to label again or to settle.
         """
-        labels = self.book.store.labels
-        chosen = frames_of(labels, self.mode, self.of, self.seed)
+        items = self._frames(self.seed)
+        self.place.set_queue(replace(self.place.queue, items=items, pending=()))
+
+    def _frames(self, seed: int) -> tuple[Item, ...]:
+        path = self.book.store.path
+        chosen = frames_of(self.book.store.labels, self.mode, self.of, seed)
         if not chosen:
             nothing = "no frame was labelled by two annotators, so there is nothing to settle"
             if self.of is not None:
                 nothing = "there is no label of {}, round {}".format(*self.of)
-            raise LabelError(nothing, path=self.book.store.path)
-        items = tuple(Item(la.clip_sha256, la.clip, la.frame) for la in chosen)
-        self.place.set_queue(replace(self.place.queue, items=items, pending=()))
+            raise LabelError(nothing, path=path)
+        return tuple(Item(label.clip_sha256, label.clip, label.frame) for label in chosen)
 
     # ----- what a person does -----------------------------------------------------------------
 

@@ -1,0 +1,535 @@
+from dataclasses import replace
+
+import pytest
+
+from napari_deepmtj.annotation.queue import Item
+from napari_deepmtj.annotation.rounds import CONSENSUS, Mode
+from napari_deepmtj.annotation.session import AnnotationSession
+from napari_deepmtj.core.labels import Edit
+from napari_deepmtj.core.trajectory import Origin
+from napari_deepmtj.errors import LabelError
+from napari_deepmtj.io.labels import read_labels
+
+
+def here(session):
+    return session.item.clip, session.item.frame
+
+
+def said(session):
+    """Every label of the store as (clip, frame, x, y, origin)."""
+    return [
+        (la.clip, la.frame, la.x_px, la.y_px, la.origin.value) for la in session.book.store.labels
+    ]
+
+
+def test_a_click_labels_the_frame_and_goes_on(begin):
+    session = begin()
+    assert here(session) == ("a.avi", 0)
+    session.click(3.25, 4.5)
+    assert here(session) == ("a.avi", 10)
+    session.click(5, 6)
+    first, second = session.book.store.labels
+    assert (first.x_px, first.y_px, first.frame, first.time_s) == (3.25, 4.5, 0, 0.0)
+    assert (second.frame, second.time_s) == (10, pytest.approx(0.4))
+    assert (second.annotator, second.round, second.origin) == ("ann", 1, Origin.MANUAL)
+    session.advance = False
+    session.click(1, 1)
+    session.click(2, 2)
+    assert here(session) == ("a.avi", 20)
+    assert said(session)[-1] == ("a.avi", 20, 2, 2, "MANUAL")
+    assert len(said(session)) == 3
+
+
+def test_every_edit_and_the_place_are_on_disk_at_once(begin, tmp_path, open_store):
+    session = begin()
+    session.click(3, 4)
+    session.not_visible()
+    session.flag()
+    later = AnnotationSession(open_store(take_over=True), "ann")  # as after a crash
+    assert here(later) == ("a.avi", 20)
+    assert later.label_of(Item(session.item.clip_sha256, "a.avi", 0)).x_px == 3
+    assert not later.label_of(Item(session.item.clip_sha256, "a.avi", 10)).visible
+    assert later.book.is_flagged(later.item)
+    assert later.place.queue == session.place.queue
+
+
+def test_labels_reach_the_file(begin, store, tmp_path):
+    session = begin()
+    session.click(3, 4)
+    store.close()
+    (label,) = read_labels(tmp_path / "clips.mtj-labels.csv")
+    assert (label.clip, label.frame, label.x_px) == ("a.avi", 0, 3)
+
+
+def test_the_end_of_the_queue_is_the_end(begin):
+    session = begin()
+    for _ in range(7):
+        session.click(1, 1)
+    assert here(session) == ("b.avi", 30)
+    session.click(2, 2)
+    assert here(session) == ("b.avi", 30)
+    assert not session.place.next()
+    assert len(said(session)) == 8
+    assert session.place.previous()
+    assert here(session) == ("b.avi", 20)
+
+
+def test_skip_finds_the_next_frame_without_a_label(begin):
+    session = begin()
+    session.place.next()
+    session.click(1, 1)
+    session.place.move(0)
+    assert session.place.skip()
+    assert here(session) == ("a.avi", 20)
+    session.place.move(7)
+    assert not session.place.skip()
+    assert here(session) == ("b.avi", 30)
+
+
+def test_undo_and_redo_cross_frames_and_clips(begin):
+    session = begin()
+    session.place.move(3)
+    session.click(1, 1)  # a 30
+    session.click(2, 2)  # b 0
+    session.flag()  # b 10
+    session.not_visible()  # b 10
+    after = said(session)
+    assert session.undo()
+    assert here(session) == ("b.avi", 10)
+    assert len(said(session)) == 2
+    assert session.undo()
+    assert not session.book.is_flagged(session.item)
+    assert session.undo()
+    assert here(session) == ("b.avi", 0)
+    assert session.undo()
+    assert here(session) == ("a.avi", 30)
+    assert said(session) == []
+    assert not session.undo()
+    for frame in (30, 0, 10, 10):
+        assert session.redo()
+        assert session.item.frame == frame
+    assert not session.redo()
+    assert said(session) == after
+    assert session.book.is_flagged(session.item)
+    session.undo()
+    session.click(9, 9)
+    assert not session.redo()  # a new edit ends what could be redone
+
+
+def test_undo_of_a_move_gives_the_earlier_point_back(begin):
+    session = begin()
+    session.advance = False
+    session.click(1, 2)
+    first = session.label_of(session.item)
+    session.click(5, 6)
+    session.undo()
+    assert session.label_of(session.item) == first
+
+
+def test_undo_never_overwrites_what_another_program_changed(begin, store):
+    session = begin()
+    session.click(1, 1)
+    session.click(2, 2)
+    _, second = store.labels
+    store.apply(Edit(second, replace(second, x_px=30.0)))
+    session.book.refresh()
+    with pytest.raises(LabelError, match=r"a\.avi, frame 10: was changed by another program"):
+        session.undo()
+    assert store.labels[-1].x_px == 30.0
+    assert session.undo()  # the one before can still be undone
+    assert [label.frame for label in store.labels] == [10]
+
+
+def test_what_could_not_be_saved_did_not_happen(begin, store, monkeypatch):
+    session = begin()
+    session.click(1, 1)
+
+    def full(*edits):
+        raise LabelError("the edit was not saved (No space left on device)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "apply", full)
+        for act in (lambda: session.click(2, 2), session.not_visible, session.flag, session.undo):
+            with pytest.raises(LabelError, match="No space left"):
+                act()
+            assert here(session) == ("a.avi", 10)
+            assert len(said(session)) == 1
+    session.click(3, 3)
+    assert here(session) == ("a.avi", 20)
+    assert session.undo()
+    assert session.undo()
+    assert said(session) == []
+
+
+def test_a_frame_beside_the_queue_is_labelled_and_the_place_kept(begin):
+    session = begin()
+    session.place.next()
+    beside = replace(session.item, frame=13)
+    session.place.visit(beside)
+    assert session.place.beside
+    assert session.place.following(2)[0].frame == 10
+    session.click(4, 4)
+    assert here(session) == ("a.avi", 10)
+    assert said(session) == [("a.avi", 13, 4, 4, "MANUAL")]
+    session.place.visit(beside)
+    assert session.place.next()
+    assert here(session) == ("a.avi", 10)
+    session.place.visit(replace(session.item, frame=10))
+    assert not session.place.beside
+    assert session.place.following()[0].frame == 20
+    session.undo()
+    assert here(session) == ("a.avi", 13)
+
+
+def test_without_a_queue_the_shown_frame_is_labelled(make_source, store):
+    source = make_source()
+    session = AnnotationSession(store, "ann")
+    with pytest.raises(LabelError, match="no frame to label"):
+        session.click(1, 1)
+    session.clips[source.sha256] = source
+    session.place.visit(Item(source.sha256, source.name, 7))
+    session.click(1, 1)
+    assert here(session) == ("a.avi", 7)
+    assert session.place.batch.queue_total == 0
+    assert not session.place.next()
+
+
+def test_a_frame_is_put_into_the_queue_once(begin):
+    session = begin()
+    session.place.add(replace(session.item, frame=5))
+    assert session.place.position == 1
+    assert here(session) == ("a.avi", 5)
+    session.place.move(0)
+    session.place.add(replace(session.item, frame=20))
+    assert session.place.position == 3
+    assert len(session.place.queue) == 9
+
+
+@pytest.mark.parametrize("point", [(-0.6, 5), (5, -0.6), (63.6, 5), (5, 31.6)])
+def test_a_click_beside_the_picture_is_no_label(begin, point):
+    session = begin()
+    with pytest.raises(LabelError, match="frame 0: the point lies outside the picture"):
+        session.click(*point)
+    assert said(session) == []
+    assert here(session) == ("a.avi", 0)
+    session.click(-0.5, 31.5)
+
+
+def test_a_clip_must_be_open_and_its_frames_counted(begin, monkeypatch):
+    session = begin()
+    source = session.clips.pop(session.item.clip_sha256)
+    with pytest.raises(LabelError, match=r"a\.avi: is not open"):
+        session.click(1, 1)
+    session.clips[source.sha256] = source
+    monkeypatch.setattr(type(source), "complete", False)
+    with pytest.raises(LabelError, match=r"a\.avi: its frames are still being counted"):
+        session.click(1, 1)
+    monkeypatch.undo()
+    session.place.visit(replace(session.item, frame=40))
+    with pytest.raises(LabelError, match="frame 40: there is no such frame; the clip has 40"):
+        session.click(1, 1)
+    assert said(session) == []
+
+
+def test_nudges_move_by_what_is_said(begin):
+    session = begin()
+    with pytest.raises(LabelError, match="no point to nudge"):
+        session.nudge(1, 0)
+    session.advance = False
+    session.click(3, 4)
+    session.nudge(1, 0)
+    session.nudge(0, -0.1)
+    label = session.label_of(session.item)
+    assert (label.x_px, label.y_px) == (4, pytest.approx(3.9))
+    assert here(session) == ("a.avi", 0)
+    session.undo()
+    assert session.label_of(session.item).y_px == 4
+    session.not_visible()
+    with pytest.raises(LabelError, match="no point to nudge"):
+        session.nudge(1, 0)
+
+
+def test_the_frame_before_is_copied_with_its_visibility(begin):
+    session = begin()
+    with pytest.raises(LabelError, match="no frame before it"):
+        session.copy_previous()
+    session.click(3, 4)
+    session.place.next()
+    session.copy_previous()
+    assert said(session)[-1] == ("a.avi", 20, 3, 4, "MANUAL")
+    session.not_visible()
+    session.copy_previous()
+    assert said(session)[-1] == ("a.avi", 30, None, None, "MANUAL")
+    session.place.next()
+    with pytest.raises(LabelError, match="no frame before it"):
+        session.copy_previous()  # another clip
+
+
+def test_a_label_is_deleted_and_given_back(begin):
+    session = begin()
+    with pytest.raises(LabelError, match="no label to delete"):
+        session.delete()
+    session.advance = False
+    session.click(1, 1)
+    session.delete()
+    assert said(session) == []
+    session.undo()
+    assert len(said(session)) == 1
+
+
+def test_the_last_label_is_where_to_zoom(begin):
+    session = begin()
+    assert session.last_label is None
+    session.click(1, 1)
+    session.not_visible()
+    assert session.last_label.frame == 0
+    session.place.next()
+    session.click(2, 2)
+    session.undo()
+    assert session.last_label.frame == 0  # that of frame 30 was taken back
+    session.place.move(5)
+    assert session.last_label is None  # another clip
+
+
+def test_progress_counts_batches_of_the_queue(begin):
+    session = begin()
+    session.place.set_queue(
+        replace(
+            session.place.queue, plan=replace(session.place.queue.plan, batch=3), pending=("c",)
+        )
+    )
+    session.click(1, 1)
+    session.place.move(4)
+    session.click(1, 1)
+    batch = session.place.batch
+    assert (batch.number, batch.of, batch.done, batch.total) == (2, 3, 1, 3)
+    assert (batch.queue_done, batch.queue_total, batch.growing) == (2, 8, True)
+    assert session.place.running_out
+    session.place.move(0)
+    assert not session.place.running_out
+
+
+# ----- predictions --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def predicted(begin, make_source, predict):
+    source = make_source()
+    session = begin(sources=[source])
+    session.predict(predict(source))
+    session.place.next()
+    return session
+
+
+def test_an_accepted_prediction_is_predicted(predicted):
+    assert predicted.proposal_of(predicted.item).confidence == 0.5
+    predicted.accept()
+    assert said(predicted) == [("a.avi", 10, 10, 7, "PREDICTED")]
+    assert predicted.item.frame == 20
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda s: s.click(20.5, 7.5),
+        lambda s: s.move(20.5, 7.5),
+        lambda s: s.nudge(0.1, 0),
+        lambda s: s.not_visible(),
+    ],
+)
+def test_a_changed_prediction_is_corrected(predicted, act):
+    act(predicted)
+    ((*_, origin),) = said(predicted)
+    assert origin == "CORRECTED"
+
+
+def test_an_accepted_prediction_that_is_moved_later_is_corrected(predicted):
+    predicted.advance = False
+    predicted.accept()
+    predicted.nudge(1, 0)
+    assert said(predicted) == [("a.avi", 10, 11, 7, "CORRECTED")]
+    predicted.accept()
+    assert said(predicted) == [("a.avi", 10, 10, 7, "PREDICTED")]
+
+
+def test_a_prediction_of_nothing_in_view_is_accepted_as_that(predicted):
+    predicted.place.visit(replace(predicted.item, frame=3))
+    predicted.accept()
+    assert said(predicted) == [("a.avi", 3, None, None, "PREDICTED")]
+
+
+def test_rows_that_a_person_made_keep_that_when_accepted(begin, make_source, predict):
+    source = make_source()
+    session = begin(sources=[source])
+    trajectory = predict(source).corrected(0, (5, 5), Origin.MANUAL).corrected(10, (6, 6))
+    session.predict(trajectory)
+    session.accept()
+    session.accept()
+    assert [origin for *_, origin in said(session)] == ["MANUAL", "CORRECTED"]
+    session.undo()
+    session.undo()
+    session.click(1, 1)
+    assert said(session) == [("a.avi", 0, 1, 1, "MANUAL")]
+
+
+def test_without_a_proposal_there_is_nothing_to_accept(begin):
+    with pytest.raises(LabelError, match="nothing to accept"):
+        begin().accept()
+
+
+# ----- rounds -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "  ", CONSENSUS])
+def test_somebody_must_be_named(store, name):
+    with pytest.raises(LabelError, match="name"):
+        AnnotationSession(store, name)
+
+
+def test_a_round_is_gone_on_with_as_it_was_begun(begin, store):
+    begin("ann", 1).click(1, 1)
+    AnnotationSession(store, "bea", 2, Mode.REVIEW, ("ann", 1))
+    with pytest.raises(LabelError, match="begun as review of ann, round 1"):
+        AnnotationSession(store, "bea", 2)
+    with pytest.raises(LabelError, match="begun as review of ann, round 1"):
+        AnnotationSession(store, "bea", 2, Mode.REVIEW, ("ann", 3))
+    with pytest.raises(LabelError, match="begun as label; go on"):
+        AnnotationSession(store, "ann", 1, Mode.BLINDED, ("bea", 2))
+    with pytest.raises(LabelError, match="of itself; begin round 3"):
+        AnnotationSession(store, "ann", 2, Mode.REVIEW, ("ann", 2))
+    with pytest.raises(LabelError, match="whose labels"):
+        AnnotationSession(store, "ann", 2, Mode.REVIEW)
+    with pytest.raises(LabelError, match="round 0"):
+        AnnotationSession(store, "ann", 0)
+    with pytest.raises(LabelError, match="no frames by itself"):
+        AnnotationSession(store, "ann", 1).begin_again()
+
+
+def test_annotators_of_one_file_each_have_their_own_place(begin, store):
+    session = begin("ann")
+    session.click(1, 1)
+    other = begin("bea")
+    assert here(other) == ("a.avi", 0)
+    other.click(2, 2)
+    other.click(2, 2)
+    assert here(AnnotationSession(store, "ann")) == ("a.avi", 10)
+    assert here(AnnotationSession(store, "bea")) == ("a.avi", 20)
+
+
+@pytest.fixture
+def labelled(begin, make_source):
+    """Round 1 of ann: all eight frames of two clips, x = 1..8, the last one not visible."""
+    sources = [make_source("b.avi"), make_source("a.avi")]
+    session = begin(sources=sources)
+    for x in range(1, 8):
+        session.click(x, 2)
+    session.not_visible()
+    return sources
+
+
+def test_a_review_shows_each_label_to_accept_or_move(begin, labelled):
+    review = begin("ann", 2, Mode.REVIEW, ("ann", 1), sources=labelled)
+    assert [(i.clip, i.frame) for i in review.place.queue.items][3:5] == [
+        ("a.avi", 30),
+        ("b.avi", 0),
+    ]
+    assert review.proposal_of(review.item).by == "ann"
+    review.accept()
+    review.click(20, 20)
+    review.place.move(3)
+    assert not review.proposal_of(review.item).visible
+    review.accept()
+    made = [la for la in review.book.store.labels if la.round == 2]
+    assert [(la.frame, la.x_px, la.origin) for la in made] == [
+        (0, 5, "MANUAL"),
+        (10, 20, "MANUAL"),
+        (30, None, "MANUAL"),
+    ]
+    assert sum(la.round == 1 for la in review.book.store.labels) == 8  # nothing of it is lost
+
+
+def test_a_blinded_round_shows_nothing_in_a_new_order(begin, labelled, predict):
+    blinded = begin("ann", 2, Mode.BLINDED, ("ann", 1), sources=labelled, seed=5)
+    for source in labelled:
+        blinded.predict(predict(source))
+    order = [item.key for item in blinded.place.queue.items]
+    first = [(la.clip_sha256, la.frame) for la in blinded.book.store.labels]
+    assert sorted(order) == sorted(first)
+    assert order != first
+    assert order != sorted(order)
+    for item in blinded.place.queue.items:
+        assert blinded.label_of(item) is None
+        assert blinded.others_of(item) == ()
+        assert blinded.proposal_of(item) is None
+    assert blinded.last_label is None
+    blinded.click(3, 3)
+    assert blinded.label_of(blinded.place.queue.items[0]).round == 2
+    other = begin("bea", 2, Mode.BLINDED, ("ann", 1), sources=labelled, seed=6)
+    assert [item.key for item in other.place.queue.items] != order
+    again = AnnotationSession(blinded.book.store, "ann", 2, Mode.BLINDED, ("ann", 1), seed=99)
+    assert again.seed == 5
+
+
+def test_others_are_seen_where_nothing_is_hidden(begin, labelled):
+    session = begin("bea", sources=labelled)
+    (other,) = session.others_of(session.item)
+    assert (other.annotator, other.x_px) == ("ann", 1)
+    session.click(9, 9)
+    session.place.previous()
+    assert session.others_of(session.item) == (other,)
+    assert [la.annotator for la in session.book.of_clip(other.clip_sha256)][:2] == ["ann", "bea"]
+
+
+def test_a_review_takes_up_what_was_labelled_since(begin, labelled):
+    review = begin("ann", 2, Mode.REVIEW, ("ann", 1), sources=labelled)
+    review.place.move(5)
+    first = begin("ann", sources=labelled)
+    first.place.visit(replace(first.item, frame=1))
+    first.click(1, 1)
+    again = begin("ann", 2, Mode.REVIEW, ("ann", 1), sources=labelled)
+    assert again.place.position == 5
+    assert len(again.place.queue) == 8
+    again.begin_again()
+    assert len(again.place.queue) == 9
+
+
+def test_nothing_to_review_is_told(begin, labelled):
+    for mode in (Mode.REVIEW, Mode.BLINDED):
+        with pytest.raises(LabelError, match="no label of nobody, round 1"):
+            begin("bea", 2, mode, ("nobody", 1), sources=labelled)
+    with pytest.raises(LabelError, match="nothing to settle"):
+        begin("ann", mode=Mode.ADJUDICATE, sources=labelled)
+    assert begin("bea", 2, sources=labelled).place.batch.queue_total == 8  # nothing was begun
+
+
+def test_what_differs_is_settled(begin, labelled, store):
+    other = begin("bea", sources=labelled)
+    for x in (3, 4, 5):
+        other.click(x, 4)
+    other.not_visible()
+    judge = begin("cal", mode=Mode.ADJUDICATE, sources=labelled)
+    frames = [(item.clip, item.frame) for item in judge.place.queue.items]
+    assert frames == [("b.avi", frame) for frame in (0, 10, 20, 30)]
+    assert [choice.annotator for choice in judge.choices] == ["ann", "bea"]
+    judge.settle(judge.choices[1])
+    judge.settle_by_mean()
+    judge.click(40, 9)
+    with pytest.raises(LabelError, match="not visible; accept one"):
+        judge.settle_by_mean()
+    judge.settle(judge.choices[1])
+    made = [la for la in store.labels if la.annotator == CONSENSUS]
+    assert [(la.frame, la.x_px, la.y_px) for la in made] == [
+        (0, 3, 4),
+        (10, 3, 3),
+        (20, 40, 9),
+        (30, None, None),
+    ]
+    notes = [store.state[f"consensus/{la.clip_sha256}/{la.frame}"] for la in made]
+    assert [note["how"] for note in notes] == ["bea, round 1", "mean", "placed", "bea, round 1"]
+    assert {note["by"] for note in notes} == {"cal"}
+    judge.undo()
+    assert f"consensus/{made[-1].clip_sha256}/30" not in store.state
+    with pytest.raises(LabelError, match="of its own frame"):
+        judge.settle(made[0])
+    with pytest.raises(LabelError, match="begin to adjudicate"):
+        other.settle_by_mean()
