@@ -20,12 +20,14 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from glob import escape
 from pathlib import Path
 from typing import Self, TypeVar
 
 import psutil
 
 from napari_deepmtj.errors import LabelError
+from napari_deepmtj.io.atomic import STALE_SECONDS
 
 #: How long a lock may stay without content, as one that is being made has none.
 GRACE_SECONDS = 2.0
@@ -201,6 +203,10 @@ class Lock:
 
     def _replace(self) -> None:
         """Put our lock in the place of another."""
+        for old in self.path.parent.glob(f".{escape(self.path.name)}.*.tmp"):
+            with suppress(OSError):  # a program was killed here, or is here just now
+                if time.time() - old.stat().st_mtime > STALE_SECONDS:
+                    old.unlink()
         temporary = self.path.with_name(f".{self.path.name}.{self.me.token}.tmp")
         try:
             with temporary.open("xb", buffering=0) as file:

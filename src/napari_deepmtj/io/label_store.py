@@ -345,10 +345,10 @@ class LabelStore:
 
     def _clean(self) -> None:
         """Remove what programs that were killed left half written; the lock is ours."""
-        names = tuple(f".{path.name}." for path in (self.path, self._state.path, self._lock.path))
+        names = tuple(f".{file.path.name}." for file in self._files)
         for path in self.path.parent.iterdir():
-            if path.name.startswith(names) and path.name.endswith(".tmp"):
-                with suppress(OSError):  # another program may have been quicker
+            if path.name.startswith(names) and path.suffix == ".tmp":
+                with suppress(OSError):  # its program may have been quicker
                     path.unlink()
 
     def _check_open(self) -> None:
