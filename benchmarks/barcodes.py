@@ -23,6 +23,8 @@ RATE = 50
 #: Kinds of clips: codec, pixel format, FFmpeg's container, B-frames, options of the encoder.
 KINDS: dict[str, tuple[str, str, str, int, dict[str, str]]] = {
     "h264.mp4": ("libx264", "yuv420p", "mp4", 2, {"preset": "ultrafast", "crf": "28"}),
+    # about what scanner exports have: 10 kB a frame at 800 x 600
+    "h264_fine.mp4": ("libx264", "yuv420p", "mp4", 3, {"preset": "veryfast", "crf": "21"}),
     "h264.mkv": ("libx264", "yuv420p", "matroska", 2, {"preset": "ultrafast", "crf": "28"}),
     "h264.avi": ("libx264", "yuv420p", "avi", 2, {"preset": "ultrafast", "crf": "28"}),
     "mjpeg.avi": ("mjpeg", "yuvj420p", "avi", 0, {}),
@@ -40,7 +42,7 @@ def write_clip(
     gop: int = 250,
     seed: int = 0,
 ) -> None:
-    """Write a clip of drifting speckle under barcodes.
+    """Write a clip of speckle that drifts and changes, under barcodes.
 
     Parameters
     ----------
@@ -62,6 +64,7 @@ def write_clip(
         raise ValueError(f"needs {BITS * BLOCK} px of width, and at most {2**BITS} frames")
     noise = np.random.default_rng(seed).integers(0, 255, (height, 2 * width), dtype=np.uint8)
     speckle = noise // 4 + np.roll(noise, 1, axis=1) // 4 + np.roll(noise, 1, axis=0) // 4 + 30
+    grain = np.roll(noise, height // 2, axis=0) // 6  # changes from frame to frame
     with av.open(str(path), "w", format=container_format) as container:
         stream: Any = container.add_stream(codec, rate=RATE, options=options)
         stream.height, stream.width, stream.pix_fmt = height, width, pixels
@@ -69,7 +72,8 @@ def write_clip(
         stream.codec_context.max_b_frames = b_frames
         for number in range(n_frames):
             shift = number % width
-            grey = speckle[:, shift : shift + width].copy()
+            other = 97 * number % width
+            grey = speckle[:, shift : shift + width] + grain[:, other : other + width]
             grey[: 2 * BLOCK] = BLACK
             for bit in range(BITS):
                 if number >> bit & 1:

@@ -260,6 +260,26 @@ def test_random_damage_never_raises_anything_else(clip_folder, tmp_path) -> None
                 assert name in str(error)  # noqa: PT017
 
 
+def test_decoding_in_threads_shows_damage_as_tracking_does(
+    clip_folder, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(_av.os, "cpu_count", lambda: 4)
+    whole = np.frombuffer((clip_folder / "h264_long_gop.mp4").read_bytes(), np.uint8)
+    path, rng = tmp_path / "damaged.mp4", np.random.default_rng(5)
+    for _ in range(4):
+        data = whole.copy()
+        data[rng.integers(3000, len(data), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(data.tobytes())
+        with open_video(path) as source:
+            expected = list(source.frames())
+            for n in rng.permutation(len(expected)).tolist():
+                np.testing.assert_array_equal(source.read(n), expected[n], f"frame {n}")
+            assert source._damaged  # it was noticed, and threads were given up
+    with open_video(clip_folder / "h264_long_gop.mp4") as source:
+        source.read(100)
+        assert (source._damaged, source._decoder.threads) == (False, 4)
+
+
 @pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="counts descriptors of POSIX")
 def test_nothing_stays_open(clip_folder, tmp_path, clips) -> None:
     broken = tmp_path / "broken.mp4"

@@ -6,6 +6,7 @@ in a thread if that takes long (`_indexing.py`). Grey is `_grey.py`.
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -30,7 +31,13 @@ UInt8Array = npt.NDArray[np.uint8]
 
 #: Memory for decoded frames, so that stepping backwards does not decode a whole group of
 #: pictures each time.
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 96 * 2**20
+
+#: Where keyframes are further apart than this, frames on the way to the one that is read are
+#: decoded several at a time. Elsewhere that would decode more than is needed.
+SPARSE_KEYS = 8
+#: So many at a time at most.
+THREADS = 8
 
 #: A clip that claims more frames than this may be given out before all of them are listed,
 #: after so many seconds; a shorter one is waited for, on a busy machine too.
@@ -86,8 +93,10 @@ class AvSource(BaseSource):
             **seen.display.facts,
         }
         self._lock = Lock()
-        self._cache: OrderedDict[int, UInt8Array] = OrderedDict()
+        self._cache: OrderedDict[int, UInt8Array | av.VideoFrame] = OrderedDict()
+        self._capacity = max(2, CACHE_BYTES // sum(plane.buffer_size for plane in first.planes))
         self._decoder = Decoder(path, container_format, FrameIndex((), ()))
+        self._damaged = False
         self._found: Found | None = None
         self._claim: int | None = None
         super().__init__(
@@ -98,7 +107,6 @@ class AvSource(BaseSource):
             metadata=facts,
             notices=tuple(seen.display.notices(path.name)),
         )
-        self._capacity = max(2, CACHE_BYTES // (self.height * self.width))
         self._indexing = Indexing(seen, times)
         if background:
             self._cache[0] = self._grey(0, first, None)
@@ -144,6 +152,8 @@ class AvSource(BaseSource):
             self._decoder.close()
             self._cache.clear()
         self._decoder.index = index
+        if len(index) > SPARSE_KEYS * len(index.keys) and not self._damaged:
+            self._decoder.threads = min(THREADS, os.cpu_count() or 1)
 
     @property
     def complete(self) -> bool:
@@ -211,19 +221,35 @@ class AvSource(BaseSource):
             self._require_open()
             if not self.complete and self._decoder.index is not self._indexing.part:
                 self._obey(self._indexing.part)
-            if frame in self._cache:
-                self._cache.move_to_end(frame)
-                return self._cache[frame]
-            grey: UInt8Array | None = None
-            for number, picture in self._decoder.advance(frame):
-                if frame - number < self._capacity:
-                    grey = self._grey(number, picture, None)
-                    self._cache[number] = grey
-                    self._cache.move_to_end(number)
-                    if len(self._cache) > self._capacity:
-                        self._cache.popitem(last=False)
-            assert grey is not None  # advance ends with `frame`, or raises
-            return grey
+            if frame not in self._cache:
+                self._decode_to(frame)
+            kept = self._cache[frame]
+            if not isinstance(kept, np.ndarray):
+                kept = self._cache[frame] = self._grey(frame, kept, None)
+            self._cache.move_to_end(frame)
+            return kept
+
+    def _decode_to(self, frame: int) -> None:
+        """Put a frame, and those on the way to it, into the cache; grey is made when asked for."""
+        decoder = self._decoder
+        try:
+            for number, picture in decoder.advance(frame):
+                if picture.is_corrupt and decoder.threads > 1:
+                    break
+                self._cache[number] = picture
+                self._cache.move_to_end(number)
+                if len(self._cache) > self._capacity:
+                    self._cache.popitem(last=False)
+            else:
+                return  # advance ends with `frame`, or raises
+        except VideoError:
+            if decoder.threads == 1:
+                raise
+        # how threads get over damage depends on chance: from here on without them, as `frames`
+        self._damaged, decoder.threads = True, 1
+        decoder.close()
+        self._cache.clear()
+        self._decode_to(frame)
 
     def _frames(self, numbers: range, roi: Roi | None) -> Iterator[UInt8Array]:
         with Decoder(self._path, self._format, self._decoder.index) as decoder:

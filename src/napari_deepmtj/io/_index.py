@@ -171,12 +171,18 @@ class Decoder:
         FFmpeg's name of the container, from the file's content.
     index : FrameIndex
         The table to obey.
+    threads : int
+        Frames that are decoded at a time; the pictures are the same. Counts from the next
+        opening of the file on.
     """
 
-    def __init__(self, path: Path | FilePart, container_format: str, index: FrameIndex) -> None:
+    def __init__(
+        self, path: Path | FilePart, container_format: str, index: FrameIndex, threads: int = 1
+    ) -> None:
         self._path = path
         self._format = container_format
         self.index = index
+        self.threads = threads
         self._container: Any = None
         self._frames: Iterator[tuple[int, av.VideoFrame]] | None = None
         self._next = 0
@@ -284,7 +290,7 @@ class Decoder:
 
     def _open(self) -> None:
         self.close()
-        self._container = open_container(self._path, self._format)
+        self._container = open_container(self._path, self._format, self.threads)
 
     def _decode(
         self, first: Any, packets: Iterator[Any], floor: int
@@ -314,8 +320,8 @@ def _decode_packet(packet: Any) -> list[av.VideoFrame]:
         return []
 
 
-def open_container(path: Path | FilePart, container_format: str) -> Any:
-    """Open a file with PyAV as the format its content shows.
+def open_container(path: Path | FilePart, container_format: str, threads: int = 1) -> Any:
+    """Open a file with PyAV as the format its content shows, to decode `threads` frames at a time.
 
     Raises
     ------
@@ -335,7 +341,8 @@ def open_container(path: Path | FilePart, container_format: str) -> Any:
     if stream is None or stream.codec_context is None:
         container.close()
         raise VideoError("holds no video that can be decoded; export it again", path=path)
-    stream.codec_context.thread_count = 1  # several files are decoded in threads instead
+    stream.codec_context.thread_type = "FRAME"  # slices in threads are not concealed when lost
+    stream.codec_context.thread_count = threads
     return container
 
 
