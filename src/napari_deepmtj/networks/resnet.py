@@ -15,7 +15,7 @@ STAGES: tuple[tuple[int, int], ...] = ((3, 64), (4, 128), (6, 256), (3, 512))
 #: A block's output has this many times its inner channels.
 EXPANSION = 4
 
-#: Epsilon of batch normalisation in the ResNet50 that comes with Keras.
+#: Epsilon of batch normalisation in the ResNet50 that comes with Keras since 2.2.5.
 EPSILON = 1.001e-5
 
 
@@ -30,20 +30,24 @@ class Bottleneck(nn.Module):
         Of the first convolution and of the shortcut.
     project : bool
         Whether the shortcut is a convolution, as in the first block of each stage.
+    epsilon : float
+        Of the batch normalisations.
     """
 
-    def __init__(self, inputs: int, inner: int, stride: int, *, project: bool) -> None:
+    def __init__(
+        self, inputs: int, inner: int, stride: int, *, project: bool, epsilon: float
+    ) -> None:
         super().__init__()
         outputs = EXPANSION * inner
         self.conv1 = nn.Conv2d(inputs, inner, 1, stride)
-        self.norm1 = nn.BatchNorm2d(inner, eps=EPSILON)
+        self.norm1 = nn.BatchNorm2d(inner, eps=epsilon)
         self.conv2 = nn.Conv2d(inner, inner, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(inner, eps=EPSILON)
+        self.norm2 = nn.BatchNorm2d(inner, eps=epsilon)
         self.conv3 = nn.Conv2d(inner, outputs, 1)
-        self.norm3 = nn.BatchNorm2d(outputs, eps=EPSILON)
+        self.norm3 = nn.BatchNorm2d(outputs, eps=epsilon)
         self.shortcut = (
             nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs, eps=EPSILON)
+                nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs, eps=epsilon)
             )
             if project
             else nn.Identity()
@@ -63,6 +67,8 @@ class ResNet50(nn.Module):
     ----------
     channels : float
         Factor on all numbers of channels; 1.0 is the published network.
+    epsilon : float
+        Of the batch normalisations.
 
     Notes
     -----
@@ -70,12 +76,12 @@ class ResNet50(nn.Module):
     where the published networks were trained; torchvision's strides in the second.
     """
 
-    def __init__(self, channels: float = 1.0) -> None:
+    def __init__(self, channels: float = 1.0, epsilon: float = EPSILON) -> None:
         super().__init__()
         (stem,) = scaled(channels, 64)
         self.stem = nn.Sequential(
             nn.Conv2d(1, stem, 7, 2, padding=3),
-            nn.BatchNorm2d(stem, eps=EPSILON),
+            nn.BatchNorm2d(stem, eps=epsilon),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, 2, padding=1),
         )
@@ -86,7 +92,7 @@ class ResNet50(nn.Module):
             for place in range(blocks):
                 first = place == 0
                 stride = 2 if first and number else 1
-                stages.append(Bottleneck(inputs, inner, stride, project=first))
+                stages.append(Bottleneck(inputs, inner, stride, project=first, epsilon=epsilon))
                 inputs = EXPANSION * inner
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(inputs, 2)

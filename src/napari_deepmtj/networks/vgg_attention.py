@@ -29,11 +29,17 @@ class Attention(nn.Module):
         ones are projected by a learned linear map.
     compatibility : {"dot", "parametrised"}
         <l, g>, as in the published models, or <u, l + g> with a learned u.
+    project_bias : bool
+        Whether the projection has a bias; some checkpoints have one.
     """
 
-    def __init__(self, local: int, joint: int, compatibility: Compatibility) -> None:
+    def __init__(
+        self, local: int, joint: int, compatibility: Compatibility, *, project_bias: bool = False
+    ) -> None:
         super().__init__()
-        self.project = nn.Identity() if local == joint else nn.Conv2d(local, joint, 1, bias=False)
+        self.project = (
+            nn.Identity() if local == joint else nn.Conv2d(local, joint, 1, bias=project_bias)
+        )
         self.u = nn.Conv2d(joint, 1, 1, bias=False) if compatibility == "parametrised" else None
 
     def forward(self, local: Tensor, joint: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,6 +72,8 @@ class VggAttention(nn.Module):
         See `Attention`.
     channels : float
         Factor on all numbers of channels; 1.0 is the published network (21.7 M parameters).
+    project_bias : bool
+        See `Attention`.
 
     Raises
     ------
@@ -80,6 +88,7 @@ class VggAttention(nn.Module):
         width: int = 128,
         compatibility: Compatibility = "dot",
         channels: float = 1.0,
+        project_bias: bool = False,
     ) -> None:
         super().__init__()
         if levels not in (2, 3):
@@ -97,7 +106,9 @@ class VggAttention(nn.Module):
         )
         self.joint = nn.Linear(c512 * (height // 32) * (width // 32), c512)
         taps = (c512, c512, c256)[:levels]
-        self.attend = nn.ModuleList(Attention(local, c512, compatibility) for local in taps)
+        self.attend = nn.ModuleList(
+            Attention(local, c512, compatibility, project_bias=project_bias) for local in taps
+        )
         self.head = nn.Linear(levels * c512, 2)
 
     def forward(self, x: Tensor) -> NetworkOutput:
