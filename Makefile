@@ -1,6 +1,7 @@
 # `make demo` and `make test` do all their own set-up, in a virtual environment of their own.
 #   make demo    track a made-up clip, print the error against its truth, save what it found
 #   make test    lint, types and the whole test suite, on a virtual screen where there is none
+#   make interop round trips with the installed movement, in an environment of their own
 #   make clean   remove the environment and what was built
 # PYTHON chooses the interpreter (3.11 or newer), VENV the folder of the environment.
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test setup clean system-python system-screen
+.PHONY: demo test interop setup clean system-python system-screen
 
 demo: setup
 	$(BIN)/napari-deepmtj demo --out demo-output --overwrite
@@ -21,6 +22,12 @@ test: system-screen setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 scripts/with-screen $(BIN)/python -m pytest
+
+# movement brings plugins that change what napari offers for a video, so it has its own environment.
+interop:
+	$(MAKE) setup VENV=$(VENV)-interop
+	$(VENV)-interop/bin/python -m pip install -c constraints.txt --group interop
+	$(VENV)-interop/bin/python -m pytest tests/io/formats
 
 setup: $(STAMP)
 
@@ -39,4 +46,4 @@ system-screen:
 	@scripts/debian-packages screen
 
 clean:
-	rm -rf $(VENV) demo-output dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-interop demo-output dist build .mypy_cache .pytest_cache .ruff_cache
