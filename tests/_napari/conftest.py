@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_deepmtj._napari import calibration, jobs, tracking
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.provenance import Provenance
@@ -116,3 +117,25 @@ def tiny_model(tmp_path, monkeypatch):
     save_model(folder / "tiny.safetensors", build("compact", channels=(4, 4, 4)), card)
     monkeypatch.setenv(MODELS_VARIABLE, str(folder))
     return "tiny"
+
+
+class LoopJob(jobs.Job):
+    """Runs to its end when started; `between` is called after every group of events."""
+
+    between = staticmethod(lambda job: None)
+
+    def start(self):
+        for group in jobs.in_batches(self._lazily(), self._cancelled, lambda: True):
+            self._on_events(group)
+            self.between(self)
+        self._on_end()
+
+
+@pytest.fixture
+def in_a_loop(monkeypatch):
+    """Replace the worker by a loop; everything else of a job is real."""
+    job = type("Job", (LoopJob,), {})
+    for module in (tracking, calibration):
+        monkeypatch.setattr(module, "Job", job)
+    monkeypatch.setattr(tracking, "later", lambda callback: callback())
+    return job

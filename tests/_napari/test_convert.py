@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from napari.layers import Image, Layer, Points, Shapes, Tracks
 
-from napari_deepmtj._napari import convert, styles
+from napari_deepmtj._napari import convert, drawings, styles
 from napari_deepmtj._napari.convert import KEY, Kind
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
@@ -179,21 +179,21 @@ def test_attention_lies_exactly_over_the_region(scale, stretch, shape):
 
 def test_a_region_drawn_and_read_back_is_the_same(scale):
     roi = Roi(11, 5, 70, 30)
-    made = convert.layer_of_roi(roi, "clip", Placement.of(TIMES, scale), "id")
+    made = drawings.layer_of_roi(roi, "clip", Placement.of(TIMES, scale), "id")
     layer = Layer.create(*made)
     assert isinstance(layer, Shapes)
     assert layer.ndim == 2  # shown in every frame
-    again = convert.roi_of(layer.data[0], 48, 96)
+    again = drawings.roi_of(layer.data[0], 48, 96)
     assert (again.x, again.y, again.width, again.height) == (11, 5, 70, 30)
     assert again.source == "drawn"
 
 
 def test_a_drawn_region_holds_the_pixels_whose_centres_it_covers():
     corners = [[-20, 9.4], [-20, 200], [10.9, 9.4], [10.9, 200]]
-    roi = convert.roi_of(corners, 48, 96)
+    roi = drawings.roi_of(corners, 48, 96)
     assert (roi.x, roi.y, roi.width, roi.height) == (10, 0, 86, 11)
     with pytest.raises(CalibrationError, match="outside the picture"):
-        convert.roi_of([[100, 100], [120, 120]], 48, 96)
+        drawings.roi_of([[100, 100], [120, 120]], 48, 96)
 
 
 def test_half_of_a_typical_attention_map_is_clear():

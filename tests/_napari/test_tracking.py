@@ -4,34 +4,13 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_deepmtj._napari import convert, tracking
+from napari_deepmtj._napari import convert, drawings
 from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.jobs import in_batches
 from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.tracking import Request, TrackRun
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.io.video import open_video
 from napari_deepmtj.weights.store import load_model
-
-
-class LoopJob(tracking.Job):
-    """Runs to its end when started; `between` is called after every group of events."""
-
-    between = staticmethod(lambda job: None)
-
-    def start(self):
-        for group in in_batches(self._lazily(), self._cancelled, lambda: True):
-            self._on_events(group)
-            self.between(self)
-        self._on_end()
-
-
-@pytest.fixture
-def in_a_loop(monkeypatch):
-    job = type("Job", (LoopJob,), {})
-    monkeypatch.setattr(tracking, "Job", job)
-    monkeypatch.setattr(tracking, "later", lambda callback: callback())
-    return job
 
 
 @pytest.fixture
@@ -106,7 +85,7 @@ def test_a_partial_run_replaces_its_rows_and_nothing_by_hand(run, session, clip,
     names = [op.name for op in found.provenance.operations]
     assert names == ["track", "correct", "track"]
     region = session.find(clip, Kind.REGION)  # the region used is drawn
-    assert str(convert.roi_of(region.data[0], 48, 96)) == "0,0,50,40"
+    assert str(drawings.roi_of(region.data[0], 48, 96)) == "0,0,50,40"
 
 
 def test_a_correction_made_while_it_runs_is_kept(run, session, clip, in_a_loop):

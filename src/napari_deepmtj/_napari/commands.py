@@ -33,6 +33,18 @@ def open_clips(viewer: napari.viewer.Viewer, paths: Iterable[str | Path]) -> lis
     return added
 
 
+def choose_folder(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a folder that is one clip - a DICOM series, a Zarr array, pictures - and open it."""
+    from napari.utils.history import get_open_history, update_open_history
+    from qtpy.QtWidgets import QFileDialog
+
+    start = read_settings().output_folder or next(iter(get_open_history()), "")
+    chosen = QFileDialog.getExistingDirectory(None, "Open ultrasound video folder", start)
+    if chosen:
+        update_open_history(chosen)
+        open_clips(viewer, [chosen])
+
+
 def choose_clips(viewer: napari.viewer.Viewer) -> None:
     """Ask for ultrasound videos, pictures or saved results, and open them."""
     from napari.utils.history import get_open_history, update_open_history

@@ -1,7 +1,8 @@
 """The only owner of the layer schema: what of a clip and its trajectory stands where in a layer.
 
 Every layer of one clip has the axes (t, y, x), one pixel of t being one frame, and the same
-scale, translation and units (`placement`). Nothing here needs a viewer or Qt; looks are `styles`.
+scale, translation and units (`placement`); axes that a clip has between t and y hold 0. Nothing
+here needs a viewer or Qt; looks are `styles`, and what is drawn by hand is `drawings`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import pandas as pd
 
 from napari_deepmtj._napari import styles
 from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj.core.geometry import PixelMap, Roi
+from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Origin, Trajectory
-from napari_deepmtj.errors import CalibrationError, ResultError
+from napari_deepmtj.errors import ResultError
+from napari_deepmtj.io.sidecar import ClipInfo
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource
@@ -44,6 +46,8 @@ class Kind(StrEnum):
     PATH = "path"
     ATTENTION = "attention"
     REGION = "region"
+    RULER = "ruler"
+    TICKS = "ticks"
 
 
 def ours(layer: Any) -> Mapping[str, Any]:
@@ -61,6 +65,22 @@ def kind_of(layer: Any) -> Kind | None:
 def stamp(kind: Kind, clip: str, **more: Any) -> dict[str, Any]:
     """Return layer metadata for a layer that belongs to the clip with this id."""
     return {KEY: {"schema": SCHEMA, "kind": kind.value, "clip": clip, **more}}
+
+
+def facts_of(info: ClipInfo) -> dict[str, Any]:
+    """Return what is said of a clip, as its layer's metadata have it."""
+    return {
+        "mm_per_px": None if info.scale is None else asdict(info.scale),
+        "roi": None if info.roi is None else asdict(info.roi),
+        "distal_side": info.distal_side,
+    }
+
+
+def info_of(layer: Any) -> ClipInfo:
+    """Return what the metadata of a clip's layer say of it."""
+    said = ours(layer)
+    scale, roi, side = (said.get(name) for name in ("mm_per_px", "roi", "distal_side"))
+    return ClipInfo(Scale(**scale) if scale else None, Roi(**roi) if roi else None, side)
 
 
 def layer_of_clip(source: VideoSource, frames: Any, clip: str) -> LayerTuple:
@@ -82,8 +102,7 @@ def layer_of_clip(source: VideoSource, frames: Any, clip: str) -> LayerTuple:
         "rate_hz": times.rate,
         "times": times.source,
         "seconds": times.seconds.tolist() if times.known and times.rate is None else None,
-        "mm_per_px": None if scale is None else asdict(scale),
-        "roi": None if source.roi is None else asdict(source.roi),
+        **facts_of(ClipInfo(scale, source.roi)),
         "file": dict(source.metadata),
         "notices": list(source.notices),
     }
@@ -98,20 +117,27 @@ def layer_of_clip(source: VideoSource, frames: Any, clip: str) -> LayerTuple:
     return frames, arguments, "image"
 
 
-def points_of(trajectory: Trajectory) -> tuple[FloatArray, dict[str, Any]]:
+def points_of(trajectory: Trajectory, ndim: int = 3) -> tuple[FloatArray, dict[str, Any]]:
     """Return what a Points layer shows of a trajectory: coordinates and per-point looks.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        The trajectory.
+    ndim : int
+        Number of axes of the layer.
 
     Returns
     -------
-    data : ndarray, shape (n, 3)
-        (frame, y_px, x_px) of the rows in view; the others have no point (napari cannot place
-        NaN) and live on in the trajectory alone.
+    data : ndarray, shape (n, ndim)
+        (frame, ..., y_px, x_px) of the rows in view; the others have no point (napari cannot
+        place NaN) and live on in the trajectory alone.
     arguments : dict
         `features`, `border_color` and `symbol` of those points.
     """
     table = trajectory.table
     seen = table[table[["x_px", "y_px"]].notna().all(axis=1).to_numpy(dtype=bool)]
-    data = seen[["frame", "y_px", "x_px"]].to_numpy(dtype=np.float64)
+    data = _widened(seen[["frame", "y_px", "x_px"]].to_numpy(dtype=np.float64), ndim)
     features = pd.DataFrame(
         {
             "frame": seen["frame"].to_numpy(dtype=np.int64),
@@ -131,6 +157,12 @@ def points_of(trajectory: Trajectory) -> tuple[FloatArray, dict[str, Any]]:
     }
 
 
+def _widened(points: FloatArray, ndim: int) -> FloatArray:
+    """Return (t, y, x) with zeros for the axes that a layer has in between."""
+    wide: FloatArray = np.insert(points, [1] * (ndim - 3), 0.0, axis=1)
+    return wide
+
+
 #: What a point is that somebody clicks; set anew after every change of the features, because
 #: napari otherwise stores the last row's values with the next click.
 FEATURE_DEFAULTS: Mapping[str, Any] = {
@@ -145,11 +177,11 @@ FEATURE_DEFAULTS: Mapping[str, Any] = {
 
 def layer_of_trajectory(trajectory: Trajectory, placement: Placement, clip: str) -> LayerTuple:
     """Return the Points layer of a trajectory; the trajectory itself is in its metadata."""
-    data, looks = points_of(trajectory)
+    data, looks = points_of(trajectory, placement.ndim)
     style = styles.POINTS
     arguments = {
         "name": f"MTJ {trajectory.provenance.clip}",
-        "ndim": 3,
+        "ndim": placement.ndim,
         "metadata": stamp(Kind.TRAJECTORY, clip, trajectory=trajectory),
         "feature_defaults": dict(FEATURE_DEFAULTS),
         "face_color": style.face_color,
@@ -170,7 +202,7 @@ def show_trajectory(layer: Any, trajectory: Trajectory) -> None:
 
     The caller keeps its own listeners from taking this for an edit.
     """
-    data, looks = points_of(trajectory)
+    data, looks = points_of(trajectory, layer.ndim)
     layer.metadata = layer.metadata | stamp(
         Kind.TRAJECTORY, ours(layer)["clip"], trajectory=trajectory
     )
@@ -210,8 +242,8 @@ def edited(
 
     Parameters
     ----------
-    data : array-like, shape (n, 3)
-        The layer's (frame, y_px, x_px).
+    data : array-like, shape (n, ndim)
+        The layer's (frame, ..., y_px, x_px).
     before : Trajectory
         What the layer showed.
     times : FrameTimes
@@ -219,7 +251,8 @@ def edited(
     annotator : str
         Who did it, for the log.
     """
-    coordinates = np.asarray(data, dtype=np.float64).reshape(-1, 3)
+    coordinates = np.asarray(data, dtype=np.float64)
+    coordinates = coordinates[:, [0, -2, -1]] if coordinates.size else np.empty((0, 3))
     shown, _ = points_of(before)
     was = {round(t): (x, y) for t, y, x in shown.tolist()}
     now: dict[int, tuple[float, float]] = {}
@@ -255,16 +288,18 @@ def _empty_row(frame: int, like: Trajectory, times: FrameTimes) -> Trajectory:
     return Trajectory.from_predictions([row], times, like.provenance)
 
 
-def path_of(trajectory: Trajectory) -> tuple[FloatArray, dict[str, npt.NDArray[Any]]]:
-    """Return Tracks data (id, frame, y_px, x_px), shape (n, 4), and its features."""
-    data, looks = points_of(trajectory)
+def path_of(
+    trajectory: Trajectory, ndim: int = 3
+) -> tuple[FloatArray, dict[str, npt.NDArray[Any]]]:
+    """Return Tracks data (id, frame, ..., y_px, x_px), shape (n, 1 + ndim), and its features."""
+    data, looks = points_of(trajectory, ndim)
     tracks = np.column_stack([np.zeros(len(data)), data])
     return tracks, {"confidence": np.nan_to_num(looks["features"]["confidence"].to_numpy())}
 
 
 def layer_of_path(trajectory: Trajectory, placement: Placement, clip: str) -> LayerTuple:
     """Return the Tracks layer of a trajectory with at least one point in view."""
-    data, features = path_of(trajectory)
+    data, features = path_of(trajectory, placement.ndim)
     n_frames = max(2, trajectory.provenance.n_frames)
     arguments = {
         "name": f"path {trajectory.provenance.clip}",
@@ -282,7 +317,7 @@ def layer_of_path(trajectory: Trajectory, placement: Placement, clip: str) -> La
 
 def show_path(layer: Any, trajectory: Trajectory) -> None:
     """Bring an existing Tracks layer up to date; without a point in view it is left as it is."""
-    data, features = path_of(trajectory)
+    data, features = path_of(trajectory, layer.ndim)
     if len(data):
         layer.color_by = "track_id"  # new data drop the features, which must not be in use
         layer.data = data
@@ -309,6 +344,7 @@ def layer_of_attention(
         Id of the clip.
     """
     placed = placement.of_map(*pixel_map.affine_of_map(*maps.shape[1:]))
+    data = np.expand_dims(maps, tuple(range(1, placement.ndim - 2)))
     arguments = {
         "name": f"attention {name}",
         "contrast_limits": (0.0, 1.0),
@@ -318,7 +354,7 @@ def layer_of_attention(
         **asdict(styles.ATTENTION),
         **placed.arguments(),
     }
-    return maps, arguments, "image"
+    return data, arguments, "image"
 
 
 def attention_limits(maps: npt.NDArray[Any]) -> tuple[float, float]:
@@ -329,46 +365,3 @@ def attention_limits(maps: npt.NDArray[Any]) -> tuple[float, float]:
     """
     median = float(np.median(maps))
     return (median if median < 1 else 0.0, 1.0)
-
-
-def rectangle_of(roi: Roi) -> FloatArray:
-    """Return the corners of a region, shape (4, 2) as (y, x), on the outer edges of its pixels."""
-    top, left = roi.y - 0.5, roi.x - 0.5
-    bottom, right = top + roi.height, left + roi.width
-    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
-
-
-def roi_of(corners: npt.ArrayLike, height: int, width: int) -> Roi:
-    """Return the pixels of the picture whose centres lie in a drawn rectangle.
-
-    Parameters
-    ----------
-    corners : array-like, shape (n, 2 or 3)
-        Corners as (..., y, x) in frame pixels.
-    height, width : int
-        Size of the picture; what was drawn beyond it is cut off.
-
-    Raises
-    ------
-    CalibrationError
-        If no pixel is left.
-    """
-    points = np.asarray(corners, dtype=np.float64)[:, -2:]
-    top, left = np.maximum(np.ceil(points.min(axis=0) - 1e-6), 0).astype(int).tolist()
-    limit = np.array([height, width]) - 1
-    bottom, right = np.minimum(np.floor(points.max(axis=0) + 1e-6), limit).astype(int).tolist()
-    if bottom < top or right < left:
-        raise CalibrationError("the rectangle lies outside the picture; draw it over the picture")
-    return Roi(left, top, right - left + 1, bottom - top + 1, "drawn")
-
-
-def layer_of_roi(roi: Roi, name: str, placement: Placement, clip: str) -> LayerTuple:
-    """Return a Shapes layer with one editable rectangle, shown in every frame."""
-    arguments = {
-        "name": f"region {name}",
-        "shape_type": "rectangle",
-        "metadata": stamp(Kind.REGION, clip),
-        **asdict(styles.ROI),
-        **placement.arguments(2),
-    }
-    return [rectangle_of(roi)], arguments, "shapes"

@@ -14,19 +14,19 @@ from napari_deepmtj.core.trajectory import Trajectory
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Axes of every layer of a clip.
-AXES = ("t", "y", "x")
-
 
 @dataclass(frozen=True, slots=True)
 class Placement:
     """How the pixels of one clip lie in napari's world; every layer of the clip has the same.
 
+    The axes are (t, y, x). A clip with more has them between t and y, its channels say; results
+    then have one pixel there that is as thick as all channels, so that they are seen in each.
+
     Parameters
     ----------
-    scale, translate : tuple of float, as (t, y, x)
-        World units per pixel, and where pixel (0, 0, 0) lies.
-    units : tuple of str, as (t, y, x)
+    scale, translate : tuple of float, as (t, ..., y, x)
+        World units per pixel, and where pixel (0, ..., 0, 0) lies.
+    units : tuple of str, as (t, ..., y, x)
         "s" and "mm" where they are known, else "pixel".
     """
 
@@ -48,12 +48,21 @@ class Placement:
 
     @classmethod
     def of_layer(cls, layer: Any) -> Self:
-        """Take over the placement of an Image layer with axes (t, y, x)."""
-        return cls(
-            tuple(float(v) for v in layer.scale),
-            tuple(float(v) for v in layer.translate),
-            tuple(str(unit) for unit in layer.units),
-        )
+        """Take over the placement of a layer with axes (t, ..., y, x), or only (y, x).
+
+        What is in between of an Image is merged into one thick pixel; a layer without time is
+        at frame 0.
+        """
+        scale, translate = (np.array(v, dtype=np.float64) for v in (layer.scale, layer.translate))
+        units = [str(unit) for unit in layer.units]
+        if layer.ndim == 2:
+            scale, translate = np.append(1.0, scale), np.append(0.0, translate)
+            units.insert(0, "pixel")
+        elif hasattr(layer, "rgb"):
+            lengths = np.array(layer.data.shape[1 : layer.ndim - 2])
+            translate[1:-2] += scale[1:-2] * (lengths - 1) / 2
+            scale[1:-2] *= lengths
+        return cls(tuple(scale.tolist()), tuple(translate.tolist()), tuple(units))
 
     @classmethod
     def of_trajectory(cls, trajectory: Trajectory) -> Self:
@@ -74,10 +83,39 @@ class Placement:
 
     def scale_mm(self, source: str) -> Scale | None:
         """Return the millimetres per pixel so placed; None if the picture has no length."""
-        y, x = (_per_unit(unit, "mm") for unit in self.units[1:])
+        y, x = (_per_unit(unit, "mm") for unit in self.units[-2:])
         if y is None or x is None:
             return None
-        return Scale(self.scale[2] * x, self.scale[1] * y, source)
+        return Scale(self.scale[-1] * x, self.scale[-2] * y, source)
+
+    def calibrated(self, scale: Scale | None) -> Placement:
+        """Return the same with another scale; without one a pixel is one pixel again."""
+        y, x, unit = (1.0, 1.0, "pixel") if scale is None else (scale.y_mm, scale.x_mm, "mm")
+        origin = np.array(self.translate[-2:]) * (np.array([y, x]) / self.scale[-2:])
+        return Placement(
+            (*self.scale[:-2], y, x),
+            (*self.translate[:-2], *origin.tolist()),
+            (*self.units[:-2], unit, unit),
+        )
+
+    def following(self, old: Placement, new: Placement) -> Placement:
+        """Return where a layer placed so goes when its clip goes from `old` to `new`.
+
+        What lay over a pixel of the clip lies over it again, so that a map coarser than the clip
+        and a rectangle in units of its own stay where they were on the picture.
+        """
+        ratio = np.array(new.scale[-2:]) / old.scale[-2:]
+        origin = (np.array(self.translate[-2:]) - old.translate[-2:]) * ratio + new.translate[-2:]
+        return Placement(
+            (*self.scale[:-2], *(np.array(self.scale[-2:]) * ratio).tolist()),
+            (*self.translate[:-2], *origin.tolist()),
+            (*self.units[:-2], *new.units[-2:]),
+        )
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.scale)
 
     @property
     def known_mm(self) -> bool:
@@ -92,11 +130,11 @@ class Placement:
         step, origin : ndarray, shape (2,)
             As (y, x), from `PixelMap.affine_of_map`.
         """
-        own = np.array(self.scale[1:])
-        spatial = np.array(self.translate[1:]) + origin * own
+        own = np.array(self.scale[-2:])
+        spatial = np.array(self.translate[-2:]) + origin * own
         return Placement(
-            (self.scale[0], *(float(v) for v in step * own)),
-            (self.translate[0], *(float(v) for v in spatial)),
+            (*self.scale[:-2], *(float(v) for v in step * own)),
+            (*self.translate[:-2], *(float(v) for v in spatial)),
             self.units,
         )
 
@@ -120,19 +158,27 @@ class Placement:
         found: FloatArray = (world - other.translate[-2:]) / other.scale[-2:]
         return found
 
-    def arguments(self, ndim: int = 3) -> dict[str, Any]:
-        """Return the arguments of a layer with the last `ndim` of the axes."""
+    def arguments(self, ndim: int | None = None) -> dict[str, Any]:
+        """Return the arguments of a layer with the last `ndim` of the axes, by default all."""
+        axes = ("t", *(f"c{i}" for i in range(self.ndim - 3)), "y", "x")
+        first = 0 if ndim is None else self.ndim - ndim
         return {
-            "scale": self.scale[-ndim:],
-            "translate": self.translate[-ndim:],
-            "units": self.units[-ndim:],
-            "axis_labels": AXES[-ndim:],
+            "scale": self.scale[first:],
+            "translate": self.translate[first:],
+            "units": self.units[first:],
+            "axis_labels": axes[first:],
         }
 
     def apply_to(self, layer: Any) -> None:
         """Move an existing layer of ours here."""
         for name, value in self.arguments(layer.ndim).items():
             setattr(layer, name, value)
+
+    def apply_picture_to(self, layer: Any) -> None:
+        """Move the axes y and x of any layer here, and leave its others where they are."""
+        for name in ("scale", "translate", "units"):
+            others = tuple(getattr(layer, name))[:-2]
+            setattr(layer, name, (*others, *getattr(self, name)[-2:]))
 
 
 def _per_unit(unit: str, wanted: str) -> float | None:

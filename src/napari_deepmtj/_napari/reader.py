@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_deepmtj._napari import clips, convert, opening
-from napari_deepmtj._napari.convert import LayerTuple
+from napari_deepmtj._napari.convert import KEY, LayerTuple
 from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj.errors import VideoError
+from napari_deepmtj.errors import CalibrationError, MissingExtraError, VideoError
+from napari_deepmtj.io.sidecar import read_sidecar
 
 #: Suffix of a saved trajectory.
 RESULT = ".mtj.csv"
 
-#: Extensions that say "video": a file that is none is an error worth telling.
-VIDEOS = frozenset({".avi", ".mp4", ".mov", ".mkv", ".wmv", ".m4v", ".webm", ".mpg", ".mpeg"})
+#: Extensions that say "video", or say that the file is of a converter for ultrasound: a file
+#: that is none is an error worth telling.
+VIDEOS = frozenset(
+    {".avi", ".mp4", ".mov", ".mkv", ".wmv", ".m4v", ".webm", ".mpg", ".mpeg", ".tvd.h5"}
+)
 
 #: Extensions that anything may have: only what can be read as a grey clip is claimed.
-PICTURES = frozenset({".gif", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
+PICTURES = frozenset(
+    {".gif", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".dcm", ".npy", ".h5"}
+)
+
+#: Kinds of files that a folder of one clip is made of.
+FOLDERS = frozenset({"dicom", "picture", "tiff"})
+#: Files of a folder that are looked into before it is claimed.
+FIRST_FILES = 10
 
 Reader = Callable[[str | Sequence[str]], list[LayerTuple]]
 
@@ -29,14 +41,16 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     Parameters
     ----------
     path : str or sequence of str
-        One file; stacks of files are left to others.
+        One file or folder; stacks of files are left to others.
     """
     if not isinstance(path, str):
         return None
-    if path.lower().endswith(RESULT):
+    if Path(path).is_dir():
+        return _read_clips if _is_folder_of_clip(Path(path)) else None
+    name = Path(path).name.lower()
+    if name.endswith(RESULT):
         return _read_results
-    suffix = Path(path).suffix.lower()
-    if suffix in VIDEOS or (suffix in PICTURES and _is_clip(path)):
+    if name.endswith(tuple(VIDEOS)) or (name.endswith(tuple(PICTURES)) and _is_clip(path)):
         return _read_clips
     return None
 
@@ -59,7 +73,11 @@ def source_layer(source: Any) -> LayerTuple:
     for notice in source.notices:
         show_warning(notice)
     _wake()
-    return opening.layer_of(source, clips.new_id())
+    made = opening.layer_of(source, clips.new_id())
+    info = None if source.path is None else read_sidecar(source.path)
+    if info is not None:  # scale and region are the source's by now
+        made[1]["metadata"][KEY]["distal_side"] = info.distal_side
+    return made
 
 
 def results_layer(path: str | Path) -> LayerTuple:
@@ -96,7 +114,34 @@ def _is_clip(path: str) -> bool:
         open_video(path).close()
     except VideoError:
         return False
+    except MissingExtraError:  # worth telling only where the name says that it is ours
+        return path.lower().endswith(".zarr")
+    except CalibrationError:  # of a side-car beside a clip: worth telling
+        return True
     return True
+
+
+def _is_folder_of_clip(folder: Path) -> bool:
+    """Whether a folder is a clip: Zarr by its header, any other judged by its first files."""
+    from napari_deepmtj.io.video import sniff
+
+    try:
+        if sniff(folder) == "zarr":
+            return _is_clip(str(folder))
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+    except (VideoError, OSError):
+        return False
+    shown = [name for name in names if not name.startswith(".")]
+    return any(_is_of_clip(folder / name) for name in shown[:FIRST_FILES])
+
+
+def _is_of_clip(path: Path) -> bool:
+    from napari_deepmtj.io.video import sniff
+
+    try:
+        return sniff(path) in FOLDERS
+    except VideoError:  # a list, a preview: it does not count
+        return False
 
 
 def _wake() -> None:

@@ -15,11 +15,14 @@ from napari.layers import Image, Layer, Points
 from psygnal import EventedModel
 from pydantic import ConfigDict, PrivateAttr
 
-from napari_deepmtj._napari import clips, convert, opening
+from napari_deepmtj._napari import calibration, clips, convert, drawings, opening
 from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.drawings import Line
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.settings import read_settings
+from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Progress
+from napari_deepmtj.io.sidecar import ClipInfo
 
 _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
@@ -31,8 +34,17 @@ class Session(EventedModel):
     ----------
     active : Image or None
         The clip whose layers are shown and whose frames the slider steps through.
+    info : ClipInfo
+        What is known of the active clip: its scale, its region, its distal side.
+    lines : tuple
+        The calibration lines drawn on the active clip, the last two at most: ends as (x, y) in
+        its pixels.
+    proposal : Scale or None
+        A scale for the active clip that a person has not applied yet.
     running : bool
         Whether a job runs.
+    doing : str
+        What it does as long as it tells no progress.
     progress : Progress or None
         How far it is.
     message : str
@@ -42,7 +54,11 @@ class Session(EventedModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     active: Image | None = None
+    info: ClipInfo = ClipInfo()
+    lines: tuple[Line, ...] = ()
+    proposal: Scale | None = None
     running: bool = False
+    doing: str = ""
     progress: Progress | None = None
     message: str = ""
 
@@ -82,9 +98,31 @@ class Session(EventedModel):
         return next((la for la in mine if convert.kind_of(la) is kind), None)
 
     def adopt(self, layer: Image) -> Image:
-        """Make any (t, y, x) Image layer a clip, and return it."""
-        clips.adopt(layer)
-        self._claim_results(layer)
+        """Make an Image layer a clip, and return the clip, which may be put in its stead."""
+        clip = clips.adopt(layer)
+        if clip is not layer:
+            layers = self.viewer.layers
+            place = layers.index(layer)
+            layers.remove(layer)
+            layers.insert(place, clip)
+        else:
+            self._claim_results(clip)
+        return clip
+
+    def add(self, clip: Image, made: Any, *, above: Any = None, below: Any = None) -> Any:
+        """Add a layer of a clip; nothing else moves, and a hidden clip stays hidden."""
+        layer = made if isinstance(made, Layer) else Layer.create(*made)
+        layers = self.viewer.layers
+        selected = layers.selection.active
+        layer.visible = clip is self.active
+        with self.updating():
+            if above is not None:
+                layers.insert(layers.index(above) + 1, layer)
+            elif below is not None:
+                layers.insert(layers.index(below), layer)
+            else:
+                layers.append(layer)
+            layers.selection.active = selected
         return layer
 
     # ----- the active clip --------------------------------------------------------------------
@@ -109,19 +147,39 @@ class Session(EventedModel):
                     selection.active = clip
         finally:
             self._switching = False
+        self.proposal = None
+        self.refresh()
         self._on_range()
+
+    def refresh(self) -> None:
+        """Say anew what is known of the active clip, and show it."""
+        clip, viewer = self.active, self.viewer
+        self.info = ClipInfo() if clip is None else clips.info_of(clip)
+        ruler = None if clip is None else self.find(clip, Kind.RULER)
+        self.lines = () if ruler is None else drawings.lines_of(ruler, Placement.of_layer(clip), 2)
+        if clip is not None:
+            viewer.canvas.overlays.scale_bar.visible = Placement.of_layer(clip).known_mm
         self.show_status()
+
+    def look_at(self, clip: Image) -> None:
+        """Fit the view to a clip; to everything where napari cannot, another having more axes."""
+        viewer = self.viewer
+        viewer.reset_view(layers=[clip] if clip.ndim == viewer.dims.ndim else None)
 
     def frame(self) -> int:
         """Return the frame of the active clip that the slider is at."""
-        dims = self.viewer.dims
-        return int(dims.current_step[dims.ndim - 3]) if dims.ndim >= 3 else 0
+        dims, axis = self.viewer.dims, self._time_axis()
+        return int(dims.current_step[axis]) if axis >= 0 else 0
 
     def go_to(self, frame: int) -> None:
         """Move the slider to a frame of the active clip."""
-        dims = self.viewer.dims
-        if dims.ndim >= 3:
-            dims.set_current_step(dims.ndim - 3, frame)
+        if (axis := self._time_axis()) >= 0:
+            self.viewer.dims.set_current_step(axis, frame)
+
+    def _time_axis(self) -> int:
+        """Return the slider's axis of the active clip's frames, negative if there is none."""
+        axes = 3 if self.active is None else max(3, self.active.ndim)
+        return int(self.viewer.dims.ndim - axes)
 
     def _remember(self, clip: Image) -> None:
         key, camera = clips.id_of(clip), self.viewer.scene.camera
@@ -148,19 +206,20 @@ class Session(EventedModel):
             camera = self.viewer.scene.camera
             camera.center, camera.zoom = self._cameras[key]
         else:
-            self.viewer.reset_view(layers=[clip])
-        bar = self.viewer.canvas.overlays.scale_bar
-        bar.visible = Placement.of_layer(clip).known_mm
+            self.look_at(clip)
 
     def _on_range(self, event: Any = None) -> None:
-        """Let the slider step through the active clip, whatever else is open."""
+        """Let the sliders step through the active clip, whatever else is open."""
         viewer, clip = self.viewer, self.active
-        if viewer is None or clip is None or viewer.dims.ndim < 3 or clip not in viewer.layers:
+        if viewer is None or clip is None or clip not in viewer.layers:
             return
-        axis, extent = viewer.dims.ndim - 3, clip.extent
-        wanted = (extent.world[0][0], extent.world[1][0], extent.step[0])
-        if tuple(viewer.dims.range[axis]) != wanted:
-            viewer.dims.set_range(axis, wanted)
+        others, extent = viewer.dims.ndim - clip.ndim, clip.extent
+        for axis in range(viewer.dims.ndim - 2):
+            wanted = (0.0, 0.0, 1.0)  # an axis that this clip does not have
+            if (own := axis - others) >= 0:
+                wanted = (extent.world[0][own], extent.world[1][own], extent.step[own])
+            if tuple(viewer.dims.range[axis]) != wanted:
+                viewer.dims.set_range(axis, wanted)
 
     def show_status(self, event: Any = None) -> None:
         """Say, over the picture and in the status line, which frame of which clip is shown."""
@@ -174,7 +233,9 @@ class Session(EventedModel):
         frame = self.frame()
         text = opening.describe(clip, frame) or clips.describe_frame(clip, frame)
         overlay.position, overlay.visible, overlay.text = "top_left", True, text
-        viewer.status = f"{clip.name}: {text}"
+        scale = self.info.scale
+        said = "" if scale is None else f"   {clips.describe_scale(scale)}"
+        viewer.status = f"{clip.name}: {text}{said}"
 
     # ----- layers that come and go ------------------------------------------------------------
 
@@ -184,18 +245,25 @@ class Session(EventedModel):
         if kind is Kind.CLIP:
             self._claim_results(layer)
             self.activate(layer)
+            if (roi := convert.info_of(layer).roi) is not None:
+                calibration.show_region(self, layer, roi)
         elif kind is Kind.TRAJECTORY:
             self._listen(layer)
             if (clip := clips.match(layer, self.clips())) is not None:
-                clips.claim(layer, clip)
+                self._claim(layer, clip)
+        elif kind in (Kind.REGION, Kind.RULER):
+            self._listen(layer)
         self._on_range()
 
     def _on_removed(self, event: Any) -> None:
-        if event.value is self.active:
+        layer, kind = event.value, convert.kind_of(event.value)
+        if layer is self.active:
             self.active = None
             rest = self.clips()
             self.activate(rest[-1] if rest else None)
             self.show_status()
+        elif kind in (Kind.REGION, Kind.RULER):
+            calibration.take_over(self, layer)
 
     def _on_selected(self, event: Any) -> None:
         clip = None if self._editing else self.clip_of(event.value)
@@ -206,7 +274,18 @@ class Session(EventedModel):
         """Place results that were read before their clip was opened exactly on it."""
         for layer in list(self.viewer.layers):
             if convert.kind_of(layer) is Kind.TRAJECTORY and clips.match(layer, [clip]):
-                clips.claim(layer, clip)
+                self._claim(layer, clip)
+
+    def _claim(self, layer: Points, clip: Image) -> None:
+        """Place a result on its clip; in a layer of as many axes if it has fewer."""
+        placement, trajectory = Placement.of_layer(clip), convert.trajectory_of(layer)
+        if layer.ndim != placement.ndim:
+            made = convert.layer_of_trajectory(trajectory, placement, clips.id_of(clip))
+            self.viewer.layers.remove(layer)
+            self.add(clip, made)
+        elif not clips.id_of(layer):
+            clips.claim(layer, clip)
+        calibration.compare_scales(self, layer.name, trajectory, clip)
 
     # ----- a person moves points --------------------------------------------------------------
 
@@ -219,13 +298,21 @@ class Session(EventedModel):
         finally:
             self._editing = before
 
-    def _listen(self, layer: Points) -> None:
+    @property
+    def is_updating(self) -> bool:
+        """Whether what changes now is of the program's making."""
+        return self._editing
+
+    def _listen(self, layer: Layer) -> None:
         layer.events.data.connect(self._on_edit)
 
     def _on_edit(self, event: Any) -> None:
         if self._editing or event.action not in ("changed", "added", "removed"):
             return
         layer = event.source
+        if convert.kind_of(layer) is not Kind.TRAJECTORY:
+            calibration.take_over(self, layer)
+            return
         before = convert.trajectory_of(layer)
         clip = self.clip_of(layer)
         times = clips.times_of(clip, before)
@@ -237,11 +324,12 @@ class Session(EventedModel):
 
     # ----- jobs -------------------------------------------------------------------------------
 
-    def take(self, job: Any) -> None:
+    def take(self, job: Any, doing: str) -> None:
         """Make a job the running one; there is one at a time."""
         self._job = job
         self.message = ""
         self.progress = None
+        self.doing = doing
         self.running = True
 
     def tell(self, message: str) -> None:
@@ -280,7 +368,7 @@ def session_of(viewer: Any) -> Session:
         dims.current_step.connect(session.show_status)
         _SESSIONS[viewer] = session
         for layer in list(viewer.layers):
-            if convert.kind_of(layer) is Kind.TRAJECTORY:
+            if convert.kind_of(layer) in (Kind.TRAJECTORY, Kind.REGION, Kind.RULER):
                 session._listen(layer)
         if found := session.clips():
             session.activate(session.clip_of(viewer.layers.selection.active) or found[-1])

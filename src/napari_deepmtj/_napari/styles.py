@@ -87,10 +87,32 @@ class RoiStyle:
     edge_width: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class RulerStyle:
+    """Look of calibration lines: a colour that neither picture nor results have."""
+
+    edge_color: str = "#ff7ad9"
+    face_color: str = "transparent"
+    edge_width: float = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class TicksStyle:
+    """Look of the ruler's ticks that were found: crosses on them, as large as they look there."""
+
+    symbol: str = "cross"
+    face_color: str = "#ff7ad9"
+    border_width: float = 0.0
+    size: float = 7.0
+    canvas_size_limits: tuple[float, float] = (9.0, 16.0)
+
+
 POINTS = PointsStyle()
 TRACKS = TracksStyle()
 ATTENTION = AttentionStyle()
 ROI = RoiStyle()
+RULER = RulerStyle()
+TICKS = TicksStyle()
 
 
 def _rgba(colour: str) -> FloatArray:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Layer
 
-from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari import calibration, clips, convert
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job, later
 from napari_deepmtj._napari.placement import Placement
@@ -125,7 +124,7 @@ class TrackRun:
         self._session = session
         self._clip = session.adopt(clip)
         self._request = request
-        self._source = clips.source_of(clip)
+        self._source = clips.source_of(self._clip)
         self._began: Began | None = None
         self._failed = False
         self._attention_fits = False
@@ -139,7 +138,7 @@ class TrackRun:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._session.take(self._job)
+        self._session.take(self._job, "Loading the model...")
         self._job.start()
 
     # ----- events, on the main thread ---------------------------------------------------------
@@ -223,7 +222,7 @@ class TrackRun:
         points, attention = self._points(), self._attention()
         if points is not None and not len(convert.trajectory_of(points)):
             layers.remove(points)
-        if attention is not None and attention.data.shape[1:] == (1, 1):
+        if attention is not None and attention.data.shape[-2:] == (1, 1):
             layers.remove(attention)
 
     def _merge(self, predictions: list[FramePrediction]) -> None:
@@ -268,7 +267,7 @@ class TrackRun:
         if not self._attention_fits or self._attention() is None:
             self._fit_attention(maps)
         layer = self._attention()
-        layer.data[frames] = maps
+        layer.data[frames] = maps.reshape(len(maps), *layer.data.shape[1:])
         if self._clip is self._session.active and self._session.frame() in frames:
             layer.refresh()
 
@@ -321,24 +320,10 @@ class TrackRun:
         if roi is None or str(roi) == str(whole):
             return
         if self._session.find(self._clip, Kind.REGION) is None:
-            made = convert.layer_of_roi(roi, self._clip.name, self._placement(), self._id())
-            with self._session.updating():
-                self._add(made, above=self._clip)
+            calibration.show_region(self._session, self._clip, roi)
 
     def _add(self, made: Any, above: Any = None, below: Any = None) -> Any:
-        """Add a layer of the clip; nothing else moves, and a hidden clip stays hidden."""
-        layer = made if isinstance(made, Layer) else Layer.create(*made)
-        layers = self._session.viewer.layers
-        selected = layers.selection.active
-        layer.visible = self._clip is self._session.active
-        if above is not None:
-            layers.insert(layers.index(above) + 1, layer)
-        elif below is not None:
-            layers.insert(layers.index(below), layer)
-        else:
-            layers.append(layer)
-        layers.selection.active = selected
-        return layer
+        return self._session.add(self._clip, made, above=above, below=below)
 
     def _placement(self) -> Placement:
         return Placement.of_layer(self._clip)

@@ -102,6 +102,10 @@ class Scale:
         """Return the scale with square pixels of `mm` millimetres."""
         return cls(mm, mm, source)
 
+    def same_as(self, other: Scale | None) -> bool:
+        """Whether another scale gives the same millimetres, whoever says so."""
+        return other is not None and (self.x_mm, self.y_mm) == (other.x_mm, other.y_mm)
+
     def to_mm(self, xy_px: npt.ArrayLike) -> FloatArray:
         """Convert points, shape (..., 2) as (x, y) in pixels, to millimetres."""
         mm: FloatArray = np.asarray(xy_px, dtype=np.float64) * np.array([self.x_mm, self.y_mm])

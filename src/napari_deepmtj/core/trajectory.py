@@ -216,7 +216,8 @@ class Trajectory:
                 f"the existing result belongs to another file named {ours.clip}; "
                 "move it away or choose another output folder"
             )
-        if len(self) and _differ(ours.scale, theirs.scale):
+        same = theirs.scale is None if ours.scale is None else ours.scale.same_as(theirs.scale)
+        if len(self) and not same:
             return self.rescaled(theirs.scale).updated_by(newer)
         kept = self.table[self.by_hand | ~self.table["frame"].isin(newer.table["frame"])]
         fresh = newer.table[~newer.table["frame"].isin(kept["frame"])]
@@ -273,13 +274,6 @@ def join_flags(flags: Iterable[Flag]) -> str:
 
 def _scale_record(scale: Scale) -> dict[str, Any]:
     return {"x_mm_per_px": scale.x_mm, "y_mm_per_px": scale.y_mm, "source": scale.source}
-
-
-def _differ(a: Scale | None, b: Scale | None) -> bool:
-    """Whether two scales give other millimetres, whoever says so."""
-    if a is None or b is None:
-        return a is not b
-    return (a.x_mm, a.y_mm) != (b.x_mm, b.y_mm)
 
 
 def _with_mm(table: pd.DataFrame, scale: Scale | None) -> pd.DataFrame:

@@ -16,12 +16,13 @@ from magicgui.widgets import (
 )
 from napari.layers import Layer, Shapes
 
-from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari import calibration, clips, convert
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj._napari.tracking import Request, TrackRun
+from napari_deepmtj._napari.widgets.forms import add_lines, row
 from napari_deepmtj._napari.writer import save_result
 from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
 from napari_deepmtj.core.geometry import Roi
@@ -57,12 +58,13 @@ class TrackWidget(Container[Any]):
         self.roi = ComboBox(
             label="region",
             choices=self._roi_choices,
-            tooltip="Where the B-mode picture is in the frame, without the scanner's margins.",
+            tooltip="Where the B-mode picture is in the frame, without the scanner's margins: the "
+            "rectangle that is shown, else what is found.",
         )
         if settings.roi in self.roi.choices:
             self.roi.value = settings.roi
         self.draw = PushButton(
-            text="Draw rectangle", tooltip="Adds a rectangle to drag over the B-mode picture."
+            text="Draw rectangle", tooltip="Drag the rectangle over the B-mode picture."
         )
         self.frames = ComboBox(label="frames", choices=[WHOLE, RANGE, ONE])
         self.first = SpinBox(label="from", min=0, max=0, tooltip="First frame, counted from 0.")
@@ -91,39 +93,31 @@ class TrackWidget(Container[Any]):
                 self.model,
                 self.device,
                 self.roi,
-                _row(self.draw),
+                row(self.draw),
                 self.frames,
                 self.range,
-                _row(self.attention, self.path, label="show"),
-                _row(self.run, self.cancel, self.save),
+                row(self.attention, self.path, label="show"),
+                row(self.run, self.cancel, self.save),
                 self.progress,
             ]
         )
-        self._add_lines(self.status, self.tolerance, self.message)
+        add_lines(self, self.status, self.tolerance, self.message)
+        self.status.native.setWordWrap(False)
         self._connect()
         self._show_clip(self._session.active)
         self._show_all()
 
-    def _add_lines(self, *labels: Label) -> None:
-        """Put texts that may be long under the form, wrapped over its whole width.
-
-        As rows of the form they would be indented, and cut off where they are wrapped.
-        """
-        layout = self.native.layout()
-        for label in labels:
-            label.native.setWordWrap(label is not self.status)
-            layout.addWidget(label.native)
-        layout.addStretch()
-
     def _connect(self) -> None:
         self.clip.changed.connect(self._on_clip)
         self.frames.changed.connect(self._show_range)
+        self.roi.changed.connect(self._on_roi)
         self.draw.changed.connect(self._draw_rectangle)
         self.run.changed.connect(self._start)
         self.cancel.changed.connect(self._session.cancel)
         self.save.changed.connect(self._save)
         events = self._session.events
         events.active.connect(self._show_clip)
+        events.info.connect(self._on_info)
         events.running.connect(self._show_running)
         events.progress.connect(self._show_progress)
         events.message.connect(self._show_message)
@@ -134,6 +128,7 @@ class TrackWidget(Container[Any]):
         events = self._session.events
         for signal, slot in (
             (events.active, self._show_clip),
+            (events.info, self._on_info),
             (events.running, self._show_running),
             (events.progress, self._show_progress),
             (events.message, self._show_message),
@@ -149,9 +144,11 @@ class TrackWidget(Container[Any]):
         return [(la.name, la) for la in self._layers() if clips.can_be_clip(la)]
 
     def _roi_choices(self, combo: Any = None) -> list[tuple[str, Any]]:
-        drawn = [la for la in self._layers() if isinstance(la, Shapes) and la.ndim in (2, 3)]
+        drawn = [
+            la for la in self._layers() if isinstance(la, Shapes) and convert.kind_of(la) is None
+        ]
         return [
-            ("automatic", "auto"),
+            ("as shown, else automatic", "auto"),
             ("whole picture", "full"),
             *((f"preset {name}", f"preset:{name}") for name in PRESETS),
             *((f"rectangle: {la.name}", la) for la in drawn),
@@ -159,10 +156,12 @@ class TrackWidget(Container[Any]):
 
     def _wanted_roi(self) -> str | Roi:
         """Return the region asked for, of a drawn rectangle its pixels."""
-        chosen = self.roi.value
-        if not isinstance(chosen, Shapes):
-            return str(chosen)
-        return clips.drawn_region(chosen, self.clip.value)
+        chosen, clip = self.roi.value, self.clip.value
+        if isinstance(chosen, Shapes):
+            return clips.drawn_region(chosen, clip)
+        if chosen == "auto":
+            return clips.info_of(clip).roi or "auto"
+        return resolve_roi(chosen, clips.source_of(clip))[0]
 
     def _wanted_frames(self) -> range | None:
         if self.frames.value == WHOLE:
@@ -175,22 +174,30 @@ class TrackWidget(Container[Any]):
     # ----- actions ----------------------------------------------------------------------------
 
     def _start(self) -> None:
-        clip = self.clip.value
-        if clip is None or self._session.running:
+        if self.clip.value is None or self._session.running:
             return
         try:
+            clip = self._adopted()
+            roi = self._wanted_roi()
+            if isinstance(roi, Roi) and self.roi.value != "auto":
+                calibration.show_region(self._session, clip, roi)
             request = Request(
                 model=self.model.value,
-                roi=self._wanted_roi(),
+                roi=roi,
                 frames=self._wanted_frames(),
                 device=self.device.value,
                 attention=self.attention.value,
                 path=self.path.value,
             )
-            self._session.activate(self._session.adopt(clip))
             TrackRun(self._session, clip, request).start()
         except DeepMTJError as error:
             self._session.message = str(error)
+
+    def _adopted(self) -> Any:
+        """Return the chosen clip, adopted and active."""
+        clip = self._session.adopt(self.clip.value)
+        self._session.activate(clip)
+        return clip
 
     def _save(self) -> None:
         clip = self.clip.value
@@ -202,23 +209,37 @@ class TrackWidget(Container[Any]):
             self._session.message = str(error)
 
     def _draw_rectangle(self) -> None:
-        """Add a rectangle, where the region is so far, ready to be dragged."""
-        if (clip := self.clip.value) is None:
+        """Let the rectangle be dragged, from where the region is so far."""
+        if self.clip.value is None:
             return
-        self._session.activate(self._session.adopt(clip))
         try:
-            wanted = self._wanted_roi()
-            if not isinstance(wanted, Roi):
-                wanted, _ = resolve_roi(wanted, clips.source_of(clip))
+            self._adopted()
+            self._show_roi()
         except DeepMTJError as error:
             self._session.message = str(error)
             return
-        made = convert.layer_of_roi(wanted, clip.name, Placement.of_layer(clip), clips.id_of(clip))
-        layer = self._session.viewer.add_layer(Layer.create(*made))
-        layer.mode = "select"
-        layer.selected_data = {0}
-        self.roi.reset_choices()
-        self.roi.value = layer
+        self.roi.value = "auto"
+        calibration.edit_region(self._session, self.clip.value)
+
+    def _on_roi(self, *_: Any) -> None:
+        """Show a region that was chosen before it is used."""
+        try:
+            if self.clip.value is not None and clips.is_clip(self.clip.value):
+                self._show_roi()
+        except DeepMTJError as error:
+            self._session.message = str(error)
+
+    def _show_roi(self) -> None:
+        roi = self._wanted_roi()
+        if isinstance(roi, Roi) and self.roi.value != "auto":
+            calibration.show_region(self._session, self.clip.value, roi)
+
+    def _on_info(self, info: Any) -> None:
+        """Follow a rectangle that was dragged, and the scale."""
+        if info.roi is not None and info.roi.source == "drawn":
+            with self.roi.changed.blocked():
+                self.roi.value = "auto"
+        self._show_tolerance()
 
     def _on_clip(self, clip: Any) -> None:
         if clip is not None and clips.is_clip(clip):
@@ -242,12 +263,16 @@ class TrackWidget(Container[Any]):
         self._show_running(self._session.running)
         self._show_progress(self._session.progress)
         self._show_message(self._session.message)
+        self._show_tolerance()
+
+    def _show_tolerance(self) -> None:
         clip = self.clip.value
-        self.tolerance.value = "" if clip is None else _tolerance(clip)
+        points = None if clip is None else self._session.find(clip, Kind.TRAJECTORY)
+        self.tolerance.value = "" if clip is None else _tolerance(clip, points)
 
     def _show_range(self, *_: Any) -> None:
         clip = self.clip.value
-        last = 0 if clip is None else clip.data.shape[0] - 1
+        last = 0 if clip is None else clips.size_of(clip)[0] - 1
         if self.first.max != last:
             self.first.max = self.last.max = last
             self.first.value, self.last.value = 0, last
@@ -259,9 +284,10 @@ class TrackWidget(Container[Any]):
         self.save.enabled = not running and self._has_result()
         if running:
             self.progress.max, self.progress.value = 1, 0
-            self.status.value = "Loading the model..."
+            self.status.value = self._session.doing
         elif self._session.progress is None:
             self.status.value = ""
+        self._show_tolerance()
 
     def _has_result(self) -> bool:
         clip = self.clip.value
@@ -277,16 +303,14 @@ class TrackWidget(Container[Any]):
         self.message.value = message or ("" if self.clip.value is not None else NO_CLIP)
 
 
-def _row(*widgets: Any, label: str = " ") -> Container[Any]:
-    row: Container[Any] = Container(
-        widgets=list(widgets), layout="horizontal", labels=False, label=label
-    )
-    row.margins = (0, 0, 0, 0)
-    return row
-
-
-def _tolerance(clip: Layer) -> str:
-    """Say what the confidence is the probability of."""
+def _tolerance(clip: Layer, points: Layer | None) -> str:
+    """Say what the confidence is the probability of: of what is shown, else of the next run."""
+    said = () if points is None else convert.trajectory_of(points).provenance.tolerances
+    if said:
+        scale = clips.info_of(clip).scale
+        radii = "; or ".join(tolerance.describe(scale) for tolerance in said)
+        start = "" if scale is not None else "No scale: positions in pixels. "
+        return f"{start}Confidence: probability of being within {radii}."
     if Placement.of_layer(clip).known_mm:
         return f"Confidence: probability of being within {TOLERANCE_MM:g} mm."
     return (

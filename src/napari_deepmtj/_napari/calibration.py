@@ -1,0 +1,218 @@
+"""What a person says of a clip - scale, region, distal side - and the layers to say it on.
+
+Nothing is measured here: lines, pictures and rulers are the business of the room `calibration`,
+millimetres of results of `core.trajectory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_deepmtj._napari import clips, convert, drawings
+from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.jobs import Job
+from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.jobs import Done, Failed
+from napari_deepmtj.core.trajectory import Trajectory
+from napari_deepmtj.errors import CalibrationError
+from napari_deepmtj.io.sidecar import DistalSide, write_sidecar
+
+if TYPE_CHECKING:
+    from napari_deepmtj._napari.session import Session
+    from napari_deepmtj.calibration.picture import Detection
+    from napari_deepmtj.calibration.scale import Suggestion
+
+
+# ----- millimetres ----------------------------------------------------------------------------
+
+
+def apply_scale(session: Session, clip: Any, scale: Scale) -> None:
+    """Give a clip another scale: its layer, every layer that belongs to it, and every number.
+
+    Raises
+    ------
+    CalibrationError
+        While a job runs, whose numbers would be of the old one.
+    """
+    if session.running:
+        raise CalibrationError("a job is running; apply the scale when it has ended")
+    old = Placement.of_layer(clip)
+    new = old.calibrated(scale)
+    with session.updating():
+        clips.remember(clip, replace(clips.info_of(clip), scale=scale))
+        for layer in session.layers_of(clip):
+            Placement.of_layer(layer).following(old, new).apply_picture_to(layer)
+            if convert.kind_of(layer) is Kind.TRAJECTORY:
+                convert.show_trajectory(layer, convert.trajectory_of(layer).rescaled(scale))
+    session.proposal = None
+    session.refresh()
+    if clip is session.active:
+        session.look_at(clip)
+
+
+def compare_scales(session: Session, name: str, result: Trajectory, clip: Any) -> None:
+    """Tell a person that a result was saved with another scale than its clip has."""
+    theirs, ours = result.provenance.scale, clips.info_of(clip).scale
+    if not (theirs is None if ours is None else ours.same_as(theirs)):
+        session.tell(
+            f"{name} was saved with {clips.describe_scale(theirs)}; the clip has "
+            f"{clips.describe_scale(ours)}. Apply a scale in Calibrate to give both the same."
+        )
+
+
+def draw_lines(session: Session, clip: Any) -> None:
+    """Have a person draw on the canvas: from mark to mark, with the mouse held down."""
+    layer = session.find(clip, Kind.RULER)
+    if layer is None:
+        made = drawings.layer_of_ruler(clip.name, Placement.of_layer(clip), clips.id_of(clip))
+        layer = session.add(clip, made)
+    session.viewer.layers.selection.active = layer
+    layer.visible = True
+    layer.mode = "add_line"
+
+
+def suggest(session: Session, clip: Any, take: Callable[[Suggestion], None]) -> None:
+    """Read the ruler of the screen in the background; `take` gets what was found."""
+    from napari_deepmtj.calibration.scale import suggest_scale
+
+    source, roi = clips.source_of(clip), clips.info_of(clip).roi
+
+    def taken(found: Suggestion | None) -> None:
+        if found is None:
+            session.tell("No ruler was found; draw a line between two marks instead.")
+        elif clip in session.viewer.layers:
+            _show_ticks(session, clip, found)
+            take(found)
+
+    _search(session, lambda: suggest_scale(source, roi), taken, "Reading the ruler...")
+
+
+def _show_ticks(session: Session, clip: Any, found: Suggestion) -> None:
+    with session.updating():
+        if (old := session.find(clip, Kind.TICKS)) is not None:
+            session.viewer.layers.remove(old)
+        placement, key = Placement.of_layer(clip), clips.id_of(clip)
+        session.add(clip, drawings.layer_of_ticks(found.ticks, clip.name, placement, key))
+
+
+# ----- the region -----------------------------------------------------------------------------
+
+
+def show_region(session: Session, clip: Any, roi: Roi) -> Any:
+    """Make `roi` the region of a clip: keep it in its metadata, and show its rectangle."""
+    clips.remember(clip, replace(clips.info_of(clip), roi=roi))
+    layer, placement = session.find(clip, Kind.REGION), Placement.of_layer(clip)
+    with session.updating():
+        if layer is None:
+            made = drawings.layer_of_roi(roi, clip.name, placement, clips.id_of(clip))
+            layer = session.add(clip, made, above=clip)
+        else:
+            drawings.show_roi(layer, roi, placement)
+    session.refresh()
+    return layer
+
+
+def edit_region(session: Session, clip: Any) -> None:
+    """Let a person drag the rectangle of the region; the whole picture, if there is none."""
+    layer = session.find(clip, Kind.REGION)
+    if layer is None or not len(layer.data):
+        _, height, width = clips.size_of(clip)
+        layer = show_region(session, clip, clips.info_of(clip).roi or Roi.full(height, width))
+    session.viewer.layers.selection.active = layer
+    layer.visible = True
+    layer.mode = "select"
+    layer.selected_data = {0}
+
+
+def find_picture(session: Session, clip: Any, take: Callable[[Detection], None]) -> None:
+    """Look for the B-mode picture in the background, and show it; `take` gets what was found."""
+    from napari_deepmtj.calibration.picture import detect_picture
+
+    source = clips.source_of(clip)
+
+    def taken(found: Detection | None) -> None:
+        if found is None:
+            session.tell("No picture was found; draw a rectangle, or give numbers.")
+        elif clip in session.viewer.layers:
+            show_region(session, clip, found.roi)
+            take(found)
+
+    _search(session, lambda: detect_picture(source), taken, "Looking for the picture...")
+
+
+def take_over(session: Session, layer: Any) -> None:
+    """Take over a region or a line that a person has drawn, changed or removed."""
+    clip = session.clip_of(layer)
+    if session.is_updating or clip is None:
+        return
+    if convert.kind_of(layer) is Kind.REGION:
+        there = layer in session.viewer.layers
+        try:
+            roi = clips.drawn_region(layer, clip) if there else None
+        except CalibrationError:  # nothing is drawn any more, or nothing over the picture
+            roi = None
+        clips.remember(clip, replace(clips.info_of(clip), roi=roi))
+    session.refresh()
+
+
+# ----- distal side, and keeping it all --------------------------------------------------------
+
+
+def set_distal_side(session: Session, clip: Any, side: DistalSide | None) -> None:
+    """Say on which side of the picture the tendon runs to the foot."""
+    clips.remember(clip, replace(clips.info_of(clip), distal_side=side))
+    session.refresh()
+
+
+def save(clip: Any) -> Path:
+    """Write what is known of a clip beside its file.
+
+    Returns
+    -------
+    Path
+        The side-car.
+
+    Raises
+    ------
+    CalibrationError
+        If the clip is no file; then its layer alone knows.
+    """
+    path = clips.source_of(clip).path
+    if path is None:
+        raise CalibrationError(
+            f"{clip.name} is no file, so there is no place beside it: scale, region and side "
+            "are kept in its layer only, as long as it is open"
+        )
+    return write_sidecar(path, clips.info_of(clip))
+
+
+def overruled(clip: Any) -> str:
+    """Return what of a saved region the file will not let count, empty if nothing."""
+    own, said = clips.source_of(clip).roi, clips.info_of(clip).roi
+    if own is None or said is None or own.source == "side-car" or str(own) == str(said):
+        return ""
+    return f"When the clip is opened again, its file's own region ({own}) will be used."
+
+
+def _search(
+    session: Session, look: Callable[[], Any], take: Callable[[Any], None], doing: str
+) -> None:
+    """Run a search that may take a second in the background, as the session's job."""
+
+    def events() -> Iterator[Any]:
+        yield Done(look())
+
+    def on_events(group: list[Any]) -> None:
+        for event in group:
+            if isinstance(event, Failed):
+                session.tell(str(event.error))
+            elif session.viewer is not None:
+                take(event.result)
+
+    job = Job(events, on_events, session.release, doing)
+    session.take(job, doing)
+    job.start()

@@ -1,0 +1,28 @@
+"""What the forms of the widgets are built of, beyond magicgui's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import Container, Label
+
+
+def row(*widgets: Any, label: str = " ") -> Container[Any]:
+    """Return widgets side by side, as one row of a form."""
+    made: Container[Any] = Container(
+        widgets=list(widgets), layout="horizontal", labels=False, label=label
+    )
+    made.margins = (0, 0, 0, 0)
+    return made
+
+
+def add_lines(form: Container[Any], *labels: Label) -> None:
+    """Put texts that may be long under a form, wrapped over its whole width.
+
+    As rows of the form they would be indented, and cut off where they are wrapped.
+    """
+    layout = form.native.layout()
+    for label in labels:
+        label.native.setWordWrap(True)
+        layout.addWidget(label.native)
+    layout.addStretch()
