@@ -1,4 +1,4 @@
-"""How a video of an hour opens in a real window: time to the first frame, and memory while scrubbed.
+"""How a video of an hour opens in a window: time to the first frame, memory while it is scrubbed.
 
 Run it where there is a screen, or under `xvfb-run -a -s "-screen 0 1920x1200x24"`:
 
