@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_deepmtj._napari import calibration, clips, convert
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job, later
+from napari_deepmtj._napari.opening import until_complete
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.session import Session
 from napari_deepmtj.core.geometry import Roi
@@ -76,12 +77,13 @@ def track_events(
 
     Yields
     ------
-    The events of `inference.predictor.track`
+    The events of `inference.predictor.track`, after those of waiting for a provisional clip
     """
     from napari_deepmtj.inference.predictor import Began, track
     from napari_deepmtj.io.video import open_video
     from napari_deepmtj.weights.store import load_model
 
+    yield from until_complete(source)
     own = nullcontext(source) if source.path is None else open_video(source.path)
     with own as clip:
         events = track(
@@ -160,6 +162,8 @@ class TrackRun:
         for event in events:
             if isinstance(event, Notice):
                 self._session.tell(event.message)
+            elif isinstance(event, Progress):
+                self._session.progress = event
             elif isinstance(event, Began):
                 self._began = replace(event, provenance=interim(event.provenance))
                 self._make_points()
