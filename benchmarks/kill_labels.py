@@ -224,6 +224,7 @@ class Bench:
         self.counts = counts
         self.surely: Content = {}
         self.perhaps: Content | None = None  # with the call that was under way
+        self.temporaries: set[str] = set()
         self.wrong: list[str] = []
 
     def run(self, number: int, mode: str, *, small: bool) -> None:
@@ -337,7 +338,9 @@ class Bench:
 
     def _count_remains(self) -> None:
         for path in self.folder.iterdir():
-            self.counts["temporaries left"] += path.suffix == ".tmp"
+            if path.suffix == ".tmp" and path.name not in self.temporaries:
+                self.temporaries.add(path.name)
+                self.counts["temporaries left"] += 1
             if path.suffix == ".journal":
                 self.counts["journals left"] += 1
                 tail = path.read_bytes().rpartition(b"\n")[2]

@@ -227,7 +227,7 @@ def _line(data: dict[str, Any]) -> bytes:
 def _understood(line: bytes) -> dict[str, Any] | None:
     """Return what a line says, None if it is not whole."""
     check, _, text = line.partition(b" ")
-    if check != b"%08x" % zlib.crc32(text):
+    if not text or check != b"%08x" % zlib.crc32(text):
         return None
     data = json.loads(text)
     return data if isinstance(data, dict) else None
