@@ -5,6 +5,8 @@ What makes an array a clip is the business of `ArraySource` in `_stack.py`.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,14 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import MissingExtraError, VideoError
 from napari_deepmtj.io._base import BaseSource, reason
-from napari_deepmtj.io._stack import ArraySource
+from napari_deepmtj.io._blocks import require_blocks
+from napari_deepmtj.io._stack import ArraySource, overheard
 
 #: Files one of which lies in the folder of every Zarr store, of format 2 or 3.
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+
+#: Most bytes of one block of a Zarr array; blocks are decoded whole.
+MOST_BLOCK = 2**30
 
 #: Millimetres and seconds in the units that OME-Zarr recommends (UDUNITS-2 names).
 _MM = {"meter": 1e3, "centimeter": 10.0, "millimeter": 1.0, "micrometer": 1e-3, "nanometer": 1e-6}
@@ -36,8 +42,9 @@ class NpySource(ArraySource):
 
     def __init__(self, path: Path) -> None:
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
+            with overheard("numpy"):  # it warns of sizes that overflow, and then raises
+                array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # a damaged header raises many things
             raise VideoError(
                 f"cannot be opened as a NumPy array ({reason(error, path)}); save it again with "
                 "numpy.save, as numbers",
@@ -76,6 +83,8 @@ class ZarrSource(ArraySource):
             ome = attributes.get("ome", attributes).get("multiscales") or [None]
             array = _array(node, ome[0], path)
             scale, times = (None, None) if ome[0] is None else _units(ome[0], array.shape, path)
+            require_blocks(array.chunks, array.dtype, MOST_BLOCK, path.name)
+            missing = _missing(array, path)
         except VideoError:
             raise
         except Exception as error:  # zarr and hand-written attributes raise many things
@@ -83,6 +92,11 @@ class ZarrSource(ArraySource):
                 f"cannot be opened as Zarr ({reason(error, path)}); write it again", path=path
             ) from error
         super().__init__(array, path.name, times=times, scale=scale)
+        if missing:
+            self.say(
+                f"{path.name}: {missing} of its {_blocks(array)} blocks are not there; they are "
+                f"read as {array.fill_value}, which may be how it was saved"
+            )
         self.path = path
         self.metadata = {**self.metadata, "container": "zarr" if ome[0] is None else "ome-zarr"}
 
@@ -99,6 +113,19 @@ def _array(node: Any, image: Mapping[str, Any] | None, path: Path) -> Any:
             f"is a Zarr group of {len(arrays)} arrays; give the folder of one of them", path=path
         )
     return node[arrays[0]]
+
+
+def _blocks(array: Any) -> int:
+    """Return in how many files an array should be stored."""
+    block = array.shards or array.chunks
+    return math.prod(-(-length // size) for length, size in zip(array.shape, block, strict=True))
+
+
+def _missing(array: Any, path: Path) -> int:
+    """Return how many of an array's files are not there."""
+    files = (name for _, _, names in os.walk(path / array.path) for name in names)
+    there = sum(not name.startswith((".", "zarr.json")) for name in files)
+    return max(0, _blocks(array) - there)
 
 
 def _units(

@@ -6,14 +6,9 @@ reaches a message. How bytes become grey is in `_dicom_grey.py`, clips are in `_
 
 from __future__ import annotations
 
-import logging
 import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from threading import get_ident
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,6 +17,7 @@ import numpy.typing as npt
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._dicom_grey import Pixels, number, numbers
 from napari_deepmtj.io._part import Inflated
+from napari_deepmtj.io._stack import overheard
 
 #: The tags that are parsed. `SeriesInstanceUID` only tells series apart and goes nowhere.
 _TAGS = [
@@ -142,7 +138,7 @@ class DicomFile:
         self._swapped = False
         self._inflated: Inflated | None = None
         try:
-            with path.open("rb") as file, _unheard():
+            with path.open("rb") as file, overheard("pydicom"):  # it quotes the file
                 body = _deflated_body(file)
                 if body is None:
                     self._parse(file)
@@ -279,24 +275,6 @@ def _native(implicit: bool, little: bool, *, deflated: bool) -> Any:
 def _why(error: Exception) -> str:
     """Return what failed without any word of the file: the system's reason, or the kind."""
     return getattr(error, "strerror", None) or type(error).__name__
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep what pydicom warns and logs in this thread to itself: it quotes the file."""
-    thread = get_ident()
-
-    def elsewhere(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    logger = logging.getLogger("pydicom")
-    logger.addFilter(elsewhere)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.removeFilter(elsewhere)
 
 
 def _find_pixels(file: BinaryIO, dataset: Any) -> tuple[int, int, bytes] | None:

@@ -6,12 +6,13 @@ Pictures deeper than 8 bit get one grey window for the whole clip, never one a f
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import BaseSource, reason
+from napari_deepmtj.io._blocks import Blocks
 from napari_deepmtj.io._grey import luma
 
 if TYPE_CHECKING:
@@ -299,6 +301,7 @@ def _frames_of(array: ArrayLike, name: str) -> tuple[int, Callable[[int], AnyArr
         )
     height, width = shape[1:3] if last else shape[-2:]
     require_size(height, width, shape[0], name)
+    array = Blocks(array)
     if not first:
         return shape[0], lambda frame: array[frame]
 
@@ -318,6 +321,28 @@ def _flat(picture: AnyArray) -> npt.NDArray[np.float64]:
         flat: npt.NDArray[np.float64] = values[..., :3] @ np.array([0.299, 0.587, 0.114])
         return flat
     return values
+
+
+@contextmanager
+def overheard(logger: str) -> Iterator[list[str]]:
+    """Keep what a library logs and warns in this thread off the screen, and give it out."""
+    thread = get_ident()
+    heard: list[str] = []
+
+    def catch(record: logging.LogRecord) -> bool:
+        if record.thread != thread:
+            return True
+        heard.append(record.getMessage())
+        return False
+
+    source = logging.getLogger(logger)
+    source.addFilter(catch)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield heard
+    finally:
+        source.removeFilter(catch)
 
 
 @contextmanager

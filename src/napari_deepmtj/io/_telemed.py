@@ -15,10 +15,14 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, VideoError
 from napari_deepmtj.io._base import BaseSource, reason
+from napari_deepmtj.io._blocks import Blocks, require_blocks
 from napari_deepmtj.io._stack import StackSource, require_size
 
 #: Scales of a `.tvd.h5` file, cm per pixel: from the depth setting, and from the probe.
 _SCALES = ("image_dx_cm_per_px", "physical_dx1_cm_per_px")
+
+#: Most bytes of a block of pictures: HDF5 itself does not survive it if memory runs out.
+_MOST_BLOCK = 2**28
 
 #: Numbers of the panels of EchoWave's screen, one for each probe.
 _PANELS = (1, 2, 3, 4)
@@ -131,6 +135,8 @@ class TvdSource(StackSource):
             )
         n, height, width = frames.shape
         require_size(height, width, n, path)
+        require_blocks(frames.chunks, frames.dtype, _MOST_BLOCK, path.name)
+        pictures = Blocks(frames)
         milliseconds = self._file.get("timing/time_ms")
         seconds = np.zeros(0) if milliseconds is None else np.asarray(milliseconds).ravel() / 1000
         times, why = _times(seconds, n, "/timing/time_ms")
@@ -156,7 +162,7 @@ class TvdSource(StackSource):
         super().__init__(
             path.name,
             path,
-            lambda frame: np.asarray(frames[frame]),
+            lambda frame: np.asarray(pictures[frame]),
             FrameTimes.unknown(n) if times is None else times,
             scale=scale,
             metadata={

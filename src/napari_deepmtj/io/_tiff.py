@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
 from napari_deepmtj.io._grey import luma
-from napari_deepmtj.io._stack import StackSource, require_size
+from napari_deepmtj.io._stack import StackSource, overheard, require_size
 
 AnyArray = npt.NDArray[Any]
 
@@ -36,6 +37,10 @@ _MM = {
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "µs": 1e-6, "μs": 1e-6, "min": 60.0}
 
 
+#: What tifffile's messages begin with: "<tifffile.TiffFile 'clip.tif'> ".
+_LEAD = re.compile(r"^<[^>]*>\s*")
+
+
 class TiffSource(StackSource):
     """A TIFF file: one picture, or a stack along one axis (time, depth or pages).
 
@@ -48,6 +53,12 @@ class TiffSource(StackSource):
     def __init__(self, path: Path) -> None:
         import tifffile
 
+        with overheard("tifffile") as heard:
+            self._begin(tifffile, path)
+        told = dict.fromkeys(" ".join(_LEAD.sub("", text).split()) for text in heard)
+        self.say(*(f"{path.name} is not quite as it should be: {text}" for text in list(told)[:3]))
+
+    def _begin(self, tifffile: Any, path: Path) -> None:
         try:
             self._tiff = tifffile.TiffFile(path)
         except Exception as error:  # tifffile raises many things on damaged files
@@ -145,7 +156,8 @@ def _page(page: Any, path: Path, frame: int) -> AnyArray:
     """Return the pixels of one page."""
     if page is None:
         raise VideoError("is missing in the file; save the stack again", path=path, frame=frame)
-    return np.asarray(page.asarray()).squeeze()
+    with overheard("tifffile"):
+        return np.asarray(page.asarray()).squeeze()
 
 
 def _stack_times(n: int, imagej: Mapping[str, Any], ome: Mapping[str, str]) -> FrameTimes:
