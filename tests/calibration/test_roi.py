@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
+from napari_deepmtj.calibration import roi as roi_module
+from napari_deepmtj.calibration.picture import Detection
+from napari_deepmtj.calibration.roi import CONFIDENT, PRESETS, resolve_roi
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import CalibrationError
 from napari_deepmtj.io._stack import ArraySource
@@ -67,3 +71,30 @@ def test_presets_are_the_published_crops(source) -> None:
 def test_nonsense_is_refused(source, spec, what) -> None:
     with pytest.raises(CalibrationError, match=what):
         resolve_roi(spec, source)
+
+
+def noise(n, height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 160, (n, height, width), dtype=np.uint8)
+
+
+def test_auto_uses_a_picture_that_is_detected_and_says_so() -> None:
+    frames = np.full((8, 240, 320), 30, np.uint8)
+    frames[:, 40:200, 60:260] = noise(8, 160, 200)
+    roi, (notice,) = resolve_roi("auto", ArraySource(frames, "clip.avi"))
+    assert str(roi) == "60,40,200,160"
+    assert re.fullmatch(r"detected \(0\.\d\d\)", roi.source)
+    assert notice.startswith("clip.avi: the B-mode picture was detected at 60,40,200,160")
+
+
+def test_auto_takes_the_whole_frame_where_the_picture_fills_it() -> None:
+    roi, (notice,) = resolve_roi("auto", ArraySource(noise(8, 128, 256), "clip.avi"))
+    assert roi == Roi(0, 0, 256, 128, "full")
+    assert "seems to fill the frame" in notice
+
+
+def test_auto_does_not_use_a_detection_it_is_unsure_of(monkeypatch, source) -> None:
+    doubtful = Detection(Roi(10, 20, 30, 40, "detected"), CONFIDENT - 0.01, "why")
+    monkeypatch.setattr(roi_module, "detect_picture", lambda _: doubtful)
+    roi, (notice,) = resolve_roi("auto", source)
+    assert roi == Roi(0, 0, 1000, 500, "full")
+    assert "is not known" in notice

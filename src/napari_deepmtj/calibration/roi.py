@@ -1,13 +1,16 @@
 """Where the B-mode picture is in a frame: `resolve_roi` and the published presets.
 
-Millimetres are the business of `scale.py`; what a region is, of `core/geometry.py`.
+How it is found by itself is in `picture.py`. Millimetres are the business of `scale.py`; what a
+region is, of `core/geometry.py`.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_deepmtj.calibration.picture import detect_picture
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import CalibrationError
 
@@ -35,6 +38,9 @@ PRESETS: dict[str, Roi] = dict(
     ]
 )
 
+#: Confidence from which a detected picture is used.
+CONFIDENT = 0.4
+
 _NUMBERS = re.compile(r"\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*", re.ASCII)
 
 
@@ -44,8 +50,9 @@ def resolve_roi(spec: str, source: VideoSource) -> tuple[Roi, tuple[str, ...]]:
     Parameters
     ----------
     spec : str
-        "auto" (what the file or its side-car says, else the whole picture, with a notice),
-        "full", "preset:NAME" with a name of `PRESETS`, or "x,y,width,height" in frame pixels.
+        "auto" (what the file or its side-car says, else the picture if it is detected with a
+        confidence of `CONFIDENT`, else the whole picture; the last two with a notice), "full",
+        "preset:NAME" with a name of `PRESETS`, or "x,y,width,height" in frame pixels.
     source : VideoSource
         The clip.
 
@@ -65,11 +72,7 @@ def resolve_roi(spec: str, source: VideoSource) -> tuple[Roi, tuple[str, ...]]:
     if spec == "auto":
         if source.roi is not None:
             return _inside(source.roi, source), ()
-        notice = (
-            f"{source.name}: where the B-mode picture lies is not known, the whole picture of "
-            f"{source.width} x {source.height} px is used; give a region if it has margins"
-        )
-        return Roi.full(source.height, source.width), (notice,)
+        return _detected(source)
     if spec == "full":
         return Roi.full(source.height, source.width), ()
     if spec.startswith("preset:"):
@@ -85,6 +88,27 @@ def resolve_roi(spec: str, source: VideoSource) -> tuple[Roi, tuple[str, ...]]:
         )
     x, y, width, height = (int(number) for number in numbers.groups())
     return _inside(Roi(x, y, width, height), source), ()
+
+
+def _detected(source: VideoSource) -> tuple[Roi, tuple[str, ...]]:
+    """Return the picture that is detected with confidence, else the whole frame, and say so."""
+    whole = Roi.full(source.height, source.width)
+    found = detect_picture(source)
+    used = f"the whole picture of {source.width} x {source.height} px is used"
+    if found is None or found.confidence < CONFIDENT:
+        notice = (
+            f"where the B-mode picture lies is not known, {used}; give a region if it has margins"
+        )
+    elif str(found.roi) == str(whole):
+        notice = f"the B-mode picture seems to fill the frame, {used}; give a region if it does not"
+    else:
+        notice = (
+            f"the B-mode picture was detected at {found.roi} with a confidence of "
+            f"{found.confidence:.2f} ({found.why}); give a region if it is elsewhere"
+        )
+        roi = replace(found.roi, source=f"detected ({found.confidence:.2f})")
+        return _inside(roi, source), (f"{source.name}: {notice}",)
+    return whole, (f"{source.name}: {notice}",)
 
 
 def _inside(roi: Roi, source: VideoSource) -> Roi:
