@@ -326,6 +326,29 @@ def test_nothing_personal_leaves_a_file_not_even_a_damaged_one(tmp_path, caplog,
     assert [secret for secret in secrets if secret in text] == []
 
 
+def test_nothing_personal_leaves_a_folder(tmp_path, caplog, capfd) -> None:
+    caplog.set_level(logging.DEBUG)
+    folder = series(tmp_path / "a", [1, 2, 4], **SECRETS)
+    secrets = personal(pydicom.dcmread(folder / "I000")) | {str(tmp_path)}
+    said = []
+    with open_video(folder) as source:
+        list(source.frames())
+        said.append(said_by(source))
+    pictures = sorted(folder.iterdir())
+    whole = pictures[1].read_bytes()
+    for change in (
+        whole[: len(whole) // 2],
+        whole.replace(b"MONOCHROME2", b"MONOCHROME7"),
+        whole.replace(SERIES.encode()[:30], b"9" * 30),
+    ):
+        pictures[1].write_bytes(change)
+        with pytest.raises(VideoError) as caught:
+            open_video(folder)
+        said.append(str(caught.value) + repr(caught.value.__cause__))
+    text = "\n".join([*said, caplog.text, *capfd.readouterr()])
+    assert [secret for secret in secrets if secret in text] == []
+
+
 @real
 @pytest.mark.parametrize("path", sorted(REAL.glob("*")), ids=lambda path: path.name)
 def test_nothing_personal_leaves_a_real_file(path) -> None:
