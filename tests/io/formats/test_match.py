@@ -13,8 +13,6 @@ from napari_deepmtj.io.formats._match import (
     Imported,
     match,
     picture_place,
-    shielded,
-    unshielded,
 )
 
 MakeClip = Callable[..., Path]
@@ -114,19 +112,3 @@ def test_a_frame_labelled_twice_is_an_error(make_clip: MakeClip) -> None:
 )
 def test_a_picture_says_its_clip_and_frame(picture: str, place: object) -> None:
     assert picture_place(picture) == place
-
-
-@pytest.mark.parametrize(
-    ("text", "cell"),
-    [
-        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
-        ("@SUM(A1)", "'@SUM(A1)"),
-        ("-1+2", "'-1+2"),
-        ("'=already", "''=already"),
-        ("'quoted'", "'quoted'"),
-        ("plain", "plain"),
-    ],
-)
-def test_formulas_are_harmless_and_come_back(text: str, cell: str) -> None:
-    assert shielded(text) == cell
-    assert unshielded(cell) == text

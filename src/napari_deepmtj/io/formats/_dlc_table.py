@@ -8,8 +8,8 @@ from pathlib import Path
 
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.formats._hdf import read_hdf
-from napari_deepmtj.io.formats._match import unshielded
 from napari_deepmtj.io.formats.authors import cell_number, csv_rows
+from napari_deepmtj.io.labels import unguarded
 
 #: Levels of the columns, outermost first; files of one animal have no "individuals".
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
@@ -77,7 +77,7 @@ def _read_csv(path: Path) -> Table:
     rows = csv_rows(path)
     head: list[list[str]] = []
     for _, row in rows:
-        head.append([unshielded(cell) for cell in row])
+        head.append([unguarded(cell) for cell in row])
         if row[0] == "coords" or len(head) == len(LEVELS):
             break
     levels = tuple(row[0] for row in head)

@@ -23,9 +23,6 @@ CLIP_SUFFIXES = frozenset(
     | {".gif", ".tif", ".tiff", ".dcm", ".npy"}
 )
 
-#: What a spreadsheet takes for a formula at the start of a cell.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
@@ -339,17 +336,6 @@ def picture_place(picture: str) -> tuple[str, int] | None:
 def base_name(path: str) -> str:
     """Return the last part of a path of any operating system."""
     return re.split(r"[/\\]", path)[-1]
-
-
-def shielded(text: str) -> str:
-    """Return a text as a spreadsheet shows it and never runs it: an apostrophe before formulas."""
-    return "'" + text if text.lstrip("'").startswith(FORMULA_STARTS) else text
-
-
-def unshielded(text: str) -> str:
-    """Undo `shielded`."""
-    bare = text.lstrip("'")
-    return text[1:] if text.startswith("'") and bare.startswith(FORMULA_STARTS) else text
 
 
 def _clips_in(path: Path) -> Iterator[Path]:

@@ -22,9 +22,8 @@ from napari_deepmtj.io.formats._match import (
     Imported,
     match,
     one_a_frame,
-    shielded,
-    unshielded,
 )
+from napari_deepmtj.io.labels import guarded, unguarded
 
 #: Name, underscore, frame from 0 in five digits or more.
 _PLACE = re.compile(r"(?P<name>.+)_(?P<frame>\d{5,})", re.DOTALL)
@@ -75,7 +74,7 @@ def write(path: str | Path, labels: Iterable[Label]) -> tuple[str, ...]:
     writer = csv.writer(text, lineterminator="\n")
     for label in labels:
         if label.x_px is not None and label.y_px is not None:
-            place = shielded(f"{label.clip}_{label.frame:05d}")
+            place = guarded(f"{label.clip}_{label.frame:05d}")
             writer.writerow([place, _number(label.x_px), _number(label.y_px)])
     atomic_write(path, text.getvalue().encode("utf-8"))
     said = [
@@ -84,7 +83,7 @@ def write(path: str | Path, labels: Iterable[Label]) -> tuple[str, ...]:
     ]
     if hidden := sum(not label.visible for label in labels):
         said.append(f"{hidden} labels 'not visible' are left out; labels.csv cannot hold them")
-    if formulas := sorted({label.clip for label in labels if shielded(label.clip) != label.clip}):
+    if formulas := sorted({label.clip for label in labels if guarded(label.clip) != label.clip}):
         said.append(
             f"{', '.join(formulas)} would be a formula in a spreadsheet and got an apostrophe in "
             "front; the authors' programs will not find the clip unless it is renamed"
@@ -98,7 +97,7 @@ def _rows(path: Path) -> Iterator[Found]:
             raise LabelError(
                 f"row {number} has {len(row)} cells in place of 3: <clip>_<frame>,x,y", path=path
             )
-        place = _PLACE.fullmatch(unshielded(row[0]))
+        place = _PLACE.fullmatch(unguarded(row[0]))
         if place is None:
             raise LabelError(
                 f"row {number}: {row[0]!r} is not <clip>_<frame of five digits>", path=path

@@ -29,9 +29,9 @@ from napari_deepmtj.io.formats._match import (
     match,
     one_a_frame,
     picture_place,
-    shielded,
     stems,
 )
+from napari_deepmtj.io.labels import guarded
 
 #: Body part under which the MTJ is written, and looked for where a file has several.
 POINT = "MTJ"
@@ -211,11 +211,11 @@ def _write(
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     for number, level in enumerate(levels):
-        writer.writerow([level, *(shielded(column[number]) for column in columns)])
+        writer.writerow([level, *(guarded(column[number]) for column in columns)])
     for name, row in zip(index, values, strict=True):
         writer.writerow([name, *("" if math.isnan(v) else repr(float(v)) for v in row)])
     atomic_write(path, text.getvalue().encode("utf-8"))
-    formulas = [name for name in owner if shielded(name) != name]
+    formulas = [name for name in owner if guarded(name) != name]
     return tuple(
         f"{name} would be a formula in a spreadsheet and got an apostrophe in front"
         for name in formulas
