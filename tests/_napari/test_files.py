@@ -1,13 +1,18 @@
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import tifffile
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Points
 from npe2 import PluginManifest
 from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 import napari_deepmtj
 from napari_deepmtj._napari import convert
@@ -16,7 +21,7 @@ from napari_deepmtj._napari.reader import get_reader
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import PLUGIN, Settings, read_settings
 from napari_deepmtj._napari.writer import save_result
-from napari_deepmtj.errors import ResultError
+from napari_deepmtj.errors import ResultError, VideoError
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 
 MANIFEST = Path(napari_deepmtj.__file__).with_name("napari.yaml")
@@ -85,6 +90,88 @@ def test_pictures_and_stacks_open_and_foreign_ones_are_left_to_others(tmp_path):
     for name in ("fake.png", "volume.tif", "absent.tif", "notes.txt", "table.csv"):
         assert get_reader(str(tmp_path / name)) is None
     assert get_reader([str(tmp_path / "stack.tif")]) is None
+
+
+def opened(path):
+    """What the reader makes of a file or folder; None if it leaves it to others."""
+    reader = get_reader(str(path))
+    if reader is None:
+        return None
+    ((data, arguments, kind),) = reader(str(path))
+    assert (kind, arguments["contrast_limits"]) == ("image", (0, 255))
+    frames = np.asarray(data[:])
+    data.source.close()
+    return frames
+
+
+def test_arrays_and_converted_clips_open_and_other_arrays_are_left(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 255, (5, 30, 40), np.uint8)
+    np.save(tmp_path / "stack.npy", grey)
+    np.save(tmp_path / "volume.npy", np.zeros((2, 7, 4, 30, 40)))
+    np.testing.assert_array_equal(opened(tmp_path / "stack.npy"), grey)
+    for name, makes in (("clip.tvd.h5", True), ("other.h5", False)):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["frames/gray" if makes else "table"] = grey
+            if makes:
+                file["timing/time_ms"] = np.arange(5) * 20.0
+    np.testing.assert_array_equal(opened(tmp_path / "clip.tvd.h5"), grey)
+    for name in ("volume.npy", "other.h5"):
+        assert get_reader(str(tmp_path / name)) is None
+    (tmp_path / "broken.tvd.h5").write_bytes(b"nothing")  # named as ours: the reason is told
+    with pytest.raises(VideoError, match=r"broken\.tvd\.h5"):
+        opened(tmp_path / "broken.tvd.h5")
+
+
+def test_a_folder_is_claimed_only_if_it_is_a_clip(plugin, tmp_path, make_clip, make_trajectory):
+    grey = np.random.default_rng(0).integers(0, 255, (3, 30, 40), np.uint8)
+    series = tmp_path / "series"
+    series.mkdir()
+    (series / "a list.txt").write_text("not a picture")
+    for i, picture in enumerate(grey):
+        Image.fromarray(picture).save(series / f"frame{i}.png")
+    np.testing.assert_array_equal(opened(series), grey)
+    store = zarr.create_array(tmp_path / "clip.zarr", shape=grey.shape, dtype="uint8")
+    store[:] = grey
+    np.testing.assert_array_equal(opened(tmp_path / "clip.zarr"), grey)
+    results = tmp_path / "results"
+    write_trajectory(make_trajectory(), results / "clip.mtj.csv")
+    videos = tmp_path / "videos"
+    make_clip().rename(tmp_path / "video.avi")
+    videos.mkdir()
+    (tmp_path / "video.avi").rename(videos / "video.avi")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for folder in (results, videos, empty):
+        assert get_reader(str(folder)) is None
+    # as dropped on a window
+    (layer,) = ViewerModel().open(str(series), plugin=PLUGIN)
+    assert layer.data.shape == (3, 30, 40)
+
+
+def write_dicom(path, pixels, number):
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.3.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.SeriesInstanceUID, dataset.InstanceNumber, dataset.FrameTime = "1.2.3", number, 25
+    dataset.add_new("PixelData", "OB", pixels.tobytes())
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+
+
+def test_a_dicom_file_and_a_folder_with_a_series_open(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 255, (3, 30, 40), np.uint8)
+    write_dicom(tmp_path / "CLIP.DCM", grey, 1)
+    np.testing.assert_array_equal(opened(tmp_path / "CLIP.DCM"), grey)
+    series = tmp_path / "series"
+    series.mkdir()
+    for number in (3, 1, 2):  # files without an extension, in another order than their numbers
+        write_dicom(series / f"IM_{7 - number}", grey[number - 1 :][:1], number)
+    np.testing.assert_array_equal(opened(series), grey)
 
 
 def test_a_result_written_from_a_layer_comes_back_as_points(

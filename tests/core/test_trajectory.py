@@ -160,6 +160,27 @@ def test_a_share_of_the_width_is_one_under_every_scale() -> None:
     assert tolerance.describe(Scale(0.1, 0.1, "line")) == "6.3% of the region's width"
 
 
+def test_a_tolerance_of_which_no_frame_is_left_is_forgotten() -> None:
+    provenance = Provenance("a.avi", "aa", 10, 100, 300)
+    radii = []
+    for start, stop, radius, stopped in (
+        (0, 10, 1.0, False),
+        (0, 5, 2.0, False),
+        (5, 10, 3.0, True),
+        (5, 10, 4.0, False),
+    ):
+        provenance = provenance.and_then(
+            "track",
+            frames={"start": start, "stop": stop, "step": 1},
+            roi={"x_y_width_height": "0,0,10,10"},
+            pixel_map={"content_width": 10, "content_height": 10},
+            tolerance={"definition": "5.0 mm", "network_px": radius},
+            **({"stopped": True} if stopped else {}),
+        )
+        radii.append([tolerance.radius_px[0] for tolerance in provenance.tolerances])
+    assert radii == [[1], [2, 1], [3, 2, 1], [4, 2]]
+
+
 def test_a_log_that_does_not_say_has_no_tolerance() -> None:
     before = trajectory()
     odd = before.provenance.and_then("track", roi="everything").and_then("correct", frame=1)

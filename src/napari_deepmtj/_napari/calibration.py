@@ -48,8 +48,8 @@ def apply_scale(session: Session, clip: Any, scale: Scale) -> None:
             Placement.of_layer(layer).following(old, new).apply_picture_to(layer)
             if convert.kind_of(layer) is Kind.TRAJECTORY:
                 convert.show_trajectory(layer, convert.trajectory_of(layer).rescaled(scale))
-    session.proposal = None
     session.refresh()
+    session.proposal = None
     if clip is session.active:
         session.look_at(clip)
 

@@ -147,8 +147,8 @@ class Session(EventedModel):
                     selection.active = clip
         finally:
             self._switching = False
-        self.proposal = None
         self.refresh()
+        self.proposal = None
         self._on_range()
 
     def refresh(self) -> None:

@@ -127,9 +127,22 @@ class Provenance:
 
     @property
     def tolerances(self) -> tuple[Tolerance, ...]:
-        """What the confidences are the probability of, each once; usually one."""
-        found = (Tolerance.of(op) for op in self.operations if op.name == "track")
-        return tuple(dict.fromkeys(tolerance for tolerance in found if tolerance is not None))
+        """What the confidences are the probability of, each once, newest first; usually one.
+
+        Runs whose frames newer runs tracked again have left none.
+        """
+        found: dict[Tolerance, None] = {}
+        again: set[int] = set()
+        for op in reversed(self.operations):
+            if op.name != "track":
+                continue
+            frames = set(_frames_of(op))
+            tolerance = Tolerance.of(op)
+            if tolerance is not None and not (frames and frames <= again):
+                found[tolerance] = None
+            if not op.arguments.get("stopped"):
+                again |= frames
+        return tuple(found)
 
     def and_then(self, name: str, **arguments: Any) -> Self:
         """Return a copy with one more operation at the end."""
@@ -207,3 +220,12 @@ class Provenance:
             raise ResultError(
                 f"provenance is incomplete ({error}); track the clip again"
             ) from error
+
+
+def _frames_of(track: Operation) -> range:
+    """Return the frames that a run was asked for; none if it does not say."""
+    try:
+        said = track.arguments["frames"]
+        return range(said["start"], said["stop"], said["step"])
+    except (KeyError, TypeError, ValueError):
+        return range(0)

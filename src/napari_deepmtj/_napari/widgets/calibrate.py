@@ -15,7 +15,7 @@ from napari.layers import Layer
 
 from napari_deepmtj._napari import calibration, clips
 from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.widgets.forms import add_lines, row
+from napari_deepmtj._napari.widgets.forms import add_lines, row, widen
 from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
 from napari_deepmtj.calibration.scale import scale_by_hand, scale_from_line, scale_from_lines
 from napari_deepmtj.core.geometry import Roi, Scale
@@ -27,22 +27,25 @@ FIRST_LINE = "Draw a line from mark to mark, with the mouse held down."
 SECOND_LINE = "Draw two lines: first one across the picture, then one down."
 
 
-def _told(act: Callable[[CalibrateWidget], None]) -> Callable[..., None]:
-    """Let a button adopt the clip first, and tell in the message what cannot be done."""
+def _told(act: Callable[..., None]) -> Callable[..., None]:
+    """Adopt the clip before `act` is done to it, and tell in the message what cannot be done.
+
+    Fields are read before: adopting shows in them what was known of the clip.
+    """
 
     @wraps(act)
-    def slot(self: CalibrateWidget, *_: Any) -> None:
+    def told(self: CalibrateWidget, *arguments: Any) -> None:
         session, clip = self._session, self.clip.value
         if clip is None:
             return
         try:
             session.activate(session.adopt(clip))
-            act(self)
+            act(self, *arguments)
         except (DeepMTJError, OSError) as error:
             session.message = str(error)
             self._show_info()
 
-    return slot
+    return told
 
 
 class CalibrateWidget(Container[Any]):
@@ -115,7 +118,7 @@ class CalibrateWidget(Container[Any]):
             ]
         )
         for label in (self.scale, self.proposed):
-            label.native.setWordWrap(True)
+            widen(label)
         add_lines(self, self.message)
         self._connect()
         self._on_active(self._session.active)
@@ -168,12 +171,12 @@ class CalibrateWidget(Container[Any]):
     # ----- millimetres ------------------------------------------------------------------------
 
     @_told
-    def _draw(self) -> None:
+    def _draw(self, *_: Any) -> None:
         self._session.message = SECOND_LINE if self.second.value else FIRST_LINE
         calibration.draw_lines(self._session, self.clip.value)
 
     @_told
-    def _measure(self) -> None:
+    def _measure(self, *_: Any) -> None:
         """Propose what the drawn lines say."""
         lines, two = self._session.lines, self.second.value
         self.mm_down.enabled = two
@@ -191,7 +194,7 @@ class CalibrateWidget(Container[Any]):
             self._measure()
 
     @_told
-    def _suggest(self) -> None:
+    def _suggest(self, *_: Any) -> None:
         calibration.suggest(self._session, self.clip.value, self._take_suggestion)
 
     def _take_suggestion(self, found: Any) -> None:
@@ -219,16 +222,19 @@ class CalibrateWidget(Container[Any]):
         if square:
             self._link()
 
-    @_told
-    def _by_hand(self) -> None:
+    def _by_hand(self, *_: Any) -> None:
         if self.x_mm.value and self.y_mm.value:
-            self._propose(scale_by_hand(self.x_mm.value, self.y_mm.value))
+            self._propose_numbers(self.x_mm.value, self.y_mm.value)
+
+    @_told
+    def _propose_numbers(self, x_mm: float, y_mm: float) -> None:
+        self._propose(scale_by_hand(x_mm, y_mm))
 
     def _propose(self, scale: Scale) -> None:
         self._session.proposal = scale
 
     @_told
-    def _apply(self) -> None:
+    def _apply(self, *_: Any) -> None:
         scale = self._session.proposal
         if scale is not None:
             calibration.apply_scale(self._session, self.clip.value, scale)
@@ -238,7 +244,7 @@ class CalibrateWidget(Container[Any]):
     # ----- region, side, file -----------------------------------------------------------------
 
     @_told
-    def _find(self) -> None:
+    def _find(self, *_: Any) -> None:
         calibration.find_picture(self._session, self.clip.value, self._take_picture)
 
     def _take_picture(self, found: Any) -> None:
@@ -248,31 +254,31 @@ class CalibrateWidget(Container[Any]):
         )
 
     @_told
-    def _rectangle(self) -> None:
+    def _rectangle(self, *_: Any) -> None:
         calibration.edit_region(self._session, self.clip.value)
 
     @_told
-    def _take_preset(self) -> None:
-        chosen = self.preset.value
+    def _take_preset(self, chosen: str) -> None:
         if chosen != AS_SHOWN:
             spec = "full" if chosen == WHOLE else f"preset:{chosen.removeprefix('preset ')}"
             roi, _ = resolve_roi(spec, clips.source_of(self.clip.value))
             calibration.show_region(self._session, self.clip.value, roi)
 
+    def _take_numbers(self, *_: Any) -> None:
+        self._set_region(*(field.value for field in self.numbers))
+
     @_told
-    def _take_numbers(self) -> None:
-        _, height, width = clips.size_of(self.clip.value)
-        x, y, w, h = (field.value for field in self.numbers)
-        roi = Roi(x, y, w, h).inside(height, width)
+    def _set_region(self, x: int, y: int, width: int, height: int) -> None:
+        roi = Roi(x, y, width, height).inside(*clips.size_of(self.clip.value)[1:])
         calibration.show_region(self._session, self.clip.value, roi)
 
     @_told
-    def _take_side(self) -> None:
-        side = None if self.side.value == UNKNOWN else self.side.value
-        calibration.set_distal_side(self._session, self.clip.value, side)
+    def _take_side(self, side: Any) -> None:
+        known = None if side == UNKNOWN else side
+        calibration.set_distal_side(self._session, self.clip.value, known)
 
     @_told
-    def _save(self) -> None:
+    def _save(self, *_: Any) -> None:
         path = calibration.save(self.clip.value)
         said = f"Saved {path.name} beside the clip. {calibration.overruled(self.clip.value)}"
         self._session.message = said.strip()
@@ -307,7 +313,7 @@ class CalibrateWidget(Container[Any]):
             self.side.value = info.distal_side or UNKNOWN
         roi, height, width = info.roi, 0, 0
         if clip is not None:
-            _, height, width = clips.size_of(clip)
+            height, width = clips.size_of(clip)[1:]
             roi = roi or Roi.full(height, width)
         limits = (width, height, width, height)
         values = (0, 0, 0, 0) if roi is None else (roi.x, roi.y, roi.width, roi.height)

@@ -16,6 +16,14 @@ def row(*widgets: Any, label: str = " ") -> Container[Any]:
     return made
 
 
+def widen(label: Label) -> None:
+    """Let a text take all the width of its row, and wrap there."""
+    from qtpy.QtWidgets import QSizePolicy
+
+    label.native.setWordWrap(True)
+    label.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+
+
 def add_lines(form: Container[Any], *labels: Label) -> None:
     """Put texts that may be long under a form, wrapped over its whole width.
 
