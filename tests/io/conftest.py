@@ -136,7 +136,7 @@ CLIPS = {
             options={"b:v": "2M"},
         ),
         Clip("vp9.webm", "libvpx-vp9", "yuv420p", options={"deadline": "realtime", "crf": "15"}),
-        Clip("h264_gray.mp4", "libx264", "gray", b_frames=2, options=X264),
+        Clip("h264_gray.mp4", "libx264", "gray", b_frames=2, options=X264 | {"color_range": "pc"}),
         Clip("h264_ticks.avi", "libx264", "yuv420p", b_frames=2, options=X264, ticks=2),
         Clip("raw_palette.avi", "rawvideo", "pal8", lossless=True),
         Clip("raw_gray.avi", "rawvideo", "gray", lossless=True),

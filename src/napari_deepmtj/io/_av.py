@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import BaseSource, reason
 from napari_deepmtj.io._display import AS_STORED
 from napari_deepmtj.io._examine import Found, GivenTimes, glance
-from napari_deepmtj.io._grey import ColourRange, grey_of, range_of
+from napari_deepmtj.io._grey import ColourRange, Levels, grey_of, luma_table
 from napari_deepmtj.io._index import AV_ERRORS, Decoder, FrameIndex
 from napari_deepmtj.io._indexing import Indexing
 from napari_deepmtj.io._part import FilePart
@@ -31,7 +32,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 #: Memory for decoded frames, so that stepping backwards does not decode a whole group of
 #: pictures each time.
-CACHE_BYTES = 96 * 2**20
+CACHE_BYTES = 64 * 2**20
 
 #: Where keyframes are further apart than this, frames on the way to the one that is read are
 #: decoded several at a time. Elsewhere that would decode more than is needed.
@@ -44,6 +45,13 @@ THREADS = 8
 SHORT_CLIP, PATIENCE = 2000, 0.3
 #: Seconds that a short clip is waited for.
 SHORT_PATIENCE = 1.5
+
+
+class _Kept(NamedTuple):
+    """A frame in the cache: its grey levels, or its luma, of limited range, to be stretched."""
+
+    grey: UInt8Array
+    stretch: bool = False
 
 
 class AvSource(BaseSource):
@@ -80,21 +88,24 @@ class AvSource(BaseSource):
         seen = glance(path, container_format)
         self._path = path
         self._format = container_format
-        self._override: ColourRange | None = colour_range
         first, self._display = seen.first, seen.display
+        levels = Levels.of(first, colour_range, monochrome=seen.monochrome)
+        self._override = levels.forced
         self._stored = (first.height, first.width)
-        said, said_by = range_of(first, colour_range)
-        if said_by == "assumed" and seen.monochrome:
-            said = self._override = "full"  # untagged greyscale, as everywhere
+        doubts = [] if levels.doubt is None else [f"{path.name} {levels.doubt}"]
         facts = seen.facts | {
             "pixel_format": first.format.name,
-            "colour_range": said,
-            "colour_range_from": said_by,
+            "colour_range": levels.colour_range,
+            "colour_range_from": levels.said_by,
             **seen.display.facts,
         }
         self._lock = Lock()
-        self._cache: OrderedDict[int, UInt8Array | av.VideoFrame] = OrderedDict()
-        self._capacity = max(2, CACHE_BYTES // sum(plane.buffer_size for plane in first.planes))
+        self._cache: OrderedDict[int, _Kept] = OrderedDict()
+        self._capacity = max(2, CACHE_BYTES // (first.height * first.width))
+        # Stretching the luma takes as long as decoding: it is done for the frames that are read.
+        self._kind = (first.format.name, int(first.color_range))
+        eight_bit = first.format.components[0].bits == 8
+        self._stretched = eight_bit and facts["colour_range"] == "limited"
         self._decoder = Decoder(path, container_format, FrameIndex((), ()))
         self._damaged = False
         self._found: Found | None = None
@@ -105,11 +116,11 @@ class AvSource(BaseSource):
             *seen.display.orientation.size(*self._stored),
             seen.claim(),
             metadata=facts,
-            notices=tuple(seen.display.notices(path.name)),
+            notices=(*seen.display.notices(path.name), *doubts),
         )
         self._indexing = Indexing(seen, times)
         if background:
-            self._cache[0] = self._grey(0, first, None)
+            self._cache[0] = _Kept(self._grey(0, first, None))
             self._list_behind(PATIENCE if self.n_frames > SHORT_CLIP else SHORT_PATIENCE)
         else:
             self._indexing.run(self._adopt)
@@ -224,19 +235,21 @@ class AvSource(BaseSource):
             if frame not in self._cache:
                 self._decode_to(frame)
             kept = self._cache[frame]
-            if not isinstance(kept, np.ndarray):
-                kept = self._cache[frame] = self._grey(frame, kept, None)
+            if kept.stretch:
+                kept = self._cache[frame] = _Kept(np.take(luma_table("limited"), kept.grey))
             self._cache.move_to_end(frame)
-            return kept
+            return kept.grey
 
     def _decode_to(self, frame: int) -> None:
-        """Put a frame, and those on the way to it, into the cache; grey is made when asked for."""
+        """Put a frame, and those on the way to it, into the cache."""
         decoder = self._decoder
         try:
             for number, picture in decoder.advance(frame):
                 if picture.is_corrupt and decoder.threads > 1:
                     break
-                self._cache[number] = picture
+                if frame - number >= self._capacity:
+                    continue
+                self._cache[number] = self._keep(number, picture)
                 self._cache.move_to_end(number)
                 if len(self._cache) > self._capacity:
                     self._cache.popitem(last=False)
@@ -251,6 +264,12 @@ class AvSource(BaseSource):
         self._cache.clear()
         self._decode_to(frame)
 
+    def _keep(self, number: int, picture: av.VideoFrame) -> _Kept:
+        """Return what is kept of a picture: its luma; its grey where that is something else."""
+        if self._stretched and (picture.format.name, int(picture.color_range)) == self._kind:
+            return _Kept(self._grey(number, picture, None, "full"), stretch=True)
+        return _Kept(self._grey(number, picture, None))
+
     def _frames(self, numbers: range, roi: Roi | None) -> Iterator[UInt8Array]:
         with Decoder(self._path, self._format, self._decoder.index) as decoder:
             for frame in numbers:
@@ -263,7 +282,14 @@ class AvSource(BaseSource):
                     return
                 yield grey  # advance ends with `frame`, or raises
 
-    def _grey(self, frame: int, picture: av.VideoFrame, roi: Roi | None) -> UInt8Array:
+    def _grey(
+        self,
+        frame: int,
+        picture: av.VideoFrame,
+        roi: Roi | None,
+        colour_range: ColourRange | None = None,
+    ) -> UInt8Array:
+        colour_range = colour_range or self._override
         if (picture.height, picture.width) != self._stored:
             height, width = self._stored
             raise VideoError(
@@ -277,9 +303,9 @@ class AvSource(BaseSource):
         orientation = self._display.orientation
         try:
             if orientation == AS_STORED:
-                return grey_of(picture, roi, self._override)
+                return grey_of(picture, roi, colour_range)
             stored = None if roi is None else orientation.stored(roi, self.height, self.width)
-            return orientation.show(grey_of(picture, stored, self._override))
+            return orientation.show(grey_of(picture, stored, colour_range))
         except AV_ERRORS as error:
             raise VideoError(
                 f"its pixels cannot be converted to grey ({reason(error, self._path)})",

@@ -7,6 +7,7 @@ files.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,9 +23,9 @@ UInt8Array = npt.NDArray[np.uint8]
 AnyArray = npt.NDArray[Any]
 ColourRange = Literal["full", "limited"]
 
-#: ITU-R BT.601 luma weights 0.299, 0.587, 0.114 in 1/65536; they add up to 65536, so that
-#: r == g == b gives exactly that level.
-LUMA_WEIGHTS = (19595, 38470, 7471)
+#: ITU-R BT.601 luma weights in thousandths; they add up to 1000, so that r == g == b gives exactly
+#: that level.
+LUMA_WEIGHTS = (299, 587, 114)
 
 #: Lowest and highest luma of limited ("studio") range at 8 bit, ITU-R BT.601.
 LIMITED_LOW, LIMITED_SPAN = 16, 219
@@ -35,6 +36,10 @@ _PACKED = {"yuyv422": (0, 2), "yvyu422": (0, 2), "uyvy422": (1, 2), "ya8": (0, 2
 #: `profile_idc` of the H.264 profiles whose sequence parameter set names the chroma format
 #: (ITU-T H.264, 7.3.2.1.1).
 _HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
+
+#: Luma outside of these (8 bit) is beyond what even the ringing of limited range reaches, and a
+#: thousandth of a picture out there is no accident.
+_NEVER_LIMITED, _NO_ACCIDENT = (8, 243), 1e-3
 
 #: `AVColorRange` of FFmpeg.
 _TAGS: dict[int, ColourRange] = {1: "limited", 2: "full"}
@@ -53,10 +58,10 @@ def luma(rgb: AnyArray) -> UInt8Array:
     ndarray of uint8, shape (...)
         BT.601 full-range luma, rounded.
     """
-    total = np.full(rgb.shape[:-1], 32768, dtype=np.uint32)
+    total = np.full(rgb.shape[:-1], 500, dtype=np.uint32)
     for channel, weight in enumerate(LUMA_WEIGHTS):
         total += rgb[..., channel].astype(np.uint32) * np.uint32(weight)
-    grey: UInt8Array = (total >> 16).astype(np.uint8)
+    grey: UInt8Array = (total // np.uint32(1000)).astype(np.uint8)
     return grey
 
 
@@ -74,26 +79,85 @@ def luma_table(colour_range: ColourRange, bits: int = 8) -> UInt8Array:
     return table
 
 
-def range_of(frame: av.VideoFrame, override: ColourRange | None = None) -> tuple[ColourRange, str]:
-    """Return the luma range of a frame, and who says so.
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Which luma range a clip has, and who says so.
 
-    Returns
-    -------
+    Parameters
+    ----------
     colour_range : {"full", "limited"}
-        Colour and palette pictures are always "full".
-    said_by : {"override", "format", "tag", "assumed"}
-        Untagged greyscale video is taken as full range, untagged YUV as limited, which is
-        what FFmpeg and players do.
+        Pictures in colours or with a palette are "full": they are weighted, not stretched.
+    said_by : {"override", "format", "tag", "samples", "assumed"}
+        Untagged greyscale is taken as full range, untagged YUV as limited, which is what FFmpeg
+        and players do.
+    doubt : str or None
+        What a person must be told, to follow the name of the clip.
     """
-    name = frame.format.name
-    if name.startswith("yuvj") or _is_colour(frame):
-        return "full", "format"
-    if override is not None:
-        return override, "override"
-    tag = _TAGS.get(int(frame.color_range))
-    if tag is not None:
-        return tag, "tag"
-    return ("full" if name.startswith(("gray", "ya")) else "limited"), "assumed"
+
+    colour_range: ColourRange
+    said_by: str
+    doubt: str | None = None
+
+    @classmethod
+    def of(
+        cls, frame: av.VideoFrame, override: ColourRange | None = None, *, monochrome: bool = False
+    ) -> Levels:
+        """Return the range of a clip from its first frame.
+
+        Parameters
+        ----------
+        frame : av.VideoFrame
+            The first frame.
+        override : {"full", "limited"}, optional
+            What a person says, which is believed.
+        monochrome : bool
+            The stream has no colour though the pixel format has. Some programs write full range
+            into such streams without a tag, so the samples are looked at: a range that they
+            leave is not theirs.
+        """
+        if override is not None:
+            return cls(override, "override")
+        tag = _TAGS.get(int(frame.color_range))
+        if _is_colour(frame):
+            doubt = (
+                "says that its colours are of limited range; they are taken as they are, as FFmpeg "
+                "does; open it with colour_range='limited' if its black is grey"
+            )
+            return cls("full", "format", doubt if tag == "limited" else None)
+        if frame.format.name.startswith("yuvj"):
+            return cls("full", "format")
+        grey = monochrome or frame.format.name.startswith(("gray", "ya"))
+        beyond = grey and tag != "full" and _leaves_limited(frame)
+        if tag is not None:
+            doubt = (
+                "says that it is of limited range, but its first picture goes beyond 16 .. 235, "
+                "which is stretched to 0 .. 255; open it with colour_range='full' if its contrast "
+                "is too high"
+            )
+            return cls(tag, "tag", doubt if beyond else None)
+        if not grey:
+            return cls("limited", "assumed")
+        if beyond or not monochrome:
+            return cls("full", "samples" if beyond else "assumed")
+        return cls(
+            "limited",
+            "assumed",
+            "is greyscale that does not say its range; its first picture keeps to 16 .. 235, "
+            "which is stretched to 0 .. 255, as players do; open it with colour_range='full' "
+            "if its contrast is too high",
+        )
+
+    @property
+    def forced(self) -> ColourRange | None:
+        """The range to use whatever a later frame says; None if each speaks for itself."""
+        return None if self.said_by in ("format", "tag") else self.colour_range
+
+
+def _leaves_limited(frame: av.VideoFrame) -> bool:
+    """Whether the luma of a frame goes where that of limited range never does."""
+    view, bits = _luma_of(frame)
+    low, high = (level << (bits - 8) for level in _NEVER_LIMITED)
+    return float(np.mean((view < low) | (view > high))) > _NO_ACCIDENT
 
 
 def is_monochrome_h264(extradata: bytes | None) -> bool:
@@ -127,26 +191,35 @@ def grey_of(
     """
     crop = (slice(None), slice(None)) if roi is None else roi.slices
     if _is_colour(frame):
-        rgb = frame.reformat(format="rgb24")
-        rows = _rows(rgb, np.uint8)[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
-        return luma(rows[crop])
-    colour_range, _ = range_of(frame, override)
-    bits = frame.format.components[0].bits
+        grey = _luma_of_colours(frame, crop)
+        return grey if override != "limited" else luma_table("limited")[grey]
+    colour_range = Levels.of(frame, override).colour_range
+    view, bits = _luma_of(frame, colour_range)
+    if colour_range == "full" and bits == 8:
+        return np.ascontiguousarray(view[crop]).copy()
+    taken: UInt8Array = np.take(luma_table(colour_range, bits), view[crop])
+    return taken
+
+
+def _luma_of_colours(frame: av.VideoFrame, crop: tuple[slice, slice]) -> UInt8Array:
+    """Return the luma of a picture in colours."""
+    rgb = frame.reformat(format="rgb24")
+    return luma(_rows(rgb, np.uint8)[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)[crop])
+
+
+def _luma_of(frame: av.VideoFrame, colour_range: ColourRange = "limited") -> tuple[AnyArray, int]:
+    """View the luma samples of a YUV or grey frame, shape (height, width); return their bits."""
     name = frame.format.name
     upright = frame.planes[0].line_size > 0
     if name in _PACKED and upright:
         offset, step = _PACKED[name]
-        view = _rows(frame, np.uint8)[:, offset : step * frame.width : step]
-    elif _has_luma_plane(frame) and upright:
-        view = _rows(frame, np.uint8 if bits == 8 else np.dtype("<u2"))[:, : frame.width]
-    else:
-        tag = "JPEG" if colour_range == "full" else "MPEG"
-        frame = frame.reformat(format="yuv444p", src_color_range=tag, dst_color_range=tag)
-        view, bits = _rows(frame, np.uint8)[:, : frame.width], 8
-    if colour_range == "full" and bits == 8:
-        return np.ascontiguousarray(view[crop]).copy()
-    grey: UInt8Array = np.take(luma_table(colour_range, bits), view[crop])
-    return grey
+        return _rows(frame, np.uint8)[:, offset : step * frame.width : step], 8
+    if _has_luma_plane(frame) and upright:
+        bits = frame.format.components[0].bits
+        return _rows(frame, np.uint8 if bits == 8 else np.dtype("<u2"))[:, : frame.width], bits
+    tag = "JPEG" if colour_range == "full" else "MPEG"
+    frame = frame.reformat(format="yuv444p", src_color_range=tag, dst_color_range=tag)
+    return _rows(frame, np.uint8)[:, : frame.width], 8
 
 
 def _rows(frame: av.VideoFrame, dtype: npt.DTypeLike) -> AnyArray:
