@@ -48,6 +48,8 @@ class Kind(StrEnum):
     REGION = "region"
     RULER = "ruler"
     TICKS = "ticks"
+    LABELS = "labels"
+    CONTRAST = "contrast"
 
 
 def ours(layer: Any) -> Mapping[str, Any]:
@@ -137,7 +139,7 @@ def points_of(trajectory: Trajectory, ndim: int = 3) -> tuple[FloatArray, dict[s
     """
     table = trajectory.table
     seen = table[table[["x_px", "y_px"]].notna().all(axis=1).to_numpy(dtype=bool)]
-    data = _widened(seen[["frame", "y_px", "x_px"]].to_numpy(dtype=np.float64), ndim)
+    data = widened(seen[["frame", "y_px", "x_px"]].to_numpy(dtype=np.float64), ndim)
     features = pd.DataFrame(
         {
             "frame": seen["frame"].to_numpy(dtype=np.int64),
@@ -157,7 +159,7 @@ def points_of(trajectory: Trajectory, ndim: int = 3) -> tuple[FloatArray, dict[s
     }
 
 
-def _widened(points: FloatArray, ndim: int) -> FloatArray:
+def widened(points: FloatArray, ndim: int) -> FloatArray:
     """Return (t, y, x) with zeros for the axes that a layer has in between."""
     wide: FloatArray = np.insert(points, [1] * (ndim - 3), 0.0, axis=1)
     return wide

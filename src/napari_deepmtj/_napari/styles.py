@@ -50,7 +50,7 @@ class PointsStyle:
         """Return RGBA colours, shape (n, 4), of confidences in 0..1 or NaN, shape (n,)."""
         colours = confidence_colormap().map(np.nan_to_num(confidence))
         colours = np.asarray(colours, dtype=np.float64).reshape(len(confidence), 4)
-        colours[np.isnan(confidence)] = _rgba(UNKNOWN_COLOUR)
+        colours[np.isnan(confidence)] = rgba(UNKNOWN_COLOUR)
         return colours
 
 
@@ -93,21 +93,37 @@ class RulerStyle:
 
     edge_color: str = "#ff7ad9"
     face_color: str = "transparent"
-    edge_width: float = 1.5
+    edge_width: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class TicksStyle:
-    """Look of the ruler's ticks that were found: crosses on them, as large as they look there."""
+    """Look of the ruler's ticks that were found: rings around them, which hide none."""
 
-    symbol: str = "cross"
-    face_color: str = "#ff7ad9"
-    border_width: float = 0.0
-    size: float = 7.0
-    canvas_size_limits: tuple[float, float] = (9.0, 16.0)
+    symbol: str = "disc"
+    face_color: str = "transparent"
+    border_color: str = "#ff7ad9"
+    border_width: float = 0.16
+    size: float = 9.0
+    canvas_size_limits: tuple[float, float] = (11.0, 16.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStyle:
+    """Look of the points that are labelled: white one's own, orange what was corrected.
+
+    Proposals have the colour of their confidence; others' points a blue that it does not have.
+    """
+
+    own: str = "#ffffff"
+    corrected: str = "#ff9f1c"
+    other: str = "#6ea8ff"
+    text_size: int = 9
+    text_shift_px: float = -12.0
 
 
 POINTS = PointsStyle()
+LABELS = LabelStyle()
 TRACKS = TracksStyle()
 ATTENTION = AttentionStyle()
 ROI = RoiStyle()
@@ -115,7 +131,7 @@ RULER = RulerStyle()
 TICKS = TicksStyle()
 
 
-def _rgba(colour: str) -> FloatArray:
+def rgba(colour: str) -> FloatArray:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return np.array([*channels, 1.0])
 
@@ -124,7 +140,7 @@ def confidence_colormap() -> Any:
     """Return napari's colormap of a confidence in 0..1."""
     from napari.utils import Colormap
 
-    return Colormap([_rgba(c) for c in CONFIDENCE_COLOURS], name="MTJ confidence")
+    return Colormap([rgba(c) for c in CONFIDENCE_COLOURS], name="MTJ confidence")
 
 
 def attention_colormap() -> Any:

@@ -74,8 +74,7 @@ class AnnotationSession:
         self.book = Book(store)
         self.person = annotator.strip()
         self.mode = mode
-        settles = mode is Mode.ADJUDICATE
-        self.annotator, self.round = (CONSENSUS, 1) if settles else (self.person, round_)
+        self.annotator, self.round = (CONSENSUS, 1) if self.settles else (self.person, round_)
         self.of = of if mode in (Mode.REVIEW, Mode.BLINDED) else None
         self.seed = self._begin(seed)
         whose = f"{self.annotator}/{self.round}"
@@ -127,6 +126,11 @@ class AnnotationSession:
     def blind(self) -> bool:
         """Whether everything but the labels of this round is hidden."""
         return self.mode is Mode.BLINDED
+
+    @property
+    def settles(self) -> bool:
+        """Whether the labels are those that annotators settle on."""
+        return self.mode is Mode.ADJUDICATE
 
     def is_own(self, label: Label) -> bool:
         """Whether a label is of this annotator and round."""
@@ -284,7 +288,7 @@ class AnnotationSession:
     @property
     def choices(self) -> tuple[Label, ...]:
         """Of each annotator the latest label of the present frame, to settle between."""
-        if self.item is None or self.mode is not Mode.ADJUDICATE:
+        if self.item is None or not self.settles:
             return ()
         return tuple(latest(self.others_of(self.item)))
 
@@ -297,7 +301,7 @@ class AnnotationSession:
 
     def settle_by_mean(self) -> None:
         """Make the mean of all annotators the consensus, and go on if `advance` is set."""
-        if self.mode is not Mode.ADJUDICATE:
+        if not self.settles:
             raise LabelError("a mean is taken between annotators; begin to adjudicate first")
         x, y = mean_position(self.choices)
         self._write(x, y, Origin.MANUAL, advance=self.advance, how="mean")
@@ -338,7 +342,7 @@ class AnnotationSession:
             origin=origin,
         )
         edits: list[AnyEdit] = [Edit(self.label_of(item), label)]
-        if self.mode is Mode.ADJUDICATE:
+        if self.settles:
             name = f"consensus/{item.clip_sha256}/{item.frame}"
             edits.append(self.book.set_state(name, {"by": self.person, "how": how}))
         after = self.place.after_label() if advance else self.place.position

@@ -1,0 +1,136 @@
+"""The layers of annotation: labels and proposals as points, the clip with local contrast.
+
+What a mark is, is `annotation.marks`; the layers of clips and trajectories are `convert`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from napari_deepmtj._napari import styles
+from napari_deepmtj._napari.convert import Kind, LayerTuple, ours, stamp, widened
+from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj.annotation.marks import Mark, Role
+from napari_deepmtj.core.trajectory import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Columns of a label layer's features.
+FEATURES = ("frame", "role", "origin", "annotator", "round", "confidence", "text")
+
+
+def points_of(marks: Sequence[Mark], ndim: int = 3) -> tuple[FloatArray, dict[str, Any]]:
+    """Return what a Points layer shows of marks: coordinates and per-point looks.
+
+    Returns
+    -------
+    data : ndarray, shape (n, ndim)
+        (frame, ..., y_px, x_px).
+    arguments : dict
+        `features`, `border_color` and `symbol` of the points.
+    """
+    data = np.array([(m.frame, m.y_px, m.x_px) for m in marks], np.float64).reshape(-1, 3)
+    columns: dict[str, list[Any]] = {
+        "frame": [m.frame for m in marks],
+        "role": [m.role.value for m in marks],
+        "origin": [m.origin.value for m in marks],
+        "annotator": [m.who for m in marks],
+        "round": [m.round or 0 for m in marks],
+        "confidence": [np.nan if m.confidence is None else m.confidence for m in marks],
+        "text": [m.text for m in marks],
+    }
+    return widened(data, ndim), {
+        "features": pd.DataFrame(columns, columns=list(FEATURES)),
+        "border_color": colours_of(marks),
+        "symbol": np.array([styles.POINTS.symbol(m.origin) for m in marks], dtype=object),
+    }
+
+
+def colours_of(marks: Sequence[Mark]) -> FloatArray:
+    """Return the RGBA colours of marks, shape (n, 4)."""
+    style = styles.LABELS
+    sure = [np.nan if m.confidence is None else m.confidence for m in marks]
+    colours = styles.POINTS.border_color(np.array(sure, dtype=np.float64))
+    for row, mark in enumerate(marks):
+        if mark.role is Role.OTHER:
+            colours[row] = styles.rgba(style.other)
+        elif mark.role is Role.OWN:
+            corrected = mark.origin is Origin.CORRECTED
+            colours[row] = styles.rgba(style.corrected if corrected else style.own)
+    return colours
+
+
+def layer_of_labels(
+    marks: Sequence[Mark], name: str, placement: Placement, clip: str
+) -> LayerTuple:
+    """Return the Points layer of a clip's labels; the marks are in its metadata, row by row."""
+    data, looks = points_of(marks, placement.ndim)
+    points, style = styles.POINTS, styles.LABELS
+    arguments = {
+        "name": f"labels {name}",
+        "ndim": placement.ndim,
+        "metadata": stamp(Kind.LABELS, clip, marks=tuple(marks)),
+        "text": {
+            "string": "{text}",
+            "size": style.text_size,
+            "color": style.own,
+            "anchor": "lower_left",
+            "translation": [0.0] * (placement.ndim - 2) + [style.text_shift_px, 0.0],
+        },
+        "face_color": points.face_color,
+        "size": points.size,
+        "border_width": points.border_width,
+        "canvas_size_limits": points.canvas_size_limits,
+        **placement.arguments(),
+        **looks,
+    }
+    if not len(data):  # napari takes no per-point looks of no points
+        arguments |= {"border_color": style.own, "symbol": "square"}
+    return data, arguments, "points"
+
+
+def show_labels(layer: Any, marks: Sequence[Mark]) -> None:
+    """Bring a label layer up to date, drawing it once.
+
+    Its own events are held back, also the one that tells of edits: this is none.
+    """
+    if marks_of(layer) == tuple(marks):
+        return
+    data, looks = points_of(marks, layer.ndim)
+    layer.metadata = layer.metadata | stamp(Kind.LABELS, ours(layer)["clip"], marks=tuple(marks))
+    layer.selected_data = set()
+    with layer.events.blocker_all():
+        layer.data = data
+        layer.features = looks["features"]
+        if len(data):
+            layer.border_color = looks["border_color"]
+            layer.symbol = looks["symbol"]
+    layer.refresh()
+
+
+def marks_of(layer: Any) -> tuple[Mark, ...]:
+    """Return the marks that a label layer shows, row by row."""
+    return tuple(ours(layer).get("marks", ()))
+
+
+def layer_of_contrast(source: Any, name: str, placement: Placement, clip: str) -> LayerTuple:
+    """Return the Image layer of a clip with local contrast, over the clip itself."""
+    from napari_deepmtj.annotation.contrast import ContrastSource
+    from napari_deepmtj.io.frames import LazyFrames
+
+    arguments = {
+        "name": f"contrast {name}",
+        "contrast_limits": (0, 255),
+        "rgb": False,
+        "colormap": "gray",
+        "metadata": stamp(Kind.CONTRAST, clip),
+        **placement.arguments(),
+    }
+    return LazyFrames(ContrastSource(source)), arguments, "image"
