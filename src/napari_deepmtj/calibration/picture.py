@@ -226,7 +226,7 @@ def _area(box: Box) -> int:
 def _is_large(box: Box, still: FloatArray) -> bool:
     height, width = still.shape
     left, top, right, bottom = box
-    return right - left >= _NARROWEST * width and bottom - top >= _NARROWEST * height
+    return bool(right - left >= _NARROWEST * width and bottom - top >= _NARROWEST * height)
 
 
 def _is_whole(still: FloatArray, box: Box) -> bool:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_deepmtj.calibration._ruler import Comb, find_comb
+from napari_deepmtj.calibration.picture import detect_in, spread_frames
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
 
@@ -30,6 +33,21 @@ Line = tuple[Point, Point]
 SANE_MM_PER_PX = (0.005, 5.0)
 #: The shortest line, in pixels along its axis, from which a scale is taken.
 SHORTEST_LINE_PX = 5.0
+#: Frames that are looked at to read a ruler; it stands still, but finding the picture needs some.
+_FRAMES = 8
+#: Every how many ticks a longer one comes -> millimetres between ticks and how usual that is;
+#: rulers count centimetres. Weights by judgement, not measured.
+_SPACINGS: dict[int, dict[float, float]] = {
+    1: {10.0: 0.65, 5.0: 0.25, 1.0: 0.05, 2.0: 0.05},
+    2: {5.0: 0.9, 10.0: 0.1},
+    4: {2.5: 0.8, 5.0: 0.2},
+    5: {1.0: 0.4, 2.0: 0.4, 10.0: 0.2},
+    10: {1.0: 0.9, 2.0: 0.1},
+}
+#: How deep pictures of superficial muscles are, in mm, with a spread as a factor's logarithm.
+_USUAL_DEPTH_MM, _DEPTH_SPREAD = 45.0, 0.45
+#: Spacings less probable than this are not offered.
+_UNLIKELY = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +170,10 @@ def scale_from_lines(line_x: Line, mm_x: float, line_y: Line, mm_y: float) -> Sc
 def suggest_scale(source: VideoSource, roi: Roi | None = None) -> Suggestion | None:
     """Read the spacing of the ticks of the ruler beside the picture, as a suggestion.
 
+    The pixels between two ticks are measured. Their millimetres are assumed: from how often a
+    longer tick comes, and from how deep the picture would be. Pixels are as wide as high, or as
+    the file's sample aspect ratio says.
+
     Parameters
     ----------
     source : VideoSource
@@ -164,7 +186,54 @@ def suggest_scale(source: VideoSource, roi: Roi | None = None) -> Suggestion | N
     Suggestion or None
         None where no ruler was found.
     """
-    return None
+    frames = spread_frames(source, _FRAMES)
+    if frames is None:
+        return None
+    roi = source.roi if roi is None else roi
+    if roi is None:
+        found = detect_in(frames)
+        roi = Roi.full(source.height, source.width) if found is None else found.roi
+    comb = find_comb(np.median(frames[:: max(1, len(frames) // 3)], axis=0).astype(np.float32), roi)
+    if comb is None:
+        return None
+    aspect = _pixel_aspect(source)
+    deep_px = roi.height * (1 if comb.vertical else 1 / aspect)
+    likely = _likely_spacings(comb, deep_px)
+    scales = [_ruler_scale(mm, comb, aspect) for mm, _ in likely]
+    (mm, probability), scale = likely[0], scales[0]
+    longer = "" if comb.major_every == 1 else f", 1 in {comb.major_every} longer"
+    why = (
+        f"{len(comb.ticks)} ticks {comb.period_px:.2f} px apart{longer}; at {mm:g} mm the picture "
+        f"is {deep_px * mm / comb.period_px:.0f} mm deep"
+    )
+    confidence = comb.quality * probability
+    return Suggestion(scale, confidence, why, comb.ticks, mm, tuple(scales[1:]))
+
+
+def _likely_spacings(comb: Comb, deep_px: float) -> list[tuple[float, float]]:
+    """Return (millimetres between ticks, probability), likeliest first; unlikely ones left out."""
+    weights = []
+    for mm, usual in _SPACINGS.get(comb.major_every, _SPACINGS[1]).items():
+        off = math.log(deep_px * mm / comb.period_px / _USUAL_DEPTH_MM) / _DEPTH_SPREAD
+        weights.append((mm, usual * math.exp(-0.5 * off * off)))
+    total = sum(weight for _, weight in weights) or 1.0
+    spacings = sorted(((mm, weight / total) for mm, weight in weights), key=lambda one: -one[1])
+    low, high = SANE_MM_PER_PX
+    sane = [one for one in spacings if low <= one[0] / comb.period_px <= high]
+    return [one for one in sane if one[1] >= _UNLIKELY] or sane[:1]
+
+
+def _ruler_scale(mm: float, comb: Comb, aspect: float) -> Scale:
+    along = mm / comb.period_px
+    x_mm, y_mm = (along * aspect, along) if comb.vertical else (along, along / aspect)
+    return Scale(x_mm, y_mm, f"ruler suggestion, {mm:g} mm ticks")
+
+
+def _pixel_aspect(source: VideoSource) -> float:
+    """Return the width of a pixel over its height, as far as the file says."""
+    said = source.metadata.get("sample_aspect_ratio")
+    aspect = float(Fraction(said)) if said else 0.0
+    return aspect or 1.0
 
 
 def _step(p0_xy: Point, p1_xy: Point) -> tuple[float, float]:
