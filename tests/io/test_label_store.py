@@ -285,6 +285,7 @@ def test_two_journals_are_taken_up_in_their_order(there: Path) -> None:
     head = kept.splitlines(keepends=True)[0]
     later.write_bytes(head + b"%08x %s\n" % (_journal.zlib.crc32(line), line))
     old.write_bytes(kept)
+    old.rename(old.with_name("a.mtj-labels.9999-ff.journal"))
     with reopened(there) as again:
         assert again.get("ff", 0, "anna", 1) == label(0, 8.0)
         assert journal_of(there).name.split(".")[2].startswith("10001-")

@@ -235,24 +235,32 @@ def test_a_lock_lost_while_the_file_is_written_leaves_the_file(
     assert not list(tmp_path.glob(".*.tmp"))
 
 
-def test_a_lock_that_cannot_be_read_refuses_the_edit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_lock_that_cannot_be_read_before_or_after_the_edit_refuses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int
 ) -> None:
     real = Path.read_bytes
+    reads = []
 
     def gone(self: Path) -> bytes:
         if self.name == LOCK:
-            raise OSError(errno.EIO, "Network is unreachable")
+            reads.append(self)
+            if len(reads) > good:
+                raise OSError(errno.EIO, "Network is unreachable")
         return real(self)
 
-    with LabelStore.open(tmp_path / NAME) as store:
-        store.apply(new(0))
-        monkeypatch.setattr(Path, "read_bytes", gone)
-        with pytest.raises(LabelError, match=r"the edit was not saved \(Network is unreachable\)"):
-            store.apply(new(1))
-        monkeypatch.undo()
+    store = LabelStore.open(tmp_path / NAME)
+    store.apply(new(0))
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    with pytest.raises(LabelError, match=r"the edit was not saved \(Network is unreachable\)"):
         store.apply(new(1))
-        assert frames(store) == [0, 1]
+    monkeypatch.undo()
+    store.apply(new(2))
+    store._journal.close()  # killed
+    (tmp_path / LOCK).unlink()
+    with LabelStore.open(tmp_path / NAME) as again:
+        assert frames(again) == [0, 2]
+        assert len(again.notices) == 1  # nothing was torn
 
 
 def test_a_lock_that_cannot_be_written_leaves_none(

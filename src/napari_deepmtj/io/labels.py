@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
+import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,9 +26,6 @@ SUFFIX = ".mtj-labels.csv"
 #: spaces, where a cell may begin: at the start and, where another separator is in use, after it.
 #: So too white space at the start, which spreadsheets strip. Before it stand the apostrophes.
 _FORMULA = re.compile(r"(^'*(?=[\t\r\n])|(?:^|[;\t\r\n])'*(?=[ \xa0]*[=+\-@＝＋－＠]))")
-
-#: Columns of any text.
-_TEXTS = ("clip", "clip_sha256", "annotator")
 
 
 def labels_path(clip: str | Path) -> Path:
@@ -205,6 +203,8 @@ def _truth(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
+_ORIGINS = {str(origin): origin for origin in Origin}
+
 #: Column -> (reader, what it must be), for those that are not plain text.
 _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "frame": (_whole, "a whole number"),
@@ -213,7 +213,7 @@ _KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
     "y_px": (_number, "a number or empty"),
     "visible": (_truth, "true or false"),
     "round": (_whole, "a whole number"),
-    "origin": (Origin, f"one of {', '.join(Origin)}"),
+    "origin": (_ORIGINS.__getitem__, f"one of {', '.join(Origin)}"),
 }
 
 
@@ -226,6 +226,7 @@ def _parse(rows: Iterable[list[str]], path: Path, n_frames: Mapping[str, int]) -
     for number, row in enumerate(rows, start=1):
         if header is None:
             header = _checked_header(row, path)
+            pick = operator.itemgetter(*(header.index(name) for name in LABEL_COLUMNS))
             continue
         if not row:  # an empty line, as some editors leave at the end
             continue
@@ -235,13 +236,7 @@ def _parse(rows: Iterable[list[str]], path: Path, n_frames: Mapping[str, int]) -
                 f"row {number} has {len(row)} cells in place of {len(LABEL_COLUMNS)}{hint}",
                 path=path,
             )
-        cells = dict(zip(header, row, strict=True))
-        for name in _TEXTS:
-            text = cells[name]
-            if text not in texts:
-                texts[text] = unguarded(text)
-            cells[name] = texts[text]
-        label = _label(cells, number, path)
+        label = _label(pick(row), number, path, texts)
         first = seen.setdefault(label.key, number)
         if first != number:
             raise LabelError(
@@ -275,30 +270,50 @@ def _checked_header(row: list[str], path: Path) -> list[str]:
     return row
 
 
-def _label(cells: dict[str, str], number: int, path: Path) -> Label:
-    """Make the label of one row."""
-    values: dict[str, Any] = dict(cells)
-    for name, (read, kind) in _KINDS.items():
-        try:
-            values[name] = read(cells[name])
-        except (ValueError, KeyError):
-            hint = "; use a decimal point" if "number" in kind and "," in cells[name] else ""
-            raise LabelError(
-                f"row {number}, column {name}: {_shown(cells[name])} is not {kind}{hint}",
-                path=path,
-            ) from None
-    visible = values.pop("visible")
+def _label(cells: Sequence[str], number: int, path: Path, texts: dict[str, str]) -> Label:
+    """Make the label of one row, its cells in the order of `LABEL_COLUMNS`."""
+    clip, sha256, frame, time, x, y, visible, annotator, round_, origin, timestamp = cells
+    for text in (clip, sha256, annotator):
+        if text not in texts:
+            texts[text] = unguarded(text)
     try:
-        label = Label(**values)
+        is_visible = _truth(visible)
+        label = Label(
+            clip=texts[clip],
+            clip_sha256=texts[sha256],
+            frame=_whole(frame),
+            time_s=_number(time),
+            x_px=_number(x),
+            y_px=_number(y),
+            annotator=texts[annotator],
+            round=_whole(round_),
+            origin=_ORIGINS[origin],
+            timestamp=timestamp,
+        )
+    except (ValueError, KeyError):
+        raise _bad_cell(dict(zip(LABEL_COLUMNS, cells, strict=True)), number, path) from None
     except LabelError as error:
         raise LabelError(f"row {number}: {error.message}", path=path) from error
-    if label.visible != visible:
-        wanted = "a position" if visible else "no position"
+    if label.visible != is_visible:
+        wanted = "a position" if is_visible else "no position"
         raise LabelError(
-            f"row {number}, column visible: {cells['visible']} needs {wanted} in x_px and y_px",
-            path=path,
+            f"row {number}, column visible: {visible} needs {wanted} in x_px and y_px", path=path
         )
     return label
+
+
+def _bad_cell(cells: Mapping[str, str], number: int, path: Path) -> LabelError:
+    """Return what is wrong with the first cell of a row that cannot be read."""
+    for name, (read, kind) in _KINDS.items():
+        try:
+            read(cells[name])
+        except (ValueError, KeyError):
+            hint = "; use a decimal point" if "number" in kind and "," in cells[name] else ""
+            return LabelError(
+                f"row {number}, column {name}: {_shown(cells[name])} is not {kind}{hint}",
+                path=path,
+            )
+    raise AssertionError("every cell can be read")
 
 
 def _shown(text: str) -> str:
