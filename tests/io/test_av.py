@@ -307,3 +307,16 @@ def test_a_path_that_looks_like_a_protocol_is_a_file(clip_folder, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with open_video(Path("concat:a|b.avi")) as source:
         assert source.n_frames == 60
+
+
+def test_the_last_frame_that_is_missing_is_told(clip_folder, tmp_path) -> None:
+    """Matroska's last frame, and the end of a GIF's last picture, are missed by no demuxer."""
+    for name, cut in (("ffv1.mkv", 3000), ("loop.gif", 40)):
+        data = (clip_folder / name).read_bytes()
+        (tmp_path / name).write_bytes(data[:-cut])
+        with open_video(tmp_path / name) as source, open_video(clip_folder / name) as whole:
+            assert whole.notices == ()
+            assert 55 <= source.n_frames < 60
+            assert "the file was cut off" in source.notices[0]
+            last = source.n_frames - 1
+            np.testing.assert_array_equal(source.read(last), whole.read(last))

@@ -22,6 +22,7 @@ from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
 from napari_deepmtj.io._display import Display
+from napari_deepmtj.io._ending import ends_early
 from napari_deepmtj.io._grey import is_monochrome_h264
 from napari_deepmtj.io._index import (
     AV_ERRORS,
@@ -239,13 +240,13 @@ def _search(seen: Glance, given: GivenTimes | None, watcher: Watcher | None) -> 
     promise = str(promised) if promised > packets.total else None
     if seen.container_format == "matroska" and seen.alone and seen.seconds is not None:
         promise = _promise(seen.seconds, ids, seen.time_base)
-    if promise is not None or packets.cut_off or (not promised and _gap_at_end(packets, ids)):
+    cut_off = packets.cut_off or ends_early(seen.path, seen.container_format)
+    if promise is not None or cut_off or (not promised and _gap_at_end(packets, ids)):
         index = _shorten(seen, index, packets, promise, notices)
     if seen.container_format == "avi" and len(set(packets.dts) - {None}) == len(ids):
         ids = tuple(sorted(dts for dts in packets.dts if dts is not None))
     known = None if given is None else given(len(index))
-    if known is None:
-        known = _times(seen, len(index), ids[: len(index)], notices)
+    known = known or _times(seen, len(index), ids[: len(index)], notices)
     return Found(index, known, tuple(notices))
 
 

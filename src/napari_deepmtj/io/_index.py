@@ -19,6 +19,7 @@ import av
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
+from napari_deepmtj.io._ending import is_whole_gif
 from napari_deepmtj.io._part import FilePart
 
 #: What PyAV raises on damaged files; it is many things.
@@ -135,12 +136,13 @@ def scan(
     repainted = False
     keys: set[int] = set()
     total, cut_off = 0, False
+    is_gif = container.format.name == "gif"
     try:
         for packet in container.demux(stream):
             if packet.dts is None and packet.pts is None and not packet.size:
                 continue  # the flush packet at the end
             total += 1
-            cut_off = bool(packet.is_corrupt)
+            cut_off = bool(packet.is_corrupt) or (is_gif and not is_whole_gif(bytes(packet)))
             if packet.is_discard or not packet.size:
                 continue
             repainted = repainted or (bool(pts) and packet.has_sidedata("palette"))
