@@ -160,6 +160,12 @@ class StackSource(BaseSource):
                 path=self.name,
                 frame=frame,
             ) from error
+        if picture.ndim not in (2, 3):
+            raise VideoError(
+                f"is no picture but an array of shape {picture.shape}; save it again",
+                path=self.name,
+                frame=frame,
+            )
         if picture.dtype.kind not in "buif":
             raise VideoError(
                 f"is made of {picture.dtype}, not of grey levels; give integers or real numbers",
