@@ -18,7 +18,7 @@ from napari_deepmtj.cli._console import print_error, print_line
 from napari_deepmtj.errors import DeepMTJError
 
 #: Commands in the order of the help; each one is the function of that name in its own file.
-COMMANDS = ("demo", "track", "evaluate", "models", "phantom", "train")
+COMMANDS = ("demo", "track", "evaluate", "agree", "labels", "models", "phantom", "train")
 
 app = typer.Typer(
     name="napari-deepmtj",
@@ -50,7 +50,11 @@ def _options(
 
 for _name in COMMANDS:
     _module = importlib.import_module(f"napari_deepmtj.cli.{_name}")
-    app.command(_name)(getattr(_module, _name))
+    _command = getattr(_module, _name)
+    if isinstance(_command, typer.Typer):  # one with commands of its own
+        app.add_typer(_command, name=_name)
+    else:
+        app.command(_name)(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,3 +4,18 @@
 JSON of COCO and Label Studio; `convert` recognises a file. Our own `*.mtj-labels.csv` is
 `io.labels`.
 """
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    """A label file of another program."""
+
+    AUTHORS = "authors"
+    DEEPLABCUT = "deeplabcut"
+    DEEPLABCUT_PREDICTIONS = "deeplabcut-predictions"
+    SLEAP = "sleap"
+    COCO = "coco"
+    LABEL_STUDIO = "label-studio"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.errors import LabelError, MissingExtraError
 from napari_deepmtj.io.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Keys of the table: DeepLabCut's and movement's, and napari-deeplabcut's of 2022 to 2026.
 KEYS = ("df_with_missing", "keypoints")
@@ -48,6 +49,7 @@ def read_hdf(path: Path) -> pd.DataFrame:
     """
     try:
         import h5py
+        import pandas as pd
         import tables  # noqa: F401 - pandas says less clearly that it is missing
     except ModuleNotFoundError as error:
         raise MissingExtraError("reading DeepLabCut's HDF5", "deeplabcut") from error
@@ -78,6 +80,8 @@ def write_hdf(
     MissingExtraError
         If PyTables is not installed.
     """
+    import pandas as pd
+
     try:
         import tables  # noqa: F401 - pandas says less clearly that it is missing
     except ModuleNotFoundError as error:

@@ -6,24 +6,14 @@ What a format means is its own module's business.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 
 from napari_deepmtj.core.labels import LABEL_COLUMNS, Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats import authors, dlc, images, sleap
-from napari_deepmtj.io.formats._match import ClipIndex, Imported
+from napari_deepmtj.io.formats import Format, authors, dlc, images, sleap
+from napari_deepmtj.io.formats._match import ClipIndex, Imported, Unmatched
 
-
-class Format(StrEnum):
-    """A label file of another program."""
-
-    AUTHORS = "authors"
-    DEEPLABCUT = "deeplabcut"
-    DEEPLABCUT_PREDICTIONS = "deeplabcut-predictions"
-    SLEAP = "sleap"
-    COCO = "coco"
-    LABEL_STUDIO = "label-studio"
+__all__ = ["ClipIndex", "Imported", "Unmatched", "read", "recognise", "write"]
 
 
 def recognise(path: str | Path) -> Format:
@@ -63,7 +53,7 @@ def read(
     path: str | Path,
     clips: ClipIndex | Iterable[str | Path],
     *,
-    annotator: str,
+    annotator: str | None = None,
     round: int = 1,  # noqa: A002 - the label's own word
     point: str | None = None,
     individual: str | None = None,
@@ -73,8 +63,27 @@ def read(
     """Read a label file of another program, recognised by `recognise`.
 
     Parameters are those of the formats' own `read`; what a format does not know is not used.
+
+    Raises
+    ------
+    LabelError
+        As those do, and if there is no annotator: only DeepLabCut's files name one.
     """
-    match recognise(path):
+    form = recognise(path)
+    if form is Format.DEEPLABCUT:
+        return dlc.read(
+            path,
+            clips,
+            annotator=annotator,
+            round=round,
+            point=point,
+            individual=individual,
+            empty=empty,
+            min_likelihood=min_likelihood,
+        )
+    if annotator is None:
+        raise LabelError("does not say whose labels these are; name the annotator", path=path)
+    match form:
         case Format.SLEAP:
             return sleap.read(path, clips, annotator=annotator, round=round, point=point)
         case Format.COCO:
@@ -83,18 +92,7 @@ def read(
             return images.read_label_studio(
                 path, clips, annotator=annotator, round=round, point=point, empty=empty
             )
-        case Format.AUTHORS:
-            return authors.read(path, clips, annotator=annotator, round=round)
-    return dlc.read(
-        path,
-        clips,
-        annotator=annotator,
-        round=round,
-        point=point,
-        individual=individual,
-        empty=empty,
-        min_likelihood=min_likelihood,
-    )
+    return authors.read(path, clips, annotator=annotator, round=round)
 
 
 def write(
