@@ -142,7 +142,7 @@ class Lock:
         try:
             while not lock._create():
                 holder = lock._await_holder()
-                if holder is None and not path.exists():
+                if holder is None and not os.path.lexists(path):
                     continue  # it was given back just now
                 if holder is not None and not holder.dead and not take_over:
                     raise LabelLocked(
@@ -188,12 +188,13 @@ class Lock:
     def _create(self) -> bool:
         """Make the lock unless there is one."""
         try:
-            file = self.path.open("xb", buffering=0)
+            file = _insist(lambda: self.path.open("xb"))
         except FileExistsError:
             return False
         try:
             with file:
                 file.write(self._content)
+                file.flush()
                 os.fsync(file.fileno())
         except OSError:
             with suppress(OSError):
@@ -209,8 +210,9 @@ class Lock:
                     old.unlink()
         temporary = self.path.with_name(f".{self.path.name}.{self.me.token}.tmp")
         try:
-            with temporary.open("xb", buffering=0) as file:
+            with temporary.open("xb") as file:
                 file.write(self._content)
+                file.flush()
                 os.fsync(file.fileno())
             _insist(lambda: temporary.replace(self.path))
         except OSError:
