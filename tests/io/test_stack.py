@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
+import psutil
 import pytest
 import tifffile
 from PIL import Image
@@ -188,3 +191,15 @@ def test_array_shapes_and_types(stack) -> None:
             ArraySource(bad)
     with pytest.raises(VideoError, match="12 frames but 3 times"):
         ArraySource(stack, times=FrameTimes.unknown(3))
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="counts descriptors of POSIX")
+def test_a_forgotten_tiff_is_closed(tmp_path) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((3, 20, 30), np.uint8))
+    before = psutil.Process().num_fds()
+    source = open_video(tmp_path / "stack.tif")
+    source.read(1)
+    assert psutil.Process().num_fds() > before
+    del source  # a ResourceWarning would be an error here
+    gc.collect()
+    assert psutil.Process().num_fds() == before
