@@ -70,6 +70,55 @@ def test_colour_white_is_zero_palette_and_foreign_compression(tmp_path, stack) -
                 np.testing.assert_array_equal(source.read(n), stack[n], err_msg=name)
 
 
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (2, 40), (40, 2)])
+def test_tiff_pages_of_one_row_or_column(tmp_path, shape) -> None:
+    pages = np.arange(3 * 40 * max(1, min(shape)), dtype=np.uint8).reshape(3, *shape)
+    for compression in (None, "zlib"):
+        tifffile.imwrite(
+            tmp_path / "a.tif", pages, photometric="minisblack", compression=compression
+        )
+        with open_video(tmp_path / "a.tif") as source:
+            np.testing.assert_array_equal(list(source.frames()), pages)
+
+
+def test_transparency_of_grey_is_left_out(tmp_path, stack) -> None:
+    pair = np.stack([stack[0], 255 - stack[0]], axis=-1)
+    options = {
+        "photometric": "minisblack",
+        "planarconfig": "contig",
+        "extrasamples": ["unassalpha"],
+    }
+    tifffile.imwrite(tmp_path / "a.tif", pair, **options)
+    with open_video(tmp_path / "a.tif") as source:
+        np.testing.assert_array_equal(source.read(0), stack[0])
+
+
+def test_what_tifffile_doubts_is_a_notice_and_not_on_the_screen(tmp_path, stack, caplog) -> None:
+    imagej = "ImageJ=1.11a\nimages=99\nframes=99\n"
+    tifffile.imwrite(tmp_path / "a.tif", stack, description=imagej, metadata=None)
+    with open_video(tmp_path / "a.tif") as source:
+        assert source.n_frames == len(stack)
+        assert source.notices == (
+            "a.tif is not quite as it should be: ImageJ series metadata invalid or corrupted file",
+        )
+    assert caplog.records == []
+
+
+def test_sizes_that_cannot_be_are_refused_before_memory_is_asked_for(tmp_path, stack) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", stack[0], metadata=None)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    for tag in (256, 257):
+        at = data.index(tag.to_bytes(2, "little") + b"\4\0\1\0\0\0")
+        data[at + 8 : at + 12] = (2**30).to_bytes(4, "little")
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(VideoError, match=r"^a.tif: says that it has 1 frame of 1073741824 x 1073"):
+        open_video(tmp_path / "a.tif")
+    png = tmp_path / "a.png"
+    Image.new("L", (20000, 4000)).save(png)
+    with pytest.raises(VideoError, match=r"^a.png: says that it has 1 frame of 20000 x 4000 px"):
+        open_video(png)
+
+
 def test_deep_pictures_get_one_window_for_the_whole_clip(tmp_path) -> None:
     values = np.random.default_rng(0).integers(100, 5000, (40, 20, 30)).astype(np.uint16)
     values[7] //= 10  # a dark frame stays dark
@@ -195,7 +244,9 @@ def test_array_shapes_and_types(stack) -> None:
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="counts descriptors of POSIX")
 def test_a_forgotten_tiff_is_closed(tmp_path) -> None:
-    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((3, 20, 30), np.uint8))
+    tifffile.imwrite(
+        tmp_path / "stack.tif", np.zeros((3, 20, 30), np.uint8), photometric="minisblack"
+    )
     before = psutil.Process().num_fds()
     source = open_video(tmp_path / "stack.tif")
     source.read(1)

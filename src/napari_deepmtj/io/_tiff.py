@@ -111,7 +111,7 @@ class TiffSource(StackSource):
 
         def load(frame: int) -> AnyArray:
             picture = whole[frame] if whole is not None else _page(pages[frame], path, frame)
-            if picture.ndim == 3 and order.index("S") == 0:
+            if whole is not None and picture.ndim == 3 and order.index("S") == 0:
                 picture = np.moveaxis(picture, 0, -1)
             if colours is not None and picture.ndim == 2:
                 return colours[picture]
@@ -155,11 +155,13 @@ def _inverted(picture: AnyArray) -> AnyArray:
 
 
 def _page(page: Any, path: Path, frame: int) -> AnyArray:
-    """Return the pixels of one page."""
+    """Return the pixels of one page, (H, W) or (H, W, samples)."""
     if page is None:
         raise VideoError("is missing in the file; save the stack again", path=path, frame=frame)
     with overheard("tifffile"):
-        return np.asarray(page.asarray()).squeeze()
+        planes = np.asarray(page.asarray(squeeze=False))[:, 0]  # (planes, H, W, samples)
+    colours = planes[0] if len(planes) == 1 else np.moveaxis(planes[..., 0], 0, -1)
+    return colours[..., 0] if colours.shape[-1] == 1 else colours
 
 
 def _stack_times(n: int, imagej: Mapping[str, Any], ome: Mapping[str, str]) -> FrameTimes:
