@@ -34,6 +34,9 @@ AV_ERRORS = (
     LookupError,
 )
 
+#: Bytes of an MPEG-4 picture without content at most (`MAX_NVOP_SIZE` of FFmpeg's mpeg4videodec.h).
+_PLACEHOLDER = 19
+
 
 @dataclass(frozen=True)
 class FrameIndex:
@@ -148,7 +151,7 @@ def scan(
             repainted = repainted or (bool(pts) and packet.has_sidedata("palette"))
             pts.append(packet.pts)
             dts.append(packet.dts)
-            if packet.is_keyframe and packet.pts is not None:
+            if packet.pts is not None and _begins_anew(packet):
                 keys.add(packet.pts)
             if watch is not None and not total % _PACE:
                 watch(pts, keys)
@@ -262,12 +265,12 @@ class Decoder:
                 break
             try:
                 stream = self._container.streams.best("video")
-                self._container.seek(pts, stream=stream, backward=True)
-                packets = self._container.demux(stream)
-                first = next(packets, None)
+                first, packets = self._land(stream, pts)
+                if first is not None and first.dts is not None and not _begins_anew(first):
+                    first, packets = self._land(stream, first.dts - 1)
             except AV_ERRORS:
                 break  # not every container can seek; every one can be read from its beginning
-            if first is None or not first.is_keyframe:
+            if first is None or not _begins_anew(first):
                 continue
             if first.pts in self.index.number and first.pts <= pts:
                 self._frames = self._decode(first, packets, number)
@@ -275,6 +278,12 @@ class Decoder:
                 self._sought = True
                 return
         self._rewind()
+
+    def _land(self, stream: Any, timestamp: int) -> tuple[Any, Iterator[Any]]:
+        """Seek, and return the first packet there (None at the end) and those behind it."""
+        self._container.seek(timestamp, stream=stream, backward=True)
+        packets = self._container.demux(stream)
+        return next(packets, None), packets
 
     def _prime(self) -> None:
         """Decode the first packet: in some files it alone brings the palette."""
@@ -305,6 +314,16 @@ class Decoder:
                 number = -1 if picture.pts is None else self.index.number.get(picture.pts, -1)
             if number >= floor:
                 yield number, picture
+
+
+def _begins_anew(packet: Any) -> bool:
+    """Whether decoding can begin with a packet.
+
+    In packed MPEG-4 (XviD, DivX) two pictures share a packet, and the next one is an empty
+    placeholder, which may be flagged as a keyframe.
+    """
+    placeholder = packet.size <= _PLACEHOLDER and packet.stream.codec_context.name == "mpeg4"
+    return packet.is_keyframe and not placeholder
 
 
 def decode_packets(first: Any, packets: Iterator[Any]) -> Generator[av.VideoFrame]:
