@@ -69,11 +69,14 @@ def test_too_few_differences_have_no_limits(differences: list[float]) -> None:
 
 
 def test_icc_of_the_published_example() -> None:
-    """ICC(2,1) = .29 in SF79; its interval .02 to .76 as R's psych prints it (ICC2)."""
-    pytest.importorskip("pingouin", reason="the extra statistics is not installed")
+    """ICC(2,1) = .29 in SF79; its interval .019 to .76 as R's psych prints it (ICC2)."""
+    pingouin = pytest.importorskip("pingouin", reason="the extra statistics is not installed")
+    before = dict(pingouin.options)
     found = icc_2_1(JUDGES)
     assert round(found.value, 2) == 0.29
-    assert (round(found.low, 2), round(found.high, 2)) == (0.02, 0.76)
+    assert (round(found.low, 3), round(found.high, 2)) == (0.019, 0.76)
+    assert found.low != round(found.low, 6)  # pingouin's own two places are not enough
+    assert pingouin.options == before
 
 
 def test_the_error_of_the_published_example() -> None:

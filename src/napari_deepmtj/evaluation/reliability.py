@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,12 +138,29 @@ def icc_2_1(ratings: npt.ArrayLike) -> Estimate:
         }
     )
     # Raters that differ by just the same everywhere leave no residual: then there is no interval.
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+    with (
+        np.errstate(divide="ignore", invalid="ignore"),
+        warnings.catch_warnings(),
+        _every_digit(pingouin.options),
+    ):
         warnings.simplefilter("ignore", DeprecationWarning)  # pandas', of pingouin's code
         warnings.simplefilter("ignore", FutureWarning)
         found = pingouin.intraclass_corr(table, "target", "rater", "rating").set_index("Type")
     low, high = (float(v) for v in found.loc["ICC(A,1)", "CI95"])
     return Estimate(float(found.loc["ICC(A,1)", "ICC"]), low, high)
+
+
+@contextmanager
+def _every_digit(options: dict[str, Any]) -> Iterator[None]:
+    """Keep pingouin from rounding, by default intervals to two places."""
+    before = dict(options)
+    options.clear()
+    options["round"] = None
+    try:
+        yield
+    finally:
+        options.clear()
+        options.update(before)
 
 
 def standard_error(ratings: npt.ArrayLike) -> float:
