@@ -42,6 +42,7 @@ import fuzz_mutants as mutants
 import fuzz_seeds as seeds
 from napari_deepmtj.errors import CalibrationError, DeepMTJError, VideoError
 from napari_deepmtj.io.video import open_video
+from napari_deepmtj.weights.store import DEFAULT_MODEL, load_model
 
 CPU_SECONDS = 10
 WALL_SECONDS = 90  # a process that waits for ever, on a machine that is busy
@@ -237,7 +238,8 @@ def child(case: Case, path: Path, memory: int, pipe: int) -> NoReturn:
         limit = data * 1024 + memory * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-        warnings.simplefilter("ignore" if case.cli else "default")
+        if not case.cli:
+            warnings.simplefilter("ignore")
         verdict = (examine_cli if case.cli else examine)(case, path)
         if any(secret in verdict.text for secret in seeds.SECRETS.values()):
             verdict = Verdict("identifier", verdict.text)
@@ -322,8 +324,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Run, print, and return the exit status."""
     options = parse()
-    for module in ("cli.app", "inference.predictor", "weights.store", "io._sequence", "io._dicom"):
+    for module in ("cli.app", "inference.predictor", "io.exports", "io._sequence", "io._dicom"):
         importlib.import_module(f"napari_deepmtj.{module}")
+    load_model(DEFAULT_MODEL)
     work = Path(tempfile.mkdtemp(prefix="fuzz"))
     try:
         return fuzz(options, work)

@@ -271,3 +271,46 @@ def test_damaged_zarr_is_one_clear_line(tmp_path) -> None:
     (tmp_path / "a" / "zarr.json").write_text("{")
     with pytest.raises(VideoError, match=r"^a: cannot be opened as Zarr"):
         open_video(tmp_path / "a")
+
+
+def test_blocks_of_zarr_that_are_not_there_are_told(tmp_path) -> None:
+    zarr = pytest.importorskip("zarr")
+    array = zarr.create_array(tmp_path / "a", shape=GREY.shape, chunks=(1, 20, 30), dtype="u1")
+    array[:] = GREY + 1
+    (tmp_path / "a" / "c" / "2" / "0" / "0").unlink()
+    with open_video(tmp_path / "a") as source:
+        assert source.notices == (
+            "a: 1 of its 5 blocks are not there; they are read as 0, which may be how it was saved",
+        )
+        assert not source.read(2).any()
+        np.testing.assert_array_equal(source.read(3), GREY[3] + 1)
+
+
+def test_a_block_of_several_frames_is_decoded_once() -> None:
+    touched = []
+
+    def block(block_id: tuple[int, ...]) -> np.ndarray:
+        touched.append(block_id[0])
+        return GREY[2 * block_id[0] : 2 * block_id[0] + 2]
+
+    source = ArraySource(
+        dask.array.map_blocks(block, chunks=((2, 2, 1), (20,), (30,)), dtype=np.uint8), "lazy"
+    )
+    touched.clear()
+    np.testing.assert_array_equal(list(source.frames()), GREY)
+    assert touched in ([0, 1, 2], [1, 2])  # the first may still be there from opening
+    touched.clear()
+    np.testing.assert_array_equal([source.read(n) for n in (3, 2, 1)], GREY[[3, 2, 1]])
+    assert touched == [0]  # frames 2 and 3 were still there
+
+
+def test_blocks_larger_than_memory_are_refused(tmp_path) -> None:
+    zarr = pytest.importorskip("zarr")
+    h5py = pytest.importorskip("h5py")
+    zarr.create_array(tmp_path / "a", shape=(9, 20, 30), chunks=(10**7, 20, 30), dtype="u1")
+    with pytest.raises(VideoError, match=r"^a: is stored in blocks of 5.59 GiB, at most 1 are"):
+        open_video(tmp_path / "a")
+    with h5py.File(tmp_path / "b.tvd.h5", "w") as file:
+        file.create_dataset("frames/gray", (10**6, 20, 30), "u1", chunks=(10**6, 20, 30))
+    with pytest.raises(VideoError, match=r"^b.tvd.h5: is stored in blocks of 0.559 GiB"):
+        open_video(tmp_path / "b.tvd.h5")

@@ -70,8 +70,8 @@ def test_colour_white_is_zero_palette_and_foreign_compression(tmp_path, stack) -
                 np.testing.assert_array_equal(source.read(n), stack[n], err_msg=name)
 
 
-@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (2, 40), (40, 2)])
-def test_tiff_pages_of_one_row_or_column(tmp_path, shape) -> None:
+@pytest.mark.parametrize("shape", [(1, 40), (2, 40), (40, 2)])
+def test_tiff_pages_of_few_rows_or_columns(tmp_path, shape) -> None:
     pages = np.arange(3 * 40 * max(1, min(shape)), dtype=np.uint8).reshape(3, *shape)
     for compression in (None, "zlib"):
         tifffile.imwrite(

@@ -143,7 +143,8 @@ class StackSource(BaseSource):
             return luma(picture) if picture.ndim == 3 else np.array(picture)
         assert self._window is not None
         low, high = self._window
-        grey = (_flat(picture) - low) * (255 / (high - low))
+        with np.errstate(over="ignore", invalid="ignore"):  # damaged files hold any number
+            grey = (_flat(picture) - low) * (255 / (high - low))
         return np.clip(np.floor(np.nan_to_num(grey) + 0.5), 0, 255).astype(np.uint8)
 
     def picture(self, frame: int) -> AnyArray:
@@ -160,7 +161,9 @@ class StackSource(BaseSource):
                 path=self.name,
                 frame=frame,
             ) from error
-        if picture.ndim not in (2, 3):
+        if picture.ndim == 3 and picture.shape[2] in (1, 2):
+            picture = picture[..., 0]  # grey, and how transparent it is
+        if picture.ndim not in (2, 3) or not picture.size:
             raise VideoError(
                 f"is no picture but an array of shape {picture.shape}; save it again",
                 path=self.name,
@@ -183,7 +186,12 @@ class StackSource(BaseSource):
         finite = finite[np.isfinite(finite)]
         if not len(finite):
             raise VideoError("holds no finite value; give grey levels", path=self.name)
-        low, high = (float(v) for v in np.percentile(finite, WINDOW_PERCENTILES))
+        with np.errstate(over="ignore"):
+            low, high = (float(v) for v in np.percentile(finite, WINDOW_PERCENTILES))
+            if not np.isfinite(high - low):
+                raise VideoError(
+                    "holds numbers that are no grey levels; save it again", path=self.name
+                )
         return (low, high) if high > low else (low, low + 1.0)
 
 
@@ -322,7 +330,8 @@ def _frames_of(array: ArrayLike, name: str) -> tuple[int, Callable[[int], AnyArr
 
 def _flat(picture: AnyArray) -> npt.NDArray[np.float64]:
     """Return grey values of a deep picture, colours weighted by BT.601."""
-    values = picture.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # not every NaN is a quiet one
+        values = picture.astype(np.float64)
     if values.ndim == 3:
         flat: npt.NDArray[np.float64] = values[..., :3] @ np.array([0.299, 0.587, 0.114])
         return flat
