@@ -135,11 +135,11 @@ def main() -> int:
         form.mm.value = screen.mm_per_tick * (len(screen.ticks) - 1)
         form.draw.native.click()
         person.drag(clip, first, last)
-        person.look("line")
+        picture = person.look("line")
         drawn = session.proposal
         still = clips.info_of(clip).scale
         form.apply.native.click()
-        picture = person.look("applied")
+        person.look("applied")
 
         form.x_mm.value = 2 * truth
         form.apply.native.click()

@@ -98,14 +98,14 @@ class RulerStyle:
 
 @dataclass(frozen=True, slots=True)
 class TicksStyle:
-    """Look of the ruler's ticks that were found: rings around them, which hide none."""
+    """Look of the ruler's ticks that were found: dots so small that the ticks stick out."""
 
     symbol: str = "disc"
-    face_color: str = "transparent"
+    face_color: str = "#ff7ad9"
     border_color: str = "#ff7ad9"
-    border_width: float = 0.16
-    size: float = 9.0
-    canvas_size_limits: tuple[float, float] = (11.0, 16.0)
+    border_width: float = 0.05
+    size: float = 5.0
+    canvas_size_limits: tuple[float, float] = (5.0, 7.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,7 @@ TICKS = TicksStyle()
 
 
 def rgba(colour: str) -> FloatArray:
+    """Return the RGBA of "#rrggbb", shape (4,), 0..1."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return np.array([*channels, 1.0])
 

@@ -15,7 +15,7 @@ from napari.layers import Layer
 
 from napari_deepmtj._napari import calibration, clips
 from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.widgets.forms import add_lines, row, widen
+from napari_deepmtj._napari.widgets.forms import add_lines, narrow, row, widen
 from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
 from napari_deepmtj.calibration.scale import scale_by_hand, scale_from_line, scale_from_lines
 from napari_deepmtj.core.geometry import Roi, Scale
@@ -112,13 +112,16 @@ class CalibrateWidget(Container[Any]):
                 self.proposed,
                 self.preset,
                 row(self.find, self.rectangle),
-                row(*self.numbers, label="x, y, w, h"),
+                row(*self.numbers[:2], label="x, y"),
+                row(*self.numbers[2:], label="width, height"),
                 self.side,
                 row(self.save),
             ]
         )
         for label in (self.scale, self.proposed):
             widen(label)
+        for combo in (self.clip, self.other):
+            narrow(combo)
         add_lines(self, self.message)
         self._connect()
         self._on_active(self._session.active)
@@ -201,10 +204,9 @@ class CalibrateWidget(Container[Any]):
         scales = [found.scale, *found.alternatives]
         with self.other.changed.blocked():
             self.other.choices = [(clips.describe_scale(scale), scale) for scale in scales]
-        self.other.visible = len(scales) > 1
         self._propose(found.scale)
         self._session.tell(
-            f"{found.why}. Confidence {found.confidence:.0%}. Look at the crosses on the ruler; "
+            f"{found.why}. Confidence {found.confidence:.0%}. Look at the dots on the ruler; "
             "nothing is changed before you press Apply."
         )
 
@@ -238,7 +240,6 @@ class CalibrateWidget(Container[Any]):
         scale = self._session.proposal
         if scale is not None:
             calibration.apply_scale(self._session, self.clip.value, scale)
-            self.other.visible = False
             self._session.message = f"Applied {clips.describe_scale(scale)}; results follow."
 
     # ----- region, side, file -----------------------------------------------------------------
@@ -299,7 +300,6 @@ class CalibrateWidget(Container[Any]):
         self.clip.reset_choices()
         if active is not None:
             self.clip.value = active
-        self.other.visible = False
         self._show_info()
         self._show_running(self._session.running)
         self._show_message(self._session.message)
@@ -338,6 +338,8 @@ class CalibrateWidget(Container[Any]):
         with self.square.changed.blocked():
             self.square.value = self.x_mm.value == self.y_mm.value
         self.proposed.value = "" if proposal is None else f"{proposal.source}, not applied yet"
+        self.proposed.visible = proposal is not None
+        self.other.visible = proposal in self.other.choices
         self.apply.enabled = proposal is not None and not self._session.running
 
     def _show_running(self, running: bool) -> None:

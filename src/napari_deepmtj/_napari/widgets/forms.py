@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from magicgui.widgets import Container, Label
+from magicgui.widgets import ComboBox, Container, Label
 
 
 def row(*widgets: Any, label: str = " ") -> Container[Any]:
@@ -17,11 +17,11 @@ def row(*widgets: Any, label: str = " ") -> Container[Any]:
 
 
 def widen(label: Label) -> None:
-    """Let a text take all the width of its row, and wrap there."""
+    """Let a text take the width that its row has, no more, and wrap there."""
     from qtpy.QtWidgets import QSizePolicy
 
     label.native.setWordWrap(True)
-    label.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
 
 def add_lines(form: Container[Any], *labels: Label) -> None:
@@ -31,6 +31,15 @@ def add_lines(form: Container[Any], *labels: Label) -> None:
     """
     layout = form.native.layout()
     for label in labels:
-        label.native.setWordWrap(True)
+        widen(label)
         layout.addWidget(label.native)
     layout.addStretch()
+
+
+def narrow(combo: ComboBox) -> None:
+    """Keep a choice with a long text from widening the dock."""
+    from qtpy.QtWidgets import QComboBox
+
+    policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    combo.native.setSizeAdjustPolicy(policy)
+    combo.native.setMinimumContentsLength(16)
