@@ -96,14 +96,14 @@ def layer_of_labels(
     return data, arguments, "points"
 
 
-def show_labels(layer: Any, marks: Sequence[Mark]) -> None:
-    """Bring a label layer up to date, drawing it once.
+def show_labels(layer: Any, marks: Sequence[Mark], *, draw: bool = True) -> None:
+    """Bring a label layer up to date, drawing it once, or not if the slider is about to move.
 
     Its own events are held back, also the one that tells of edits: this is none.
     """
-    if marks_of(layer) == tuple(marks):
-        return
     data, looks = points_of(marks, layer.ndim)
+    if marks_of(layer) == tuple(marks) and np.array_equal(layer.data, data):
+        return
     layer.metadata = layer.metadata | stamp(Kind.LABELS, ours(layer)["clip"], marks=tuple(marks))
     layer.selected_data = set()
     with layer.events.blocker_all():
@@ -112,7 +112,8 @@ def show_labels(layer: Any, marks: Sequence[Mark]) -> None:
         if len(data):
             layer.border_color = looks["border_color"]
             layer.symbol = looks["symbol"]
-    layer.refresh()
+    if draw:
+        layer.refresh()
 
 
 def marks_of(layer: Any) -> tuple[Mark, ...]:
@@ -134,3 +135,12 @@ def layer_of_contrast(source: Any, name: str, placement: Placement, clip: str) -
         **placement.arguments(),
     }
     return LazyFrames(ContrastSource(source)), arguments, "image"
+
+
+def show_drag(layer: Any, row: int, position: Any) -> None:
+    """Show a point where it is dragged to; the label is written when it is let go."""
+    data = layer.data.copy()
+    data[row, -2:] = layer.world_to_data(position)[-2:]
+    with layer.events.blocker_all():
+        layer.data = data
+    layer.refresh()

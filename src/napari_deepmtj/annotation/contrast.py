@@ -32,8 +32,10 @@ def local_contrast(picture: UInt8Array) -> UInt8Array:
 
     if picture.min() == picture.max():
         return picture.copy()
-    equalised = equalize_adapthist(picture, clip_limit=CLIP_LIMIT)
-    return np.rint(255 * equalised).astype(np.uint8)
+    grey: UInt8Array = np.rint(255 * equalize_adapthist(picture, clip_limit=CLIP_LIMIT)).astype(
+        np.uint8
+    )
+    return grey
 
 
 class ContrastSource(BaseSource):

@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Origin, Trajectory
+from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.io.paths import result_path
+
+if TYPE_CHECKING:
+    from napari_deepmtj.io.video import VideoSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,20 @@ class Proposal:
 def moved(origin: Origin) -> Origin:
     """Return the origin of a point after a person moved it: only a machine's is CORRECTED."""
     return Origin.MANUAL if origin is Origin.MANUAL else Origin.CORRECTED
+
+
+def saved_prediction(source: VideoSource) -> Trajectory | None:
+    """Return the trajectory saved beside a clip, if there is one and it is of this content.
+
+    Raises
+    ------
+    ResultError
+        If there is one but it cannot be read.
+    """
+    if source.path is None or not (path := result_path(source.path)).is_file():
+        return None
+    found = read_trajectory(path)
+    return found if found.provenance.clip_sha256 == source.sha256 else None
 
 
 def proposals_of(trajectory: Trajectory) -> Mapping[int, Proposal]:

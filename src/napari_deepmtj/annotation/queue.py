@@ -325,6 +325,20 @@ def find_clips(folder: str | Path) -> list[Path]:
     return found
 
 
+def runs_of(frames: Iterable[int]) -> list[range]:
+    """Return frames as few ranges of even step, so that they can be worked on range by range."""
+    runs: list[range] = []
+    for frame in sorted(set(frames)):
+        last = runs[-1] if runs else None
+        if last is not None and len(last) == 1 and frame > last[0]:
+            runs[-1] = range(last[0], frame + 1, frame - last[0])
+        elif last is not None and frame == last[-1] + last.step:
+            runs[-1] = range(last[0], frame + 1, last.step)
+        else:
+            runs.append(range(frame, frame + 1))
+    return runs
+
+
 def relative(path: Path, root: Path) -> str:
     """Return a file as seen from a folder, with slashes; absolute if on another drive."""
     try:

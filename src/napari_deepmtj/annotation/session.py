@@ -54,6 +54,8 @@ class AnnotationSession:
         Content hash -> the clips that are open; a frame can be labelled when its clip is.
     advance : bool
         Whether a label moves on to the next frame.
+    propose : bool
+        Whether predictions are proposed.
     """
 
     def __init__(
@@ -80,10 +82,10 @@ class AnnotationSession:
         whose = f"{self.annotator}/{self.round}"
         self.place = Place(self.book, whose, lambda item: self.label_of(item) is not None)
         self.clips: dict[str, VideoSource] = {}
-        self.advance = True
+        self.advance = self.propose = True
         self._predictions: dict[str, Mapping[int, Proposal]] = {}
         self._last: Label | None = None
-        if mode is not Mode.LABEL and not len(self.place.queue):
+        if self.has_own_queue and not len(self.place.queue):
             self.begin_again()
 
     def _begin(self, seed: int) -> int:
@@ -100,7 +102,7 @@ class AnnotationSession:
         of: Json = None if self.of is None else list(self.of)
         known: Any = self.book.state(name)
         if known is None:
-            if self.mode is not Mode.LABEL:
+            if self.has_own_queue:
                 self._frames(seed)  # a round about nothing is not begun
             self.book.apply(
                 self.book.set_state(name, {"mode": self.mode.value, "of": of, "seed": seed})
@@ -132,6 +134,11 @@ class AnnotationSession:
         """Whether the labels are those that annotators settle on."""
         return self.mode is Mode.ADJUDICATE
 
+    @property
+    def has_own_queue(self) -> bool:
+        """Whether the round's frames follow from what was labelled before."""
+        return self.mode is not Mode.LABEL
+
     def is_own(self, label: Label) -> bool:
         """Whether a label is of this annotator and round."""
         return (label.annotator, label.round) == (self.annotator, self.round)
@@ -153,7 +160,7 @@ class AnnotationSession:
         if self.of is not None and self.mode is Mode.REVIEW:
             earlier = self.book.get(item, *self.of)
             return None if earlier is None else Proposal.of(earlier)
-        if self.mode is not Mode.LABEL:
+        if self.mode is not Mode.LABEL or not self.propose:
             return None
         return self._predictions.get(item.clip_sha256, {}).get(item.frame)
 

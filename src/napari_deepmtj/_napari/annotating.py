@@ -1,0 +1,357 @@
+"""Annotation in one viewer: shows the frame that is to be labelled, and passes on what is done.
+
+One annotation a viewer, like its session; widgets show it and own no state. What a click means is
+`annotation.session`; the file is opened and given back by `label_file`. Needs no Qt.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from napari.layers import Image, Layer
+from psygnal import EventedModel
+from pydantic import ConfigDict, PrivateAttr
+
+from napari_deepmtj._napari import clips, convert, label_layers, shortcuts
+from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.label_file import Question
+from napari_deepmtj._napari.label_mouse import mouse_callback, on_edit
+from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.reader import clip_layer
+from napari_deepmtj._napari.session import Session, session_of
+from napari_deepmtj.annotation.ahead import Ahead
+from napari_deepmtj.annotation.marks import Role, marks_of
+from napari_deepmtj.annotation.proposals import saved_prediction
+from napari_deepmtj.annotation.queue import Item
+from napari_deepmtj.annotation.session import AnnotationSession
+from napari_deepmtj.errors import DeepMTJError, LabelError, VideoError
+
+_ANNOTATIONS: weakref.WeakKeyDictionary[Any, Annotation] = weakref.WeakKeyDictionary()
+
+#: Clips that the queue opened by itself and that stay open.
+KEPT_CLIPS = 2
+
+#: How much nearer than the whole picture the zoom to a label is.
+NEARER = 4.0
+
+
+class Annotation(EventedModel):
+    """The annotation of one viewer; each field has an event of the same name in `events`.
+
+    Parameters
+    ----------
+    core : AnnotationSession or None
+        The round that is open.
+    label_mode : bool
+        Whether a click on the picture labels.
+    others, predictions, contrast : bool
+        Whether to show others' labels, predictions, and more local contrast.
+    message : str
+        What a person must be told, one line each; empty is nothing.
+    question : Question or None
+        What a person must decide.
+    shown : int
+        Counts what was shown: whoever shows the state of `core` looks again when it changes.
+    views : int
+        How many widgets show it; the last one that goes closes it.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    core: AnnotationSession | None = None
+    label_mode: bool = True
+    others: bool = False
+    predictions: bool = False
+    contrast: bool = False
+    message: str = ""
+    question: Question | None = None
+    shown: int = 0
+    views: int = 0
+
+    _window: Session = PrivateAttr()
+    _ahead: Ahead = PrivateAttr(default_factory=Ahead)
+    _mouse: Any = PrivateAttr(default=None)
+    _moving: bool = PrivateAttr(default=False)
+    _opened: list[Image] = PrivateAttr(default_factory=list)
+    _asked: set[str] = PrivateAttr(default_factory=set)
+    _looks: dict[tuple[str, int], Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def window(self) -> Session:
+        """The session of the viewer."""
+        return self._window
+
+    @property
+    def looks(self) -> dict[tuple[str, int], Any]:
+        """Thumbnails that were made, kept for the next most useful frame."""
+        return self._looks
+
+    def begin(self, core: AnnotationSession) -> None:
+        """Show a round and listen to keys and mouse."""
+        viewer = self._window.viewer
+        self.core = core
+        self._ahead, self._mouse, self._asked = Ahead(), mouse_callback(self), set()
+        shortcuts.bind(viewer, self)
+        viewer.mouse_drag_callbacks.append(self._mouse)
+        viewer.dims.events.current_step.connect(self._on_step)
+        self._window.events.active.connect(self._on_step)
+        if core.item is None:
+            self._on_step()
+        self.show()
+
+    def close(self) -> None:
+        """Put everything into the label file and give it back; label layers go with it."""
+        if (core := self.core) is None:
+            return
+        self.core = None
+        self._ahead.stop()
+        self._window.events.active.disconnect(self._on_step, missing_ok=True)
+        if (viewer := self._window.viewer) is not None:
+            shortcuts.unbind(viewer)
+            viewer.mouse_drag_callbacks.remove(self._mouse)
+            viewer.dims.events.current_step.disconnect(self._on_step)
+            for layer in list(viewer.layers):
+                if convert.kind_of(layer) in (Kind.LABELS, Kind.CONTRAST):
+                    viewer.layers.remove(layer)
+        try:
+            core.book.store.close()
+        except DeepMTJError as error:
+            self.tell(str(error))
+        self.shown += 1
+
+    def tell(self, *messages: str) -> None:
+        """Tell a person something, after what was told before."""
+        lines = [*filter(None, self.message.split("\n")), *messages]
+        self.message = "\n".join(dict.fromkeys(lines))
+
+    def answer(self, text: str) -> None:
+        """Answer the question."""
+        if (question := self.question) is not None:
+            self.question = None
+            dict(question.answers)[text]()
+
+    # ----- what a person does -----------------------------------------------------------------
+
+    def do(self, act: Callable[[AnnotationSession], Any]) -> None:
+        """Do something with the round; tell what cannot be done, and show what is so now."""
+        if (core := self.core) is None:
+            self.message = "Open a label file first."
+            return
+        try:
+            act(core)
+        except DeepMTJError as error:
+            self.message = str(error)
+        else:
+            self.message = ""
+        self.show()
+
+    def do_at(self, layer: Layer, frame: int, act: Callable[[AnnotationSession], Any]) -> None:
+        """Do something in a frame of the clip that a layer belongs to."""
+        if self.core is not None and (clip := self._window.clip_of(layer)) is not None:
+            self.core.place.visit(self._item(clip, frame))
+            self.do(act)
+
+    def accept(self) -> None:
+        """Accept what is proposed; where annotators are settled between, the first of them."""
+        self.do(lambda s: s.settle(s.choices[0]) if s.choices else s.accept())
+
+    def point_at(self, position: Any, *, go_on: bool) -> None:
+        """Label the shown frame at a place on the picture, in world coordinates."""
+        if (clip := self._window.active) is not None:
+            y, x = clip.world_to_data(position)[-2:]
+            self.do(lambda s: s.click(x, y) if go_on else s.move(x, y))
+
+    def may_move(self, row: int) -> bool:
+        """Whether a point of the label layer may be moved, and is of the frame to be labelled."""
+        mark = label_layers.marks_of(self.label_layer)[row]
+        item = None if self.core is None else self.core.item
+        return item is not None and mark.role is not Role.OTHER and mark.frame == item.frame
+
+    def zoom_to_last(self) -> None:
+        """Bring the newest label near."""
+        label = None if self.core is None else self.core.last_label
+        clip = self._window.active
+        if label is None or clip is None:
+            self.message = "there is no visible label in this clip to zoom to"
+            return
+        self._window.look_at(clip)
+        camera = self._window.viewer.scene.camera
+        place = clip.data_to_world((*clip.data.shape[:-2], label.y_px, label.x_px))[-2:]
+        camera.center = (*camera.center[:-2], *place)
+        camera.zoom *= NEARER
+
+    def toggle(self, name: str) -> None:
+        """Turn `label_mode`, `others`, `predictions` or `contrast` on or off, and show it."""
+        setattr(self, name, not getattr(self, name))
+        self.show()
+
+    # ----- what is shown ----------------------------------------------------------------------
+
+    @property
+    def label_layer(self) -> Any:
+        """The label layer of the active clip, None where there is none."""
+        clip = self._window.active
+        return None if clip is None else self._window.find(clip, Kind.LABELS)
+
+    @property
+    def takes_clicks(self) -> bool:
+        """Whether a click on the picture is for labelling, and for no tool of napari."""
+        layer = self.label_layer
+        if layer is None or self.core is None or not self.label_mode:
+            return False
+        return layer is self._window.viewer.layers.selection.active and layer.mode == "pan_zoom"
+
+    def show(self) -> None:
+        """Show the frame to be labelled, with its labels, and have the next one read ahead."""
+        if (core := self.core) is None:
+            return
+        item = core.item
+        clip = None if item is None else self._clip_for(item)
+        if item is not None and clip is not None:
+            with self._by_program():
+                self._window.activate(clip)
+                moves = self._window.frame() != item.frame
+                self._show_clip(clip, draw=not moves)
+                if moves:
+                    self._window.go_to(item.frame)
+        self._read_ahead()
+        self.shown += 1
+
+    def _on_step(self, event: Any = None) -> None:
+        """Follow a person who moves the slider, or goes to another clip."""
+        core, clip = self.core, self._window.active
+        if core is None or clip is None or self._moving:
+            return
+        core.place.visit(self._item(clip, self._window.frame()))
+        with self._by_program():
+            self._show_clip(clip, draw=True)
+        self.shown += 1
+
+    @contextmanager
+    def _by_program(self) -> Iterator[None]:
+        """Keep what the program shows from counting as where a person goes."""
+        before, self._moving = self._moving, True
+        try:
+            yield
+        finally:
+            self._moving = before
+
+    def _show_clip(self, clip: Image, *, draw: bool) -> None:
+        """Show the labels of a clip, and more contrast if that is wanted."""
+        core, window = self.core, self._window
+        assert core is not None
+        core.propose = self.predictions
+        if self.predictions:
+            self.find_prediction(clip)
+        marks = marks_of(core, self._item(clip, 0).clip_sha256, others=self.others)
+        layer = window.find(clip, Kind.LABELS)
+        if layer is None:
+            placement = Placement.of_layer(clip)
+            made = label_layers.layer_of_labels(marks, clip.name, placement, clips.id_of(clip))
+            layer = window.add(clip, made)
+            layer.events.data.connect(self._on_edit)
+        else:
+            label_layers.show_labels(layer, marks, draw=draw)
+        self._show_contrast(clip)
+        selection = window.viewer.layers.selection
+        if self.label_mode and selection.active is not layer:
+            selection.active = layer
+        layer.mode = "pan_zoom" if self.label_mode else "select"
+
+    def _on_edit(self, event: Any) -> None:
+        if self.core is not None and not self._moving:
+            on_edit(self, event)
+
+    def _show_contrast(self, clip: Image) -> None:
+        layer = self._window.find(clip, Kind.CONTRAST)
+        if self.contrast and layer is None and clip.ndim == 3:
+            made = label_layers.layer_of_contrast(
+                clips.source_of(clip), clip.name, Placement.of_layer(clip), clips.id_of(clip)
+            )
+            self._window.add(clip, made, above=clip)
+        elif layer is not None and not self.contrast:
+            self._window.viewer.layers.remove(layer)
+
+    def find_prediction(self, clip: Image) -> None:
+        """Make a clip's prediction known to the round: that in its layer, else that saved."""
+        assert self.core is not None
+        layer = self._window.find(clip, Kind.TRAJECTORY)
+        source = clips.source_of(clip)
+        if layer is not None:
+            self.core.predict(convert.trajectory_of(layer))
+        elif source.sha256 not in self._asked:
+            self._asked.add(source.sha256)
+            try:
+                found = saved_prediction(source)
+            except DeepMTJError as error:
+                self.tell(str(error))
+            else:
+                if found is not None and source.sha256 not in self.core.predictions:
+                    self.core.predict(found)
+
+    # ----- clips ------------------------------------------------------------------------------
+
+    def _item(self, clip: Image, frame: int) -> Item:
+        """Return a frame of a clip; the clip is then known to the round."""
+        source = clips.source_of(clip)
+        if self.core is not None:
+            self.core.clips[source.sha256] = source
+        return Item(source.sha256, source.name, frame)
+
+    def _clip_for(self, item: Item) -> Image | None:
+        """Return the clip of an item; its file is opened if need be."""
+        opened = self._window.clips()
+        likely = [clip for clip in opened if convert.ours(clip).get("name") == item.clip]
+        for clip in [*likely, *(clip for clip in opened if clip not in likely)]:
+            if self._item(clip, 0).clip_sha256 == item.clip_sha256:
+                return clip
+        try:
+            return self._open(item)
+        except DeepMTJError as error:
+            self.tell(str(error))
+            return None
+
+    def _open(self, item: Item) -> Image:
+        """Open the file of an item, and close those that were opened so long before."""
+        assert self.core is not None
+        if (file := self.core.place.queue.files.get(item.clip_sha256)) is None:
+            raise VideoError("is not open; open it to label it", path=item.clip)
+        clip = Layer.create(*clip_layer(self.core.root / file))
+        if self._item(clip, 0).clip_sha256 != item.clip_sha256:
+            raise LabelError("is not the file that was put into the queue", path=item.clip)
+        layers = self._window.viewer.layers
+        with self._by_program():
+            layers.append(clip)
+            self._opened = [c for c in (*self._opened, clip) if c in layers]
+            for old in self._opened[:-KEPT_CLIPS]:
+                for layer in self._window.layers_of(old):
+                    layers.remove(layer)
+        return clip
+
+    def _read_ahead(self) -> None:
+        """Have the next frame read while the person looks at this one."""
+        if (core := self.core) is None:
+            return
+        coming = ((core.clips.get(item.clip_sha256), item) for item in core.place.following())
+        reads = [partial(source.read, item.frame) for source, item in coming if source is not None]
+        self._ahead.want(reads)
+
+
+def annotation_of(viewer: Any) -> Annotation:
+    """Return the annotation of a viewer, the same one every time.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+        Also as the proxy that napari hands to widgets.
+    """
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    if viewer not in _ANNOTATIONS:
+        annotation = Annotation()
+        annotation._window = session_of(viewer)
+        _ANNOTATIONS[viewer] = annotation
+    return _ANNOTATIONS[viewer]

@@ -1,0 +1,221 @@
+"""The long work of annotation, in a worker: building a queue, predicting it, the next most useful.
+
+What is chosen is `annotation.queue` and `annotation.useful`, what is predicted `inference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.jobs import Job
+from napari_deepmtj._napari.settings import read_settings
+from napari_deepmtj.annotation.proposals import saved_prediction
+from napari_deepmtj.annotation.queue import Plan, Queue, find_clips, relative, runs_of
+from napari_deepmtj.annotation.useful import next_most_useful
+from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
+from napari_deepmtj.core.trajectory import Trajectory
+from napari_deepmtj.errors import DeepMTJError, LabelError
+
+if TYPE_CHECKING:
+    from napari_deepmtj._napari.annotating import Annotation
+    from napari_deepmtj.annotation.session import AnnotationSession
+    from napari_deepmtj.io.video import VideoSource
+
+
+def build(annotation: Annotation, plan: Plan, scope: str | Path) -> None:
+    """Choose frames anew and begin with the first.
+
+    Parameters
+    ----------
+    annotation : Annotation
+        Whose round it is for.
+    plan : Plan
+        How they are chosen.
+    scope : "clip", "clips" or Path
+        The active clip, all that are open, or a folder whose files are opened as needed.
+    """
+    core = _core(annotation)
+    if core is None:
+        return
+    window = annotation.window
+    sources: list[VideoSource] = []
+    queue = Queue(plan)
+    try:
+        if isinstance(scope, Path):
+            files = tuple(relative(path, core.root) for path in find_clips(scope))
+            queue = replace(queue, pending=files)
+        else:
+            layers = window.clips() if scope == "clips" else [window.active]
+            sources = [clips.source_of(clip) for clip in layers if clip is not None]
+    except DeepMTJError as error:
+        annotation.message = str(error)
+        return
+    if not sources and not queue.pending:
+        annotation.message = "There is no clip to choose frames from; open one first."
+        return
+
+    def take(grown: Queue) -> None:
+        if len(grown):
+            core.place.set_queue(grown)
+        else:
+            annotation.tell("No frame was chosen; choose other frames or another way.")
+
+    _grow(annotation, core, queue, sources, take)
+
+
+def grow(annotation: Annotation) -> None:
+    """Look into the files that are left for one more batch."""
+    core = _core(annotation)
+    if core is not None:
+        _grow(annotation, core, core.place.queue, [], core.place.extend)
+
+
+def _grow(
+    annotation: Annotation,
+    core: AnnotationSession,
+    queue: Queue,
+    sources: list[VideoSource],
+    take: Callable[[Queue], None],
+) -> None:
+    shown = {}  # taken now, on the main thread
+    for clip in annotation.window.clips():
+        if (layer := annotation.window.find(clip, Kind.TRAJECTORY)) is not None:
+            trajectory = convert.trajectory_of(layer)
+            shown[trajectory.provenance.clip_sha256] = trajectory
+
+    def find(source: VideoSource) -> Trajectory | None:
+        return shown.get(source.sha256) or saved_prediction(source)
+
+    known = core.known
+    _run(
+        annotation,
+        lambda: queue.grow(queue.plan.batch, known, core.root, find, sources),
+        take,
+        "Choose frames",
+    )
+
+
+def most_useful(annotation: Annotation) -> None:
+    """Go to the frame whose label would teach most, and put it into the queue."""
+    if (core := _core(annotation)) is None:
+        return
+    for clip in annotation.window.clips():
+        annotation.find_prediction(clip)
+    try:
+        job = next_most_useful(core, annotation.looks)
+    except DeepMTJError as error:
+        annotation.message = str(error)
+        return
+    _run(annotation, lambda: job, core.place.add, "Find the next most useful frame")
+
+
+def predict(annotation: Annotation) -> None:
+    """Predict the frames of the queue whose clips are open and that have no label yet."""
+    if (core := _core(annotation)) is None:
+        return
+    wanted: dict[str, list[int]] = {}
+    for item in core.place.queue.items:
+        if item.clip_sha256 in core.clips and core.label_of(item) is None:
+            wanted.setdefault(item.clip_sha256, []).append(item.frame)
+    if not wanted:
+        annotation.message = "There is no unlabelled frame of an open clip in the queue."
+        return
+    sources = {sha256: core.clips[sha256] for sha256 in wanted}
+    settings = read_settings()
+
+    def take(found: list[Trajectory]) -> None:
+        for trajectory in found:
+            core.predict(trajectory)
+        annotation.predictions = True
+
+    _run(
+        annotation,
+        lambda: _predicted(sources, wanted, settings.model, settings.roi, settings.device),
+        take,
+        "Predict the queue",
+    )
+
+
+def _predicted(
+    sources: dict[str, VideoSource],
+    wanted: dict[str, list[int]],
+    model_id: str,
+    roi: str,
+    device: str,
+) -> Iterator[Notice | Progress | Done[list[Trajectory]] | Failed]:
+    """Track just the frames that are wanted; runs in the worker, where torch is imported."""
+    from napari_deepmtj.inference.predictor import track
+    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.weights.store import load_model
+
+    model = load_model(model_id)
+    total, done = sum(map(len, wanted.values())), 0
+    found: list[Trajectory] = []
+    for sha256, source in sources.items():
+        own = nullcontext(source) if source.path is None else open_video(source.path)
+        merged: Trajectory | None = None
+        with own as clip:
+            for frames in runs_of(wanted[sha256]):
+                job = track(clip, model, roi=roi, scale=source.scale, frames=frames, device=device)
+                with closing(job):
+                    for event in job:
+                        if isinstance(event, Notice):
+                            yield event
+                        elif isinstance(event, Failed):
+                            yield event
+                            return
+                        elif isinstance(event, Done):
+                            part = event.result
+                            merged = part if merged is None else merged.updated_by(part)
+                done += len(frames)
+                yield Progress(done, total)
+        if merged is not None:
+            found.append(merged)
+    yield Done(found)
+
+
+def _core(annotation: Annotation) -> AnnotationSession | None:
+    """Return the round if there is one and nothing else runs; say so otherwise."""
+    if annotation.core is None:
+        annotation.message = "Open a label file first."
+    elif annotation.window.running:
+        annotation.message = "Wait for the work that runs, or cancel it."
+    else:
+        return annotation.core
+    return None
+
+
+def _run(
+    annotation: Annotation,
+    make: Callable[[], Iterator[Any]],
+    take: Callable[[Any], None],
+    what: str,
+) -> None:
+    """Run a job of annotation; its result is taken on the main thread if the round is still on."""
+    core, window = annotation.core, annotation.window
+    annotation.message = ""
+
+    def on_events(events: list[Any]) -> None:
+        for event in events:
+            if isinstance(event, Notice):
+                annotation.tell(event.message)
+            elif isinstance(event, Progress):
+                window.progress = event
+            elif isinstance(event, Failed):
+                annotation.tell(str(event.error))
+            elif isinstance(event, Done) and annotation.core is core:
+                try:
+                    take(event.result)
+                except LabelError as error:
+                    annotation.tell(str(error))
+                annotation.show()
+
+    job = Job(make, on_events, window.release, what)
+    window.take(job, f"{what}...")
+    job.start()
