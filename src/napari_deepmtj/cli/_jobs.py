@@ -1,14 +1,18 @@
-"""How a command consumes a job: a bar for its progress, a line for its notices."""
+"""How a command consumes a job, or waits for a long clip: a bar for progress, lines for notices."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.cli._console import print_notice, progress_bar
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError
+
+if TYPE_CHECKING:
+    from napari_deepmtj.io.video import VideoSource
 
 
 def run_job(
@@ -49,3 +53,25 @@ def run_job(
                     tasks[shown.unit] = bar.add_task(f"{description} ({shown.unit}s)")
                 bar.update(tasks[shown.unit], completed=shown.done, total=shown.total)
     raise DeepMTJError(f"{description} ended without a result; please report this")
+
+
+def open_clip(path: Path) -> VideoSource:
+    """Open a clip, with a bar for as long as its frames are listed, if that takes long.
+
+    Raises
+    ------
+    DeepMTJError
+        As `open_video`.
+    """
+    from napari_deepmtj.io.video import open_video
+
+    source = open_video(path, background=True)
+    try:
+        if not source.complete:
+            with progress_bar() as bar:
+                task = bar.add_task(f"{path.name}: list frames (%)", total=100)
+                source.wait(lambda done: bar.update(task, completed=round(100 * done)))
+    except BaseException:
+        source.close()
+        raise
+    return source

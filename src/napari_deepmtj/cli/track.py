@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_deepmtj.cli._console import print_error, print_line, print_notice, progress_bar
+from napari_deepmtj.cli._jobs import open_clip
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.errors import CalibrationError, DeepMTJError, ResultError, VideoError
@@ -198,10 +199,9 @@ def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
     from napari_deepmtj.inference.predictor import track as run
     from napari_deepmtj.io.exports import check_overwrite, write_trajectory
     from napari_deepmtj.io.paths import attention_path
-    from napari_deepmtj.io.video import open_video
 
     with ExitStack() as stack:
-        source = stack.enter_context(open_video(clip))
+        source = stack.enter_context(open_clip(clip))
         frames = range(source.n_frames)[settings.frames]
         if not frames:
             raise VideoError(
