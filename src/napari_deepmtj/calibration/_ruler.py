@@ -147,7 +147,8 @@ def _fit(marks: FloatArray, span: float) -> tuple[FloatArray, float] | None:
         if guess < 3:
             continue
         anchor = marks[int(np.abs(gaps - guess).argmin())]
-        period = float(guess)
+        # Ticks are drawn on whole pixels: only the mean gap is close enough over many of them.
+        period = float(gaps[np.abs(gaps - guess) <= 0.3 * guess].mean())
         for _ in range(3):
             number = np.rint((marks - anchor) / period)
             even = np.abs(marks - anchor - period * number) <= max(1.0, 0.15 * period)
