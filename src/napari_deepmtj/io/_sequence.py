@@ -22,7 +22,7 @@ from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import BaseSource
 from napari_deepmtj.io._stack import StackSource, opened_picture, pillow_array
 from napari_deepmtj.io._telemed import apply_mat
-from napari_deepmtj.io._tiff import TiffSource
+from napari_deepmtj.io._tiff import TiffSource, header_of
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -223,12 +223,10 @@ def _pixels(path: Path) -> npt.NDArray[Any]:
 
 def _tiff_facts(path: Path) -> tuple[int, int, str]:
     """Return width, height and number type of a TIFF file with one picture."""
-    with TiffSource(path) as source:
-        if source.n_frames > 1:
-            raise VideoError(
-                f"holds {source.n_frames} pictures; give it alone, not its folder", path=path
-            )
-        return source.width, source.height, str(source.picture(0).dtype)
+    n, height, width, depth = header_of(path)
+    if n > 1:
+        raise VideoError(f"holds {n} pictures; give it alone, not its folder", path=path)
+    return width, height, depth
 
 
 def _tiff_pixels(path: Path) -> npt.NDArray[Any]:

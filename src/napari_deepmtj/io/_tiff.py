@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import weakref
 from collections.abc import Mapping
@@ -147,6 +148,23 @@ class TiffSource(StackSource):
         super().close()
         with self._lock:
             self._tiff.close()
+
+
+def header_of(path: Path) -> tuple[int, int, int, str]:
+    """Return the number of pictures, height, width and number type of a file, from its headers."""
+    import tifffile
+
+    try:
+        with overheard("tifffile"), tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            sizes = zip(series.axes, series.shape, strict=True)
+            n = math.prod(size for axis, size in sizes if axis not in "YXS")
+            page: Any = series.keyframe
+            return n, page.imagelength, page.imagewidth, str(page.dtype)
+    except Exception as error:  # tifffile raises many things on damaged files
+        raise VideoError(
+            f"cannot be opened as TIFF ({reason(error, path)}); save it again", path=path
+        ) from error
 
 
 def _inverted(picture: AnyArray) -> AnyArray:
