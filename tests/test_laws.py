@@ -212,6 +212,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "core.trajectory",
         "core.labels",
         "io.labels",
+        "io.label_store",
         "io.exports",
         "io.video",
         "annotation.session",
