@@ -82,7 +82,9 @@ def told(edits: list[Edit | StateEdit]) -> dict[str, str | None]:
             result[edit.name] = None if edit.after is None else json.dumps(edit.after)
         else:
             label = edit.after
-            result[repr(edit.key)] = label and json.dumps(dataclasses.asdict(label))
+            result[repr(edit.key)] = (
+                None if label is None else json.dumps(dataclasses.asdict(label))
+            )
     return result
 
 
@@ -231,7 +233,7 @@ class Bench:
         """Start a child, kill it or take its lock, and look at what is left."""
         ballast = self._ballast() if small else None
         full = mode == "full" and not small
-        context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+        context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
         ours, theirs = context.Pipe(duplex=False)
         room = self.rng.randint(200, 40_000) if full else None
         process = context.Process(target=child, args=(self.path, mode, number, room, theirs))
