@@ -112,3 +112,14 @@ def test_a_frame_labelled_twice_is_an_error(make_clip: MakeClip) -> None:
 )
 def test_a_picture_says_its_clip_and_frame(picture: str, place: object) -> None:
     assert picture_place(picture) == place
+
+
+@pytest.mark.parametrize("annotator", ["", "a\0b", "x" * 100_000])
+def test_an_impossible_annotator_names_the_row(make_clip: MakeClip, annotator: str) -> None:
+    with pytest.raises(LabelError, match=r"^labels.csv: row 3: annotator"):
+        match(
+            [Found(3, "a", 4, (1.0, 2.0))],
+            [make_clip("a.avi")],
+            path="labels.csv",
+            annotator=annotator,
+        )

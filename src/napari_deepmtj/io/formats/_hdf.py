@@ -93,7 +93,8 @@ def write_hdf(
         dtype=float,
     )
     with atomic_path(path) as temporary:
-        table.to_hdf(temporary, key=KEYS[0], mode="w", format="table")
+        # pandas 2, which DeepLabCut has, cannot read the other format ("table") of pandas 3
+        table.to_hdf(temporary, key=KEYS[0], mode="w", format="fixed")
 
 
 def _checked_key(file: Any, path: Path) -> str:

@@ -220,21 +220,10 @@ def match(
                 "did); delete one",
                 path=path,
             )
-        x, y = (None, None) if found.xy_px is None else found.xy_px
-        labels.append(
-            Label(
-                clip=facts.name,
-                clip_sha256=facts.sha256,
-                frame=found.frame,
-                time_s=None if facts.seconds is None else facts.seconds[found.frame],
-                x_px=x,
-                y_px=y,
-                annotator=annotator,
-                round=round,
-                origin=found.origin,
-                timestamp=when,
-            )
-        )
+        try:
+            labels.append(_label(found, facts, annotator, round, when))
+        except LabelError as error:
+            raise LabelError(f"row {found.row}: {error.message}", path=path) from error
     return Imported(tuple(labels), tuple(unmatched), tuple(notices))
 
 
@@ -324,11 +313,11 @@ def picture_place(picture: str) -> tuple[str, int] | None:
     if not parts:
         return None
     stem = re.sub(r"\.[A-Za-z]+$", "", parts[-1])
-    if named := re.fullmatch(r"(.+)_frame_(\d+)", stem, re.DOTALL):
+    if named := re.fullmatch(r"(.+)_frame_([0-9]{1,9})", stem, re.DOTALL):
         return named[1], int(named[2])
-    if len(parts) > 1 and (plain := re.fullmatch(r"(?:img|frame)?_?(\d+)", stem)):
+    if len(parts) > 1 and (plain := re.fullmatch(r"(?:img|frame)?_?([0-9]{1,9})", stem)):
         return parts[-2], int(plain[1])
-    if numbered := re.fullmatch(r"(.+)_(\d{3,})", stem, re.DOTALL):
+    if numbered := re.fullmatch(r"(.+)_([0-9]{3,9})", stem, re.DOTALL):
         return numbered[1], int(numbered[2])
     return None
 
@@ -347,6 +336,22 @@ def _clips_in(path: Path) -> Iterator[Path]:
         known = suffix in CLIP_SUFFIXES or inside.name.lower().endswith(".tvd.h5")
         if known and not inside.name.startswith(".") and inside.is_file():
             yield inside
+
+
+def _label(found: Found, facts: _Facts, annotator: str, number: int, when: str) -> Label:
+    x, y = (None, None) if found.xy_px is None else found.xy_px
+    return Label(
+        clip=facts.name,
+        clip_sha256=facts.sha256,
+        frame=found.frame,
+        time_s=None if facts.seconds is None else facts.seconds[found.frame],
+        x_px=x,
+        y_px=y,
+        annotator=annotator,
+        round=number,
+        origin=found.origin,
+        timestamp=when,
+    )
 
 
 def _same(name: str) -> str:

@@ -26,7 +26,7 @@ from napari_deepmtj.io.formats._match import (
 from napari_deepmtj.io.labels import guarded, unguarded
 
 #: Name, underscore, frame from 0 in five digits or more.
-_PLACE = re.compile(r"(?P<name>.+)_(?P<frame>\d{5,})", re.DOTALL)
+_PLACE = re.compile(r"(?P<name>.+)_(?P<frame>[0-9]{5,9})", re.DOTALL)
 
 
 def read(

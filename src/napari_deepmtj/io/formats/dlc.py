@@ -316,6 +316,6 @@ def _found(
 
 def _place(name: tuple[object, ...], clip: str) -> tuple[str, int] | None:
     """Return clip and frame of a row's name: a frame's number, or the path of a picture."""
-    if len(name) == 1 and re.fullmatch(r"\d+", str(name[0])):
+    if len(name) == 1 and re.fullmatch(r"[0-9]{1,9}", str(name[0])):
         return clip, int(str(name[0]))
     return picture_place("/".join(map(str, name)))

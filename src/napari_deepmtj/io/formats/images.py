@@ -49,7 +49,7 @@ def load_json(path: Path) -> Any:
         raise LabelError("there is no such label file", path=path) from None
     except json.JSONDecodeError as error:
         raise LabelError(f"line {error.lineno} is not JSON ({error.msg})", path=path) from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LabelError(f"cannot be read as JSON ({error})", path=path) from error
 
 
@@ -92,7 +92,7 @@ def read_coco(
                 at = 3 * points.index(wanted)
                 x, y, visibility = (float(v) for v in annotation["keypoints"][at : at + 3])
                 picture = images[annotation["image_id"]]
-            except (KeyError, TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise LabelError(f"annotation {number}: {_said(error)}", path=path) from error
             xy = _finite(x, y, f"annotation {number}", path) if visibility else None
             occluded += visibility == 1
@@ -183,7 +183,7 @@ def read_label_studio(
             done = task["annotations"] if "annotations" in task else task["completions"]
             done = [entry for entry in done if not entry.get("was_cancelled")]
             parsed.append((number, _task_place(task), [_key_points(entry) for entry in done]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise LabelError(f"task {number}: {_said(error)}", path=path) from error
     names = {name for _, _, entries in parsed for points in entries for name, _, _ in points}
     wanted = chosen_point(names, point, path) if names else POINT
