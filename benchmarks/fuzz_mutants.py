@@ -212,7 +212,7 @@ def _gif(width: int, height: int) -> bytes:
     return b"GIF89a" + screen + frame * 3 + b";"
 
 
-def _zarr(shape: list[int], chunks: list[int]) -> dict[str, bytes]:
+def _zarr(shape: list[int], chunks: list[int], packed: bytes) -> dict[str, bytes]:
     about: dict[str, Any] = {
         "zarr_format": 2,
         "shape": shape,
@@ -223,7 +223,6 @@ def _zarr(shape: list[int], chunks: list[int]) -> dict[str, bytes]:
         "order": "C",
         "filters": None,
     }
-    packed = zlib.compress(bytes(2**26), 9)
     return {"big.zarr/.zarray": json.dumps(about).encode(), "big.zarr/0.0.0": packed}
 
 
@@ -233,7 +232,7 @@ def absurd(sound: bytes) -> list[Clip]:
         "frames.npy": _npy((10**9, 64, 64)),
         "pixels.npy": _npy((2, 2**31, 2**31)),
         "empty.npy": _npy((10**15, 0, 5)),
-        "bomb.png": _png(60000, 60000, 20000),
+        "bomb.png": _png(60000, 60000, 1000),
         "wide.png": _png(2**31 - 1, 4, 0),
         "tall.png": _png(8000, 8000, 8000),
         "canvas.gif": _gif(65535, 65535),
@@ -280,6 +279,7 @@ def absurd(sound: bytes) -> list[Clip]:
         beside = {"bomb.avi": sound, "bomb.mat": buffer.getvalue()}
         clips.append(Clip("absurd", "bomb.avi", beside))
     clips += [Clip("absurd", name, {name: content}) for name, content in found.items()]
+    packed = zlib.compress(bytes(2**26), 9)
     stores: tuple[tuple[list[int], list[int]], ...] = (
         ([10**9, 64, 64], [1, 64, 64]),
         ([4, 2**31, 2**31], [1, 2**15, 2**15]),
@@ -287,4 +287,4 @@ def absurd(sound: bytes) -> list[Clip]:
         ([12, HEIGHT, WIDTH], [10**9, 2**20, 2**20]),
         ([20000, 64, 64], [2**14, 64, 64]),
     )
-    return clips + [Clip("absurd", "big.zarr", _zarr(*store)) for store in stores]
+    return clips + [Clip("absurd", "big.zarr", _zarr(*store, packed)) for store in stores]

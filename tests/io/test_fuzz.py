@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,14 +17,12 @@ def test_a_slice_of_the_fuzzer_finds_nothing() -> None:
     pytest.importorskip("h5py")
     pytest.importorskip("zarr")
     done = subprocess.run(
-        [sys.executable, str(BENCHMARK), "--first", "500", "--files", "120", "--seconds", "12"],
+        [sys.executable, str(BENCHMARK), "--first", "500", "--files", "80"],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=900,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    found = re.search(r"(\d+) mutants, 0 failed", done.stdout)
-    assert found is not None
-    assert int(found[1]) >= 20
+    assert "80 mutants, 0 failed" in done.stdout
