@@ -20,19 +20,19 @@ def clip(viewer, session, make_clip, scale):
 
 @pytest.fixture
 def run(session, clip, tiny_model, in_a_loop):
-    def track(**wanted):
-        TrackRun(session, clip, Request(tiny_model, device="cpu", **wanted)).start()
+    def track(roi="full", **wanted):
+        TrackRun(session, clip, Request(tiny_model, roi=roi, device="cpu", **wanted)).start()
         return session.find(clip, Kind.TRAJECTORY)
 
     return track
 
 
-def reference(clip, tiny_model, **wanted):
+def reference(clip, tiny_model, roi="full", **wanted):
     """What the core says of the same clip."""
     from napari_deepmtj.inference.predictor import track
 
     with open_video(clip.data.source.path) as source:
-        *_, done = track(source, load_model(tiny_model), device="cpu", **wanted)
+        *_, done = track(source, load_model(tiny_model), roi=roi, device="cpu", **wanted)
     return done.result
 
 

@@ -135,7 +135,7 @@ def test_two_docks_share_a_session_and_either_cancels(open_window, make_clip, qt
     with session.updating():
         convert.show_trajectory(points, convert.trajectory_of(points).corrected(2, (1, 1)))
     second.draw.native.click()
-    layer = second.roi.value
+    layer = session.find(session.active, Kind.REGION)
     assert layer.mode == "select"
     layer.data = [[[4.5, 9.5], [4.5, 89.5], [44.5, 89.5], [44.5, 9.5]]]
     second.frames.value = track_module.ONE
