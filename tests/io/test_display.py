@@ -82,6 +82,15 @@ def test_frames_are_shown_as_the_file_asks(tmp_path, numbers) -> None:
         np.testing.assert_array_equal(turned, expected[0])
 
 
+@pytest.mark.parametrize("numbers", [matrix(0, 1, -1, 0), matrix(-1, 0, 0, -1), None], ids=str)
+def test_pictures_with_exif_are_turned_too(tmp_path, numbers) -> None:
+    stored = write_clip(tmp_path / "a.mov", codec="tiff", matrix=numbers)  # its frames have Exif
+    with open_video(tmp_path / "a.mov") as source:
+        shown = stored[3] if numbers is None else shown_by_the_book(stored[3], numbers)
+        np.testing.assert_array_equal(source.read(3), shown)
+        assert bool(source.notices) == (numbers is not None)
+
+
 def test_a_crooked_angle_is_told_and_not_done(tmp_path) -> None:
     stored = write_clip(tmp_path / "a.mov", matrix=matrix(0.8, 0.6, -0.6, 0.8))
     with open_video(tmp_path / "a.mov") as source:

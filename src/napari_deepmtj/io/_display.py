@@ -103,6 +103,25 @@ class Orientation:
 #: The picture as it is stored.
 AS_STORED = Orientation()
 
+#: The pictures that are turned, by how many degrees clockwise.
+_TURNED = {
+    0: AS_STORED,
+    90: Orientation(True, mirror_x=True),
+    180: Orientation(False, mirror_x=True, mirror_y=True),
+    270: Orientation(True, mirror_y=True),
+}
+
+
+def _orientation(frame: av.VideoFrame) -> Orientation | None:
+    """Return how a frame is to be shown, None if crooked."""
+    try:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV 18 cannot list what comes with a frame if it does not know all of it (Exif); its own
+        # reading of the turn, anticlockwise, does not need the list.
+        return _TURNED.get(-frame.rotation % 360)
+    return AS_STORED if matrix is None else Orientation.of_matrix(bytes(matrix))
+
 
 @dataclass(frozen=True, slots=True)
 class Display:
@@ -138,8 +157,7 @@ class Display:
         field_order : int
             FFmpeg's `AVFieldOrder` of the stream.
         """
-        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-        orientation = AS_STORED if matrix is None else Orientation.of_matrix(bytes(matrix))
+        orientation = _orientation(frame)
         aspect = aspect or None
         if aspect is not None and orientation is not None and orientation.swapped:
             aspect = 1 / aspect
