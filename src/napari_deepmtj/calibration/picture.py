@@ -173,6 +173,8 @@ def _rectangles(
 ) -> Iterator[Box]:
     """Yield the rectangles around what is densely active over a large area."""
     height, width = (n // _CELL for n in activity.shape)
+    if not height or not width:
+        return
     cells = activity[: height * _CELL, : width * _CELL].reshape(height, _CELL, width, _CELL)
     for threshold in thresholds:
         counts = (cells > threshold).sum(axis=3, dtype=np.uint8).sum(axis=1, dtype=np.uint8)
