@@ -71,6 +71,9 @@ FAILURES = {
 #: Streams without any count or index: what is lost at their end cannot be known (formats.md).
 ENDLESS = (".ts", ".mpg", ".264", ".wmv")
 
+#: So many of their last pictures may be damaged: the last stored, and B-frames that refer to it.
+ENDLESS_LAST = 3
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -195,7 +198,8 @@ def _loss(case: Case, path: Path, sums: list[int], windowed: bool) -> Verdict | 
     """Hold what a cut-off file gave without a word against the whole one."""
     whole = list(case.sums[:IN_ORDER])
     if path.suffix in ENDLESS:
-        sums, whole = sums[:-1], whole[: len(sums) - 1]
+        sums = sums[:-ENDLESS_LAST]
+        whole = whole[: len(sums)]
     if len(sums) < len(whole):
         return Verdict("silent loss", f"{len(sums)} of {len(whole)} frames, no notice")
     if not windowed and sums != whole:
