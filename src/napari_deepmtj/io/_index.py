@@ -37,6 +37,9 @@ AV_ERRORS = (
 #: Bytes of an MPEG-4 picture without content at most (`MAX_NVOP_SIZE` of FFmpeg's mpeg4videodec.h).
 _PLACEHOLDER = 19
 
+#: Codecs whose keyframes may refer to earlier frames all the same (as FFmpeg writes them).
+_FALSE_KEYS = ("rpza", "smc")
+
 
 @dataclass(frozen=True)
 class FrameIndex:
@@ -322,8 +325,9 @@ def _begins_anew(packet: Any) -> bool:
     In packed MPEG-4 (XviD, DivX) two pictures share a packet, and the next one is an empty
     placeholder, which may be flagged as a keyframe.
     """
-    placeholder = packet.size <= _PLACEHOLDER and packet.stream.codec_context.name == "mpeg4"
-    return packet.is_keyframe and not placeholder
+    codec = packet.stream.codec_context.name
+    placeholder = packet.size <= _PLACEHOLDER and codec == "mpeg4"
+    return packet.is_keyframe and not placeholder and codec not in _FALSE_KEYS
 
 
 def decode_packets(first: Any, packets: Iterator[Any]) -> Generator[av.VideoFrame]:
