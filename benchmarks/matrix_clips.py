@@ -412,7 +412,7 @@ CASES = (
     Case("ffv1_rgb_10_bit.mkv", "ffv1", "gbrp10le", "RGB", **PER_MILLE),
     Case("ffv1.avi", "ffv1", "yuv420p", "limited"),
     Case("utvideo.avi", "utvideo", "gbrp", "RGB"),
-    Case("magicyuv.avi", "magicyuv", "gray", "full", tagged=True),
+    Case("magicyuv.avi", "magicyuv", "yuv444p", "limited"),
     Case("zmbv.avi", "zmbv", "pal8", "palette"),
     Case("ljpeg.avi", "ljpeg", "yuvj444p", "full"),
     Case("jpeg2000.mov", "jpeg2000", "gray", "full", n=24),

@@ -7,7 +7,7 @@ two references that do not pass through this project, both from the `ffmpeg` pro
 - FFmpeg's own conversion to full-range grey (swscale, which rounds twice: up to 1 level);
 - the samples as decoded, put through the definition in floating point (BT.601 luma;
   255 (Y - 16) / 219 for limited range) and rounded once: no difference at all, but 1 level for
-  colours deeper than 8 bit, which the reader has swscale make 8 bit deep.
+  deep colours and deep packed samples, which the reader has swscale make 8 bit deep.
 
     python benchmarks/reader_matrix.py [--only h264] [--real FOLDER] [--output FILE --docs]
 
@@ -160,8 +160,8 @@ def _sequence(
         wrong.append("there are more frames than were written")
     if grey.swscale > SWSCALE_ROUNDS:
         wrong.append(f"grey is up to {grey.swscale} levels off swscale's")
-    deep_colours = case.colour == "RGB" and "10" in source.metadata["pixel_format"]
-    if grey.exact > deep_colours:
+    made_8_bit = source.metadata["pixel_format"] in ("gbrp10le", "v30xle")
+    if grey.exact > made_8_bit:
         wrong.append(f"grey is up to {grey.exact} levels off the definition")
     grey.mean = float(np.mean(means)) if means else 0.0
     return sums, grey, float(np.mean(biases or [0])), spent * 1000 / max(1, len(sums))
@@ -255,7 +255,7 @@ def _by_definition(
             else:
                 yield luma_exactly(np.frombuffer(data, np.uint8).reshape(height, width, 3))
         return
-    packed = {"yuyv422": "yuv422p", "uyvy422": "yuv422p"}
+    packed = {"yuyv422": "yuv422p", "uyvy422": "yuv422p", "v30xle": "yuv444p10le"}
     target = packed.get(form.name, form.name)
     target = target.removesuffix("be") + "le" if target.endswith("be") else target
     plain = av.VideoFormat(target, width, height)

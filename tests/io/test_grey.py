@@ -62,7 +62,7 @@ MUTED = DARK.clip(16, 235)
         (DARK, "gray", 0, False, None, "full", "samples", None),
         (MUTED, "gray", 0, False, None, "full", "assumed", None),
         (MUTED, "gray", 1, False, None, "limited", "tag", None),
-        (DARK, "gray", 1, False, None, "limited", "tag", "goes beyond"),
+        (DARK, "gray", 1, False, None, "full", "samples", "goes beyond"),
         (DARK, "yuv420p", 0, True, None, "full", "samples", None),
         (MUTED, "yuv420p", 0, True, None, "limited", "assumed", "does not say its range"),
         (MUTED, "yuv420p", 2, True, None, "full", "tag", None),

@@ -128,13 +128,15 @@ class Levels:
             return cls("full", "format")
         grey = monochrome or frame.format.name.startswith(("gray", "ya"))
         beyond = grey and tag != "full" and _leaves_limited(frame)
+        if tag is not None and not beyond:
+            return cls(tag, "tag")
         if tag is not None:
-            doubt = (
-                "says that it is of limited range, but its first picture goes beyond 16 .. 235, "
-                "which is stretched to 0 .. 255; open it with colour_range='full' if its contrast "
-                "is too high"
+            return cls(
+                "full",
+                "samples",
+                "says that it is of limited range, but its first picture goes beyond 16 .. 235; it "
+                "is taken as full range; open it with colour_range='limited' if that is wrong",
             )
-            return cls(tag, "tag", doubt if beyond else None)
         if not grey:
             return cls("limited", "assumed")
         if beyond or not monochrome:
