@@ -103,8 +103,14 @@ class Annotation(EventedModel):
             self._on_step()
         self.show()
 
-    def close(self) -> None:
-        """Put everything into the label file and give it back; label layers go with it."""
+    def close(self, *, keep_layers: bool = False) -> None:
+        """Put everything into the label file and give it back; label layers go with it.
+
+        Parameters
+        ----------
+        keep_layers : bool
+            Leave the layers alone, for instance because the window is closing.
+        """
         if (core := self.core) is None:
             return
         self.core = None
@@ -114,7 +120,7 @@ class Annotation(EventedModel):
             shortcuts.unbind(viewer)
             viewer.mouse_drag_callbacks.remove(self._mouse)
             viewer.dims.events.current_step.disconnect(self._on_step)
-            for layer in list(viewer.layers):
+            for layer in [] if keep_layers else list(viewer.layers):
                 if convert.kind_of(layer) in (Kind.LABELS, Kind.CONTRAST):
                     viewer.layers.remove(layer)
         try:
@@ -214,9 +220,8 @@ class Annotation(EventedModel):
         if item is not None and clip is not None:
             with self._by_program():
                 self._window.activate(clip)
-                moves = self._window.frame() != item.frame
-                self._show_clip(clip, draw=not moves)
-                if moves:
+                self._show_clip(clip)
+                if self._window.frame() != item.frame:
                     self._window.go_to(item.frame)
         self._read_ahead()
         self.shown += 1
@@ -228,7 +233,7 @@ class Annotation(EventedModel):
             return
         core.place.visit(self._item(clip, self._window.frame()))
         with self._by_program():
-            self._show_clip(clip, draw=True)
+            self._show_clip(clip)
         self.shown += 1
 
     @contextmanager
@@ -240,7 +245,7 @@ class Annotation(EventedModel):
         finally:
             self._moving = before
 
-    def _show_clip(self, clip: Image, *, draw: bool) -> None:
+    def _show_clip(self, clip: Image) -> None:
         """Show the labels of a clip, and more contrast if that is wanted."""
         core, window = self.core, self._window
         assert core is not None
@@ -255,7 +260,7 @@ class Annotation(EventedModel):
             layer = window.add(clip, made)
             layer.events.data.connect(self._on_edit)
         else:
-            label_layers.show_labels(layer, marks, draw=draw)
+            label_layers.show_labels(layer, marks)
         self._show_contrast(clip)
         selection = window.viewer.layers.selection
         if self.label_mode and selection.active is not layer:

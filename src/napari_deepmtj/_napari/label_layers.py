@@ -96,24 +96,27 @@ def layer_of_labels(
     return data, arguments, "points"
 
 
-def show_labels(layer: Any, marks: Sequence[Mark], *, draw: bool = True) -> None:
-    """Bring a label layer up to date, drawing it once, or not if the slider is about to move.
+def show_labels(layer: Any, marks: Sequence[Mark]) -> None:
+    """Bring a label layer up to date, slicing it once.
 
-    Its own events are held back, also the one that tells of edits: this is none.
+    Its own events are held back, also the one that tells of edits: this is none. napari slices a
+    layer at every change unless it is invisible.
     """
     data, looks = points_of(marks, layer.ndim)
     if marks_of(layer) == tuple(marks) and np.array_equal(layer.data, data):
         return
     layer.metadata = layer.metadata | stamp(Kind.LABELS, ours(layer)["clip"], marks=tuple(marks))
     layer.selected_data = set()
-    with layer.events.blocker_all():
+    visible = layer.visible
+    with layer.events.blocker_all(), layer.text.events.blocker_all():
+        layer.visible = False
         layer.data = data
         layer.features = looks["features"]
         if len(data):
             layer.border_color = looks["border_color"]
             layer.symbol = looks["symbol"]
-    if draw:
-        layer.refresh()
+        layer.visible = visible
+    layer.refresh()
 
 
 def marks_of(layer: Any) -> tuple[Mark, ...]:

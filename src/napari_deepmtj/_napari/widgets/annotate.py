@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import napari.viewer
@@ -23,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deepmtj._napari import clips, queueing
-from napari_deepmtj._napari.annotating import annotation_of
+from napari_deepmtj._napari.annotating import Annotation, annotation_of
 from napari_deepmtj._napari.label_file import open_labels, pause
 from napari_deepmtj._napari.shortcuts import SHORTCUTS
 from napari_deepmtj._napari.widgets.annotate_forms import QueueForm, RoundForm
@@ -106,6 +107,8 @@ class AnnotateWidget(QWidget):
         column.addStretch()
         scroll = QScrollArea(widgetResizable=True)
         scroll.setWidget(form)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setMinimumWidth(form.minimumSizeHint().width() + scroll.verticalScrollBar().width())
         self.tabs = QTabWidget()
         self.tabs.addTab(scroll, "Label")
         self.tabs.addTab(_key_table(), "Keys")
@@ -125,7 +128,7 @@ class AnnotateWidget(QWidget):
         self.advance.toggled.connect(self._set_advance)
         for name, box in self.toggles.items():
             box.toggled.connect(lambda on, name=name: self._set(name, on))
-        self._slots = [
+        slots = [
             (annotation.events.shown, self._show),
             (annotation.events.shown, self._grow),
             (annotation.events.message, self._show_message),
@@ -135,18 +138,11 @@ class AnnotateWidget(QWidget):
             (window.events.running, self._show),
             (window.events.progress, self._show_job),
         ]
-        for signal, slot in self._slots:
+        for signal, slot in slots:
             signal.connect(slot)
         annotation.views += 1
-        self.destroyed.connect(self._disconnect)
-
-    def _disconnect(self) -> None:
-        """Stop listening when the form is gone; the last one gives the label file back."""
-        for signal, slot in self._slots:
-            signal.disconnect(slot, missing_ok=True)
-        self.annotation.views -= 1
-        if not self.annotation.views:
-            self.annotation.close()
+        # not a method: Qt calls none of an object that is gone
+        self.destroyed.connect(partial(_leave, annotation, slots))
 
     # ----- actions ----------------------------------------------------------------------------
 
@@ -257,9 +253,11 @@ class AnnotateWidget(QWidget):
             )
         self.where.setText("\n".join(lines))
         self.progress.setVisible(batch.total > 0)
+        self.progress.setUpdatesEnabled(False)  # else it paints the window at once, and again later
         self.progress.setMaximum(max(1, batch.total))
         self.progress.setValue(batch.done)
         self.progress.setFormat(f"batch {batch.number}: %v of %m")
+        self.progress.setUpdatesEnabled(True)
 
     def _show_job(self, progress: Any) -> None:
         if progress is not None:
@@ -296,6 +294,15 @@ class AnnotateWidget(QWidget):
 
     def _show_message(self, message: str) -> None:
         self.message.setText(message)
+
+
+def _leave(annotation: Annotation, slots: list[tuple[Any, Any]], *_: Any) -> None:
+    """Stop listening when a form is gone; the last one gives the label file back."""
+    for signal, slot in slots:
+        signal.disconnect(slot, missing_ok=True)
+    annotation.views -= 1
+    if not annotation.views:
+        annotation.close(keep_layers=True)
 
 
 def _row(*widgets: QWidget) -> QWidget:

@@ -1,0 +1,555 @@
+"""Annotation in a viewer without a window: what is shown, and what layers, keys and mouse do."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from app_model.types import KeyBinding
+from napari.layers import Layer
+
+from napari_deepmtj._napari import clips, convert, label_file, label_layers, styles
+from napari_deepmtj._napari.annotating import annotation_of
+from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.label_file import Round, open_labels, pause
+from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.reader import clip_layer
+from napari_deepmtj.annotation.marks import Mark, Role
+from napari_deepmtj.annotation.queue import Known, Plan, Queue
+from napari_deepmtj.annotation.rounds import Mode
+from napari_deepmtj.annotation.strategies import Every
+from napari_deepmtj.core.trajectory import Origin
+from napari_deepmtj.io.exports import write_trajectory
+from napari_deepmtj.io.label_store import LabelStore
+from napari_deepmtj.io.labels import read_labels, write_labels
+
+
+@pytest.fixture
+def open_clip(viewer, session, make_clip):
+    def add(*args, **kwargs):
+        return viewer.add_layer(Layer.create(*clip_layer(make_clip(*args, **kwargs))))
+
+    return add
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "all.mtj-labels.csv"
+
+
+@pytest.fixture
+def annotation(viewer, session):
+    made = annotation_of(viewer)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def begin(annotation, session, path):
+    """Open the label file for a round over every fifth frame of all clips."""
+
+    def open_(annotator="ann", number=1, mode=Mode.LABEL, of=None):
+        open_labels(annotation, Round(path, annotator, number, mode, of))
+        core = annotation.core
+        if mode is Mode.LABEL and core is not None and not len(core.place.queue):
+            sources = [clips.source_of(clip) for clip in session.clips()]
+            job = Queue(Plan(Every(5))).grow(1, Known(), core.root, lambda _: None, sources)
+            annotation.do(lambda s: s.place.set_queue(list(job)[-1].result))
+        return core
+
+    return open_
+
+
+def press(viewer, key):
+    viewer.keymap[KeyBinding.from_str(key)](viewer)
+
+
+def mouse(annotation, viewer, *world, button=1, modifiers=()):
+    """Press, move over further places, and release on the canvas."""
+    callback = viewer.mouse_drag_callbacks[-1]
+    event = SimpleNamespace(
+        type="mouse_press",
+        button=button,
+        modifiers=modifiers,
+        pos=(0, 0),
+        position=world[0],
+        view_direction=None,
+        dims_displayed=[1, 2],
+    )
+    drag = callback(viewer, event)
+    if next(drag, "over") == "over":
+        return
+    for i, place in enumerate(world[1:], start=1):
+        event.type, event.pos, event.position = "mouse_move", (20 * i, 0), place
+        next(drag)
+    event.type = "mouse_release"
+    assert next(drag, "over") == "over"
+
+
+def points(annotation):
+    """The marks that are shown, as (frame, x, y, role, origin)."""
+    layer = annotation.label_layer
+    marks = label_layers.marks_of(layer)
+    np.testing.assert_allclose(
+        layer.data, [(m.frame, m.y_px, m.x_px) for m in marks] or np.empty((0, 3))
+    )
+    return [
+        (m.frame, round(m.x_px, 6), round(m.y_px, 6), m.role.value, m.origin.value) for m in marks
+    ]
+
+
+def test_a_click_on_the_picture_labels_in_pixels_and_goes_on(
+    begin, annotation, open_clip, session, viewer, scale
+):
+    clip = open_clip(scale=scale)
+    core = begin()
+    assert viewer.layers.selection.active is annotation.label_layer
+    mouse(annotation, viewer, clip.data_to_world((0, 20.5, 30.25)))
+    assert points(annotation) == [(0, 30.25, 20.5, "own", "MANUAL")]
+    assert session.frame() == core.item.frame == 5
+    (label,) = core.book.store.labels
+    assert (label.clip, label.frame, label.time_s) == ("clip.avi", 0, 0.0)
+    mouse(annotation, viewer, clip.data_to_world((5, 500, 30)))
+    assert "outside the picture" in annotation.message
+    assert session.frame() == 5
+    press(viewer, "N")
+    assert annotation.message == ""
+    assert not core.book.store.labels[-1].visible
+    assert session.frame() == 10
+
+
+def test_what_is_no_click_labels_nothing(begin, annotation, open_clip, viewer):
+    clip = open_clip()
+    core = begin()
+    here = clip.data_to_world((0, 20, 30))
+    mouse(annotation, viewer, here, clip.data_to_world((0, 20, 60)))  # pans
+    mouse(annotation, viewer, here, button=2)
+    mouse(annotation, viewer, here, modifiers=("Shift",))
+    annotation.toggle("label_mode")
+    assert annotation.label_layer.mode == "select"
+    mouse(annotation, viewer, here)
+    annotation.toggle("label_mode")
+    viewer.layers.selection.active = clip
+    mouse(annotation, viewer, here)
+    assert core.book.store.labels == ()
+    assert annotation.label_layer.mouse_pan
+
+
+def test_a_point_is_dragged_without_going_on(begin, annotation, open_clip, session, viewer):
+    clip = open_clip()
+    core = begin()
+    mouse(annotation, viewer, clip.data_to_world((0, 20, 30)))
+    press(viewer, "Q")
+    places = [clip.data_to_world((0, 20, 30)), *(clip.data_to_world((0, 22, x)) for x in (33, 35))]
+    mouse(annotation, viewer, *places)
+    assert points(annotation) == [(0, 35, 22, "own", "MANUAL")]
+    assert session.frame() == 0
+    press(viewer, "Ctrl+Z")
+    assert points(annotation) == [(0, 30, 20, "own", "MANUAL")]
+    assert core.item.frame == 0
+
+
+def test_keys_do_what_the_table_says(begin, annotation, open_clip, session, viewer):
+    open_clip()
+    core = begin()
+    annotation.do(lambda s: s.click(10, 10))
+    press(viewer, "Q")
+    for key in ("K", "U", "Shift+H", "Shift+J"):
+        press(viewer, key)
+    assert points(annotation) == [(0, 10.9, 9.1, "own", "MANUAL")]
+    for key in ("Shift+K", "Shift+U", "H", "J"):
+        press(viewer, key)
+    assert points(annotation) == [(0, 10, 10, "own", "MANUAL")]
+    press(viewer, "W")
+    press(viewer, "W")
+    press(viewer, "Shift+Q")
+    assert points(annotation)[-1] == (10, 10, 10, "own", "MANUAL")
+    press(viewer, "Shift+G")
+    assert core.book.is_flagged(core.item)
+    press(viewer, "Shift+N")
+    assert len(points(annotation)) == 1
+    press(viewer, "Ctrl+Z")
+    press(viewer, "Ctrl+Z")
+    assert not core.book.is_flagged(core.item)
+    press(viewer, "Ctrl+Shift+Z")
+    assert core.book.is_flagged(core.item)
+    press(viewer, "Q")
+    press(viewer, "Q")
+    press(viewer, "Shift+W")
+    assert session.frame() == 5
+    press(viewer, "G")
+    assert "nothing to accept" in annotation.message
+    press(viewer, "Shift+O")
+    assert annotation.others
+    press(viewer, "0")
+    assert not annotation.label_mode
+
+
+def test_zooming_brings_the_last_label_near(begin, annotation, open_clip, viewer, scale):
+    clip = open_clip(scale=scale)
+    begin()
+    press(viewer, "8")
+    assert "no visible label" in annotation.message
+    annotation.do(lambda s: s.click(30, 20))
+    camera = viewer.scene.camera
+    before = camera.zoom
+    press(viewer, "8")
+    assert camera.zoom > 3 * before
+    assert camera.center[-2:] == pytest.approx(tuple(clip.data_to_world((0, 20, 30))[-2:]))
+
+
+def test_the_slider_takes_the_labelling_with_it(begin, annotation, open_clip, session):
+    open_clip()
+    core = begin()
+    session.go_to(7)
+    assert core.item.frame == 7
+    assert core.place.beside
+    annotation.do(lambda s: s.click(10, 10))
+    assert session.frame() == core.item.frame == 0  # back in the queue
+    assert [label.frame for label in core.book.store.labels] == [7]
+
+
+def test_a_queue_goes_from_clip_to_clip(begin, annotation, open_clip, session, viewer):
+    a, b = open_clip("a.avi"), open_clip("b.avi", 10, height=60, width=80)
+    core = begin()
+    assert session.active is a
+    for _ in range(4):
+        annotation.do(lambda s: s.click(10, 10))
+    assert session.active is b
+    assert core.item.clip == "b.avi"
+    assert points(annotation) == []
+    assert viewer.layers.selection.active is annotation.label_layer
+    annotation.do(lambda s: s.undo())
+    assert session.active is a
+    assert session.frame() == 15
+    session.activate(b)  # a person goes to another clip
+    assert core.item.clip == "b.avi"
+
+
+def test_clips_of_a_folder_are_opened_as_the_queue_comes_to_them(
+    begin, annotation, make_clip, session, viewer, tmp_path
+):
+    names = ["a.avi", "b.avi", "c.avi", "d.avi"]
+    for i, name in enumerate(names):
+        make_clip(name, n_frames=4 + i)
+    core = begin()
+    job = Queue(Plan(Every(10)), pending=tuple(names)).grow(9, Known(), tmp_path, lambda _: None)
+    annotation.do(lambda s: s.place.set_queue(list(job)[-1].result))
+    seen = []
+    for _ in names:
+        seen.append([clip.name for clip in session.clips()])
+        annotation.do(lambda s: s.click(10, 10))
+    assert seen == [["a.avi"], ["a.avi", "b.avi"], ["b.avi", "c.avi"], ["c.avi", "d.avi"]]
+    assert [label.clip for label in core.book.store.labels] == names
+    for _ in range(3):
+        press(viewer, "Q")
+    assert session.active.name == "a.avi"  # opened again
+    make_clip("b.avi", n_frames=9)
+    for clip in session.clips():
+        for layer in session.layers_of(clip):
+            viewer.layers.remove(layer)
+    press(viewer, "W")
+    assert "b.avi: is not the file that was put into the queue" in annotation.message
+    (tmp_path / "c.avi").unlink()
+    press(viewer, "W")
+    assert "c.avi: there is no such file" in annotation.message
+
+
+def test_reopening_goes_on_at_the_same_frame(begin, annotation, open_clip, session, path):
+    open_clip()
+    begin()
+    annotation.do(lambda s: s.click(10, 10))
+    annotation.do(lambda s: s.click(11, 10))
+    annotation.close()
+    assert annotation.label_layer is None
+    assert [label.frame for label in read_labels(path)] == [0, 5]
+    session.go_to(3)
+    core = begin()
+    assert session.frame() == core.item.frame == 10
+    assert len(points(annotation)) == 2
+
+
+def test_nothing_is_bound_when_nothing_is_open(begin, annotation, open_clip, viewer):
+    before = list(viewer.mouse_drag_callbacks)
+    open_clip()
+    begin()
+    assert viewer.mouse_drag_callbacks != before
+    annotation.close()
+    assert not viewer.keymap
+    assert viewer.mouse_drag_callbacks == before
+    annotation.do(lambda s: s.click(1, 1))
+    assert annotation.message == "Open a label file first."
+
+
+# ----- napari's own tools -------------------------------------------------------------------------
+
+
+def test_napari_s_tools_label_too(begin, annotation, open_clip, session):
+    open_clip()
+    core = begin()
+    layer = annotation.label_layer
+    layer.add([[0, 20, 30]])
+    assert points(annotation) == [(0, 30, 20, "own", "MANUAL")]
+    layer.add([[3, 21, 31]])
+    assert [(la.frame, la.x_px) for la in core.book.store.labels] == [(0, 30), (3, 31)]
+    layer.events.data(value=layer.data, action="changed", data_indices=(0,), vertex_indices=((),))
+    assert [(la.frame, la.x_px) for la in core.book.store.labels] == [(0, 30), (3, 31)]
+    layer.selected_data = {1}
+    layer.remove_selected()
+    assert [label.frame for label in core.book.store.labels] == [0]
+    annotation.do(lambda s: s.undo())
+    assert [label.frame for label in core.book.store.labels] == [0, 3]
+
+
+def test_others_points_stay_where_they_are(begin, annotation, open_clip, viewer):
+    clip = open_clip()
+    begin("bea")
+    annotation.do(lambda s: s.click(30, 20))
+    core = begin("ann")
+    assert points(annotation) == []
+    annotation.toggle("others")
+    assert points(annotation) == [(0, 30, 20, "other", "MANUAL")]
+    layer = annotation.label_layer
+    assert list(layer.features["text"]) == ["bea: manual"]
+    place = clip.data_to_world((0, 20, 30))
+    mouse(annotation, viewer, place, clip.data_to_world((0, 25, 40)))  # pans
+    layer.selected_data = {0}
+    layer.remove_selected()
+    assert annotation.message == "that is a label of bea; it stays as it is"
+    assert points(annotation) == [(0, 30, 20, "other", "MANUAL")]
+    mouse(annotation, viewer, place)  # a click beside it is one's own label
+    assert [la.annotator for la in core.book.store.labels] == ["bea", "ann"]
+    blue = styles.rgba(styles.LABELS.other)
+    assert layer.border_color[0] == pytest.approx(blue, abs=1e-3)
+
+
+# ----- predictions --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tracked(open_clip, viewer, make_trajectory):
+    """A clip with the trajectory of its own content."""
+    clip = open_clip(n_frames=8)
+    source = clips.source_of(clip)
+    trajectory = make_trajectory(sha256=source.sha256)
+    made = convert.layer_of_trajectory(trajectory, Placement.of_layer(clip), clips.id_of(clip))
+    viewer.add_layer(Layer.create(*made))
+    return clip
+
+
+def test_predictions_are_shown_when_wanted_and_corrected_by_dragging(
+    begin, annotation, tracked, viewer
+):
+    core = begin()
+    assert points(annotation) == []
+    annotation.toggle("predictions")
+    assert points(annotation) == [
+        (0, 10, 20.5, "proposed", "PREDICTED"),
+        (5, 20, 20.5, "proposed", "PREDICTED"),
+    ]
+    layer = annotation.label_layer
+    assert list(layer.features["text"]) == ["model: accept? 0.00", "model: accept? 0.50"]
+    assert layer.border_color[0] == pytest.approx(styles.rgba("#ff4d4d"), abs=0.01)
+    press(viewer, "G")
+    here = tracked.data_to_world((5, 20.5, 20))
+    mouse(annotation, viewer, here, tracked.data_to_world((5, 22, 24)))
+    assert points(annotation) == [
+        (0, 10, 20.5, "own", "PREDICTED"),
+        (5, 24, 22, "own", "CORRECTED"),
+    ]
+    assert list(layer.features["text"]) == ["ann: predicted", "ann: corrected"]
+    annotation.toggle("predictions")
+    press(viewer, "Q")
+    press(viewer, "Shift+N")
+    assert len(points(annotation)) == 1
+    press(viewer, "G")
+    assert "nothing to accept" in annotation.message
+    assert len(core.book.store.labels) == 1
+
+
+def test_a_saved_prediction_is_found_beside_the_clip(
+    begin, annotation, open_clip, make_trajectory, tmp_path
+):
+    clip = open_clip(n_frames=8)
+    saved = make_trajectory(sha256=clips.source_of(clip).sha256)
+    write_trajectory(saved, tmp_path / "clip.mtj.csv")
+    begin()
+    annotation.toggle("predictions")
+    assert [frame for frame, *_ in points(annotation)] == [0, 5]
+
+
+def test_a_prediction_of_another_content_is_none(
+    begin, annotation, open_clip, make_trajectory, tmp_path
+):
+    open_clip(n_frames=8)
+    write_trajectory(make_trajectory(), tmp_path / "clip.mtj.csv")
+    begin()
+    annotation.toggle("predictions")
+    assert points(annotation) == []
+
+
+# ----- contrast -----------------------------------------------------------------------------------
+
+
+def test_local_contrast_is_a_layer_that_leaves_the_clip_alone(
+    begin, annotation, open_clip, session, viewer
+):
+    clip = open_clip()
+    before = np.asarray(clip.data[0:1]).copy()
+    begin()
+    press(viewer, "9")
+    layer = session.find(clip, Kind.CONTRAST)
+    assert viewer.layers.index(layer) == viewer.layers.index(clip) + 1
+    assert viewer.layers.index(annotation.label_layer) > viewer.layers.index(layer)
+    enhanced = np.asarray(layer.data[0:1])
+    assert enhanced.shape == before.shape
+    assert enhanced.std() > before.std()
+    np.testing.assert_array_equal(np.asarray(clip.data[0:1]), before)
+    np.testing.assert_allclose(layer.scale, clip.scale)
+    press(viewer, "9")
+    assert session.find(clip, Kind.CONTRAST) is None
+
+
+# ----- several programs and rounds ----------------------------------------------------------------
+
+
+def test_a_file_that_is_edited_elsewhere_is_asked_about(begin, annotation, open_clip, path):
+    open_clip()
+    other = LabelStore.open(path)
+    assert begin() is None
+    assert "process" in annotation.question.text
+    assert [text for text, _ in annotation.question.answers] == ["Take over", "Leave it"]
+    annotation.answer("Leave it")
+    assert annotation.question is None
+    assert annotation.core is None
+    begin()
+    annotation.answer("Take over")
+    annotation.do(lambda s: s.click(10, 10))
+    assert len(annotation.core.book.store.labels) == 1
+    with pytest.raises(label_file.LabelLocked):
+        other.close()
+
+
+def test_who_is_taken_over_is_told_and_saves_nothing(begin, annotation, open_clip, path):
+    open_clip()
+    core = begin()
+    with LabelStore.open(path, take_over=True):
+        annotation.do(lambda s: s.click(10, 10))
+        assert "taken over" in annotation.message
+        assert core.book.store.labels == ()
+    annotation.close()
+
+
+def test_changes_from_outside_are_merged_or_asked_about(begin, annotation, open_clip, path):
+    open_clip()
+    core = begin()
+    annotation.do(lambda s: s.click(10, 10))
+    pause(annotation)
+    (label,) = read_labels(path)
+    other = replace(label, frame=5, annotator="bea")
+    write_labels(path, [label, other])
+    pause(annotation)
+    assert "1 added; merged" in annotation.message
+    annotation.toggle("others")
+    assert len(points(annotation)) == 2
+    # the same label changed here and outside
+    moved = replace(label, x_px=40.0, y_px=20.0)
+    annotation.do(lambda s: s.place.previous())
+    annotation.do(lambda s: s.nudge(1, 0))
+    write_labels(path, [moved, other])
+    pause(annotation)
+    assert "1 in conflict" in annotation.question.text
+    pause(annotation)  # asks once
+    annotation.answer("Take theirs")
+    assert core.book.get(core.item, "ann", 1).x_px == 40.0
+    assert points(annotation)[0][1] == 40.0
+
+
+def test_a_full_disk_is_told_and_nothing_moves_on(
+    begin, annotation, open_clip, session, monkeypatch
+):
+    open_clip()
+    core = begin()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(core.book.store._journal, "append", full)
+    annotation.do(lambda s: s.click(10, 10))
+    assert "No space left on device" in annotation.message
+    assert session.frame() == 0
+    assert points(annotation) == []
+    monkeypatch.undo()
+    annotation.do(lambda s: s.click(10, 10))
+    assert annotation.message == ""
+    assert session.frame() == 5
+
+
+def test_a_review_proposes_earlier_labels(begin, annotation, open_clip, viewer):
+    open_clip()
+    begin()
+    for x in (10, 11, 12, 13):
+        annotation.do(lambda s, x=x: s.click(x, 10))
+    core = begin("ann", 2, Mode.REVIEW, ("ann", 1))
+    assert points(annotation)[0] == (0, 10, 10, "proposed", "MANUAL")
+    press(viewer, "G")
+    assert points(annotation)[0] == (0, 10, 10, "own", "MANUAL")
+    assert core.item.frame == 5
+
+
+def test_a_blinded_round_shows_its_own_labels_only(begin, annotation, tracked, viewer):
+    begin()
+    annotation.do(lambda s: s.click(10, 10))
+    annotation.do(lambda s: s.click(10, 10))
+    begin("ann", 2, Mode.BLINDED, ("ann", 1))
+    annotation.toggle("others")
+    annotation.toggle("predictions")
+    assert points(annotation) == []
+    annotation.do(lambda s: s.click(20, 10))
+    assert len(points(annotation)) == 1
+
+
+def test_adjudicating_shows_everybody_and_accepts_the_first(begin, annotation, open_clip, viewer):
+    open_clip()
+    for who, x in (("ann", 10), ("bea", 20)):
+        begin(who)
+        annotation.do(lambda s, x=x: s.click(x, 10))
+    core = begin("cal", mode=Mode.ADJUDICATE)
+    assert [role for *_, role, _ in points(annotation)] == ["other", "other"]
+    press(viewer, "G")
+    assert [la.x_px for la in core.book.store.labels if la.annotator == "consensus"] == [10]
+
+
+@pytest.mark.parametrize(("annotator", "complaint"), [("", "name"), ("consensus", "another name")])
+def test_a_round_that_cannot_begin_leaves_the_file_free(
+    begin, annotation, open_clip, path, annotator, complaint
+):
+    open_clip()
+    assert begin(annotator) is None
+    assert complaint in annotation.message
+    LabelStore.open(path).close()
+
+
+# ----- layers -------------------------------------------------------------------------------------
+
+
+def test_marks_say_whose_they_are_and_how_they_came_about():
+    marks = [
+        Mark(0, 1, 2, Role.OWN, Origin.MANUAL, "ann", 1),
+        Mark(0, 1, 2, Role.OWN, Origin.CORRECTED, "ann", 2),
+        Mark(0, 1, 2, Role.OTHER, Origin.MANUAL, "bea", 2),
+        Mark(0, 1, 2, Role.PROPOSED, Origin.PREDICTED, "model", None, 1.0),
+        Mark(0, 1, 2, Role.PROPOSED, Origin.PREDICTED, "model"),
+    ]
+    assert [mark.text for mark in marks] == [
+        "ann: manual",
+        "ann: corrected",
+        "bea 2: manual",
+        "model: accept? 1.00",
+        "model: accept?",
+    ]
+    colours = label_layers.colours_of(marks)
+    assert len(np.unique(colours, axis=0)) == 5
+    data, looks = label_layers.points_of(marks, 4)
+    assert data[0].tolist() == [0, 0, 2, 1]
+    assert list(looks["symbol"]) == ["square", "square", "square", "disc", "disc"]
