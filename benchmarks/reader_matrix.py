@@ -287,7 +287,7 @@ def table(results: list[Result]) -> str:
         bad = " **" + "; ".join(r.wrong) + "**" if r.wrong else ""
         rows.append(
             f"| `{r.file}`{bad} | {r.codec}, {r.pixels} | {r.size} | {r.colour} | {r.rate} "
-            f"| {r.frames} | {r.misread} of {r.reads} | {r.time_ms:.2g} "
+            f"| {r.frames} | {r.misread} of {r.reads} | {round(r.time_ms, 6):.2g} "
             f"| {r.swscale_max} / {r.swscale_mean:.2f} | {r.grey_max} "
             f"| {r.median_ms:.1f} / {r.p95_ms:.1f} | {r.next_ms:.1f} |"
         )
