@@ -236,6 +236,15 @@ def test_folder_of_pictures_without_preamble_or_with_others_among_them(tmp_path)
         path.write_bytes(path.read_bytes()[132:])
     with open_video(folder) as source:
         assert [int(frame[0, 0]) for frame in source.frames()] == [1, 2, 3]
+    (folder / "README").write_text("three pictures")
+    with open_video(folder) as source:
+        assert source.n_frames == 3
+    whole = (folder / "I001").read_bytes()
+    for content in (b"", bytes(300)):
+        (folder / "I001").write_bytes(content)
+        with pytest.raises(VideoError, match=r"^I001: is damaged, or none of the pictures"):
+            open_video(folder)
+    (folder / "I001").write_bytes(whole)
     Image.new("L", (10, 10)).save(folder / "preview.png")
     with pytest.raises(VideoError, match="a: is a folder of 3 DICOM files and 1 pictures"):
         open_video(folder)

@@ -195,9 +195,9 @@ def _kinds(folder: Path) -> dict[Path, str]:
             found[path] = next(name for magic, name in _MAGICS if head.startswith(magic))
         elif kind is not None:
             found[path] = kind.upper()
-        else:
+        elif path.suffix or not head or b"\0" in head:  # README and the like are none of ours
             others.append(path)
-    suffixes = {path.suffix.casefold() for path in found} - {""}
+    suffixes = {path.suffix.casefold() for path in found}
     for path in others:
         if path.suffix.casefold() in suffixes:
             raise VideoError(
