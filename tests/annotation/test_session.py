@@ -8,7 +8,7 @@ from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.core.labels import Edit
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labels import read_labels
+from napari_deepmtj.io.labels import read_labels, write_labels
 
 
 def here(session):
@@ -138,6 +138,33 @@ def test_undo_never_overwrites_what_another_program_changed(begin, store):
     assert store.labels[-1].x_px == 30.0
     assert session.undo()  # the one before can still be undone
     assert [label.frame for label in store.labels] == [10]
+
+
+def test_what_the_store_merged_by_itself_is_known(begin, store, monkeypatch):
+    session = begin()
+    session.click(1, 1)
+    session.click(2, 2)
+    store.compact()
+
+    def elsewhere(x):
+        first, *others = read_labels(store.path)
+        write_labels(store.path, [replace(first, x_px=x), *others])
+
+    elsewhere(30.0)
+    store.compact()
+    session.place.previous()
+    session.place.previous()
+    assert session.label_of(session.item).x_px == 30.0
+    session.nudge(1, 0)
+    assert [label.x_px for label in store.labels] == [31.0, 2.0]
+    store.compact()
+    elsewhere(40.0)
+    monkeypatch.setattr("napari_deepmtj.io.label_store.COMPACT_AFTER", 1)  # merges while it saves
+    session.place.next()
+    session.nudge(0, 1)
+    session.place.previous()
+    assert session.label_of(session.item).x_px == 40.0
+    assert [label.y_px for label in store.labels] == [1.0, 3.0]
 
 
 def test_what_could_not_be_saved_did_not_happen(begin, store, monkeypatch):

@@ -56,14 +56,22 @@ class Book:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take over the labels of the store, after it was merged with changes from outside."""
-        self._at: dict[tuple[str, int], dict[tuple[str, int], Label]] = {}
+        """Take over the labels of the store."""
+        self._merges = self.store.merges
+        self._frames: dict[tuple[str, int], dict[tuple[str, int], Label]] = {}
         for label in self.store.labels:
             self._put(label)
 
     def _put(self, label: Label) -> None:
-        here = self._at.setdefault((label.clip_sha256, label.frame), {})
+        here = self._frames.setdefault((label.clip_sha256, label.frame), {})
         here[label.annotator, label.round] = label
+
+    @property
+    def _at(self) -> dict[tuple[str, int], dict[tuple[str, int], Label]]:
+        """The labels by frame; taken over anew where the store was merged by itself."""
+        if self._merges != self.store.merges:
+            self.refresh()
+        return self._frames
 
     # ----- looking ----------------------------------------------------------------------------
 
@@ -109,11 +117,14 @@ class Book:
         if not edits:
             return
         self.store.apply(*edits)
+        if self._merges != self.store.merges:
+            self.refresh()
+            return
         for edit in edits:
             if isinstance(edit, Edit):
                 if edit.before is not None:
                     before = edit.before
-                    here = self._at[before.clip_sha256, before.frame]
+                    here = self._frames[before.clip_sha256, before.frame]
                     del here[before.annotator, before.round]
                 if edit.after is not None:
                     self._put(edit.after)

@@ -51,6 +51,7 @@ class LabelStore:
         self._state = StateFile(state_path(path))
         self._said = Said()
         self._notices: list[str] = []
+        self.merges = 0  #: how often changes made outside were taken up: whoever keeps labels looks
         self._closed = self._lost = False
         try:
             self._clean()
@@ -321,6 +322,7 @@ class LabelStore:
     def _take(self, change: OutsideChange, found: Mapping[WatchedFile, Found]) -> None:
         """Put theirs into memory and hold the files as seen."""
         self._put(change.edits)
+        self.merges += bool(change)
         for file, now in found.items():
             file.seen = now.sight
 
