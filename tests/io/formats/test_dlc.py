@@ -146,6 +146,9 @@ def test_unlikely_predictions_can_be_left_out(tmp_path: Path, make_clip: MakeCli
     result = dlc.read(path, clips, min_likelihood=0.6)
     assert [label.frame for label in result.labels] == [0, 2]
     assert result.notices == ("1 rows less likely than 0.6 are left out",)
+    path.write_text(path.read_text().replace("0.9", ""))  # one that says no likelihood
+    assert len(dlc.read(path, clips).labels) == 3
+    assert [label.frame for label in dlc.read(path, clips, min_likelihood=0.6).labels] == [2]
 
 
 def test_predictions_are_of_the_clip_of_their_name(tmp_path: Path, make_clip: MakeClip) -> None:

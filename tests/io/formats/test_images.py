@@ -104,10 +104,37 @@ def test_coco_visibility(tmp_path: Path, make_clip: MakeClip) -> None:
     assert str(result.unmatched[0]) == "row 1, photo.png: the name says no clip and frame"
 
 
+def test_pictures_of_another_size_are_listed(
+    tmp_path: Path, clip: Path, labels: list[Label]
+) -> None:
+    """A position in a smaller copy of the picture is another place in the clip."""
+    path = tmp_path / "x.json"
+    images.write_coco(path, labels[:2], [clip])
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["images"][1] |= {"width": 65, "height": 30}
+    result = images.read_coco(saved(tmp_path, data), [clip], annotator="anna")
+    assert [label.frame for label in result.labels] == [0]
+    assert "its picture has 65 x 30 px, the clip 130 x 60" in str(result.unmatched[0])
+    images.write_label_studio(path, labels[:2], [clip])
+    tasks = json.loads(path.read_text(encoding="utf-8"))
+    for task_, size in zip(tasks, [(65, 30), (100, 100)], strict=True):
+        (found,) = task_["annotations"][0]["result"]
+        found |= {"original_width": size[0], "original_height": size[1]}
+        found["value"] |= {"x": 10, "y": 20}
+    result = images.read_label_studio(saved(tmp_path, tasks), [clip], annotator="anna")
+    assert "its picture has 65 x 30 px" in str(result.unmatched[0])
+    (label,) = result.labels  # sleap-io: 100 x 100 stands for a size that it does not know
+    assert (label.x_px, label.y_px) == (10, 20)
+    tasks[0]["annotations"][0]["result"][0]["image_rotation"] = 90
+    with pytest.raises(LabelError, match="task 1: its picture was turned by 90 degrees"):
+        images.read_label_studio(saved(tmp_path, tasks), [clip], annotator="anna")
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"images": None}, "is not COCO"),
+        ({"images": 2 * [{"id": 1, "file_name": "a_frame_000001.png"}]}, "images share an id"),
         ({"categories": [{"id": 1}]}, "has no key points"),
         ({"categories": [{"id": 1, "keypoints": ["a", "b"]}]}, r"several points \(a, b\)"),
         ({"annotations": [{"image_id": 1, "category_id": 1}]}, "annotation 1: lacks 'keypoints'"),
@@ -180,12 +207,12 @@ def test_sleap_io_opens_our_label_studio(tmp_path: Path, clip: Path, labels: lis
 
 
 def task(image: str, *points: tuple[str, float, float], **entry: object) -> dict[str, object]:
-    """A task as Label Studio exports it, of a picture of 200 x 100 px."""
+    """A task as Label Studio exports it, of a picture of 130 x 60 px."""
     result = [
         {
             "type": "keypointlabels",
-            "original_width": 200,
-            "original_height": 100,
+            "original_width": 130,
+            "original_height": 60,
             "value": {"x": x, "y": y, "keypointlabels": [name]},
         }
         for name, x, y in points
@@ -207,8 +234,8 @@ def test_label_studio_tasks(tmp_path: Path, make_clip: MakeClip) -> None:
         saved(tmp_path, tasks), [make_clip("a.avi")], annotator="anna"
     )
     assert [(i.frame, i.x_px, i.y_px) for i in result.labels] == [
-        (1, 100, 25),
-        (2, 2, 2),
+        (1, 65, 15),
+        (2, 1.3, 1.2),
         (5, None, None),
     ]
     assert [str(u) for u in result.unmatched] == [

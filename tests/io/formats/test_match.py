@@ -123,3 +123,23 @@ def test_an_impossible_annotator_names_the_row(make_clip: MakeClip, annotator: s
             path="labels.csv",
             annotator=annotator,
         )
+
+
+def test_a_converted_copy_is_not_taken_for_the_clip(make_clip: MakeClip) -> None:
+    """What leaves the extension out calls a.avi.mp4 "a.avi", as others call a.avi itself."""
+    clip, copy = make_clip("a.avi"), make_clip("a.avi.mp4")
+    assert one("a.avi", copy) == "a.avi.mp4"
+    assert "2 clips go by this name (clips/a.avi, clips/a.avi.mp4)" in one("a.avi", clip, copy)
+    assert one("a.avi.mp4", clip, copy) == "a.avi.mp4"
+    assert one("a", clip, copy) == "a.avi"
+
+
+def test_positions_in_a_picture_of_another_size_are_listed(make_clip: MakeClip) -> None:
+    clip = make_clip("a.avi")
+    rows = [
+        Found(1, "a", 4, (1.0, 2.0), size=(30, 65)),
+        Found(2, "a", 5, (1.0, 2.0), size=(60, 130)),
+    ]
+    result = imported(rows, clip)
+    assert [label.frame for label in result.labels] == [5]
+    assert str(result.unmatched[0]) == "row 1, a: its picture has 65 x 30 px, the clip 130 x 60"

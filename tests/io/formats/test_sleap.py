@@ -38,6 +38,11 @@ def test_round_trip(
     project = sio.load_slp(str(path), open_videos=False)
     assert project.video.filename == clip.name
     assert tuple(project.video.shape) == (12, 60, 130, 1)
+    with clip.open("wb") as file:  # another recording of the same name
+        np.save(file, np.zeros((12, 50, 128), np.uint8))
+    back = sleap.read(path, [clip], annotator="Ännä B")
+    assert back.labels == ()
+    assert "its picture has 130 x 60 px, the clip 128 x 50" in str(back.unmatched[0])
 
 
 def test_every_kind_of_frame_that_sleap_io_writes(

@@ -81,6 +81,8 @@ class Found:
         In frame pixels; None where the MTJ is not visible.
     origin : Origin
         Who set it.
+    size : (height, width) or None
+        Of the picture that the position was set in, in px, where the file says it.
     """
 
     row: int
@@ -88,6 +90,7 @@ class Found:
     frame: int
     xy_px: tuple[float, float] | None
     origin: Origin = Origin.MANUAL
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class ClipIndex:
         self._clips = tuple(found.values())
 
     def find(self, name: str) -> Path:
-        """Return the clip that a name means: the whole name first, then that without extension.
+        """Return the one clip that a name means, as a whole or without the clip's extension.
 
         Capitals count only where they decide; forms of one Unicode text are the same.
         """
@@ -146,18 +149,19 @@ class ClipIndex:
             return self._clips[0]
         name = _same(name)
         names = [(clip, _same(clip.name), _same(clip.stem)) for clip in self._clips]
-        for clips in (
-            [clip for clip, whole, _ in names if whole == name],
-            [clip for clip, whole, _ in names if whole.casefold() == name.casefold()],
-            [clip for clip, _, stem in names if stem == name],
-            [clip for clip, _, stem in names if stem.casefold() == name.casefold()],
-        ):
-            if len(clips) == 1:
-                return clips[0]
-            if clips:
-                said = ", ".join("/".join(clip.parts[-2:]) for clip in clips[:3])
-                raise _NoClip(f"{len(clips)} clips go by this name ({said})")
-        raise _NoClip("no clip of this name was given")
+        whole = [clip for clip, said, _ in names if said == name] or [
+            clip for clip, said, _ in names if said.casefold() == name.casefold()
+        ]
+        stem = [clip for clip, _, said in names if said == name] or [
+            clip for clip, _, said in names if said.casefold() == name.casefold()
+        ]
+        clips = list(dict.fromkeys(whole + stem))  # "a.avi" may be a.avi, and also a.avi.mp4
+        if not clips:
+            raise _NoClip("no clip of this name was given")
+        if len(clips) > 1:
+            said = ", ".join("/".join(clip.parts[-2:]) for clip in clips[:3])
+            raise _NoClip(f"{len(clips)} clips go by this name ({said})")
+        return clips[0]
 
     def facts(self, clip: Path) -> _Facts:
         """Open a clip, once, and return what a label needs of it."""
@@ -364,6 +368,11 @@ def _check_place(found: Found, facts: _Facts) -> None:
         raise _NoClip(
             f"frame {found.frame} is beyond the clip's {facts.n_frames} frames, 0 to "
             f"{facts.n_frames - 1}"
+        )
+    if found.size is not None and found.size != (facts.height, facts.width):
+        height, width = found.size
+        raise _NoClip(
+            f"its picture has {width} x {height} px, the clip {facts.width} x {facts.height}"
         )
     if found.xy_px is not None:
         x, y = found.xy_px

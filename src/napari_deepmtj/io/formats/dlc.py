@@ -296,7 +296,7 @@ def _found(
             if math.isnan(likelihood) if predicted else empty == "not labelled":
                 continue
             blank += 1
-        elif likelihood < min_likelihood:
+        elif min_likelihood and not likelihood >= min_likelihood:  # one without any, too
             unlikely += 1
             continue
         place = _place(name, clip)

@@ -32,6 +32,8 @@ from napari_deepmtj.io.formats._match import (
 )
 from napari_deepmtj.io.formats.dlc import POINT, Empty
 
+#: What sleap-io writes for the height and width of a picture that it does not know.
+_UNKNOWN_SIZE = (100, 100)
 _LOST = "neither annotator, round, origin, time and timestamp nor the clip's hash"
 
 
@@ -76,9 +78,12 @@ def read_coco(
     try:
         images = {image["id"]: str(image["file_name"]) for image in data["images"]}
         names = {kind["id"]: list(kind.get("keypoints", [])) for kind in data["categories"]}
+        sizes_of = {image["id"]: _size(image, "height", "width") for image in data["images"]}
         annotations = list(data["annotations"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabelError(f"is not COCO: {_said(error)}", path=path) from error
+    if len(images) < len(data["images"]):
+        raise LabelError("two of its images share an id", path=path)
     wanted = chosen_point({str(n) for kind in names.values() for n in kind}, point, path)
     notices: list[str] = []
 
@@ -100,7 +105,7 @@ def read_coco(
             if place is None:
                 yield Unmatched(number, picture, "the name says no clip and frame")
             else:
-                yield Found(number, *place, xy)
+                yield Found(number, *place, xy, size=sizes_of[annotation["image_id"]])
         if occluded:
             notices.append(f"{occluded} points marked 1 (occluded) are taken with their position")
 
@@ -164,6 +169,7 @@ def read_label_studio(
 ) -> Imported:
     """Read Label Studio's JSON export with key points.
 
+    Positions are percentages there, made pixels by the size that the task says the picture has.
     The frame is what `meta.video` says (as `sleap-io` writes it), else the picture's name. Tasks
     count from 1. One that was skipped or has no annotation is not labelled; a submitted one
     without the point is, as `empty` says, "not visible".
@@ -185,14 +191,14 @@ def read_label_studio(
             parsed.append((number, _task_place(task), [_key_points(entry) for entry in done]))
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise LabelError(f"task {number}: {_said(error)}", path=path) from error
-    names = {name for _, _, entries in parsed for points in entries for name, _, _ in points}
+    names = {name for _, _, entries in parsed for points in entries for name, *_ in points}
     wanted = chosen_point(names, point, path) if names else POINT
     blank = 0
     rows: list[Found | Unmatched] = []
     for number, place, entries in parsed:
         if not entries:
             continue
-        points = [(x, y) for name, x, y in entries[0] if name == wanted]
+        points = [(xy, size) for name, xy, size in entries[0] if name == wanted]
         if len(entries) > 1 or len(points) > 1:
             many = f"{len(entries)} annotations" if len(entries) > 1 else f"{len(points)} points"
             rows.append(Unmatched(number, place[0], f"has {many} of one frame; keep one"))
@@ -204,8 +210,12 @@ def read_label_studio(
         if place[1] is None:
             rows.append(Unmatched(number, place[0], "the name says no clip and frame"))
             continue
-        xy = _finite(*points[0], f"task {number}", path) if points else None
-        rows.append(Found(number, place[0], place[1], xy))
+        point_xy, size = points[0] if points else (None, None)
+        if point_xy is not None:
+            _finite(*point_xy, f"task {number}", path)
+        if size == _UNKNOWN_SIZE and "video" in (tasks[number - 1].get("meta") or {}):
+            size = None
+        rows.append(Found(number, place[0], place[1], point_xy, size=size))
     said = "not visible" if empty == "not visible" else "not labelled"
     notices = [f"{blank} submitted tasks without a point are taken as '{said}'"] if blank else []
     return match(rows, clips, path=path, annotator=annotator, round=round, notices=notices)
@@ -299,16 +309,27 @@ def _task_place(task: Mapping[str, Any]) -> tuple[str, int | None]:
     return ", ".join(map(base_name, pictures)) or "?", None
 
 
-def _key_points(annotation: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    return [
-        (
-            str(item["value"]["keypointlabels"][0]),
-            float(item["value"]["x"]) * float(item["original_width"]) / 100,
-            float(item["value"]["y"]) * float(item["original_height"]) / 100,
-        )
-        for item in annotation["result"]
-        if item.get("type") == "keypointlabels"
-    ]
+def _key_points(
+    annotation: Mapping[str, Any],
+) -> list[tuple[str, tuple[float, float], tuple[int, int] | None]]:
+    """Return name, (x, y) in px and the picture's (height, width) of each point."""
+    points = []
+    for item in annotation["result"]:
+        if item.get("type") != "keypointlabels":
+            continue
+        if item.get("image_rotation"):
+            raise ValueError(f"its picture was turned by {item['image_rotation']} degrees")
+        width, height = float(item["original_width"]), float(item["original_height"])
+        xy = float(item["value"]["x"]) * width / 100, float(item["value"]["y"]) * height / 100
+        size = _size(item, "original_height", "original_width")
+        points.append((str(item["value"]["keypointlabels"][0]), xy, size))
+    return points
+
+
+def _size(said: Mapping[str, Any], height: str, width: str) -> tuple[int, int] | None:
+    """Return the height and width of a picture, None where they are left out or 0."""
+    size = int(said.get(height) or 0), int(said.get(width) or 0)
+    return size if all(size) else None
 
 
 def _finite(x: float, y: float, where: str, path: Path) -> tuple[float, float]:

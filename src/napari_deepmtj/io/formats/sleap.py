@@ -140,6 +140,8 @@ def _rows(project: Any, wanted: str, path: Path) -> Iterator[Found | Unmatched]:
                 continue
             name, index = place
         name = base_name(str(name))
+        shape = video.shape  # (frames, height, width, channels) as the file says; nothing is opened
+        size = None if shape is None else (int(shape[1]), int(shape[2]))
         people, predicted = (
             [i for i in instances if wanted in i.skeleton.node_names]
             for instances in (frame.user_instances, frame.predicted_instances)
@@ -160,7 +162,7 @@ def _rows(project: Any, wanted: str, path: Path) -> Iterator[Found | Unmatched]:
             origin = Origin.PREDICTED
         elif instances[0].from_predicted is not None:
             origin = Origin.CORRECTED
-        yield Found(number, name, index, (x, y) if seen else None, origin)
+        yield Found(number, name, index, (x, y) if seen else None, origin, size)
 
 
 def _sleap_io(feature: str) -> ModuleType:
