@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.labels import Edit, Label
 from napari_deepmtj.io.formats import Format
+from napari_deepmtj.io.label_store import LabelStore
 from napari_deepmtj.io.labels import read_labels, write_labels
 from napari_deepmtj.io.video import open_video
 
@@ -101,6 +104,24 @@ def test_one_annotator_of_several_is_chosen(run, clip, ours, tmp_path):
     assert run(*words, "--annotator", "anna", "--overwrite")[0] == 0
     code, _, err = run(*words, "--annotator", "carl", "--overwrite")
     assert "has no such labels, only by anna, round 1; bert, round 1" in err
+
+
+def test_an_export_never_takes_the_place_of_labels(run, ours):
+    before = ours.read_bytes()
+    code, _, err = run("labels", "export", ours, "--to", "authors", "--out", ours, "--overwrite")
+    assert (code, ours.read_bytes()) == (2, before)
+    assert "must not end in .mtj-labels.csv" in " ".join(err.split())
+
+
+def test_labels_that_are_in_the_journal_only_are_not_left_out(run, ours, tmp_path):
+    with LabelStore.open(ours) as store:
+        first = store.labels[0]
+        store.apply(Edit(first, dataclasses.replace(first, x_px=1.0)))
+        words = ("labels", "export", ours, "--to", "authors", "--out", tmp_path / "labels.csv")
+        code, _, err = run(*words)
+        assert code == 1
+        assert "mine.mtj-labels.csv: 1 labels that were edited are not in it yet" in err
+    assert run(*words)[0] == 0
 
 
 @pytest.mark.parametrize(

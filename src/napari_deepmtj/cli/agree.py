@@ -52,10 +52,10 @@ def agree(
     """
     from napari_deepmtj.evaluation.agreement import raters_of_labels, study
     from napari_deepmtj.io.exports import read_trajectory
-    from napari_deepmtj.io.labels import read_labels
+    from napari_deepmtj.io.written import read_written
 
     given = None if scale is None else parse_scale(scale)
-    labels = {path: read_labels(path) for path in files}
+    labels = {path: read_written(path) for path in files}
     trajectories = [read_trajectory(path) for path in model or []]
     raters = raters_of_labels(_by_name(labels))
     raters += _models(trajectories)

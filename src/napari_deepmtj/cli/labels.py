@@ -101,11 +101,14 @@ def export_labels(
     Label Studio needs --clips for the size of the pictures; SLEAP and COCO use it if given.
     """
     from napari_deepmtj.io.formats import convert
-    from napari_deepmtj.io.labels import read_labels
+    from napari_deepmtj.io.labels import SUFFIX
+    from napari_deepmtj.io.written import read_written
 
+    if out.name.endswith(SUFFIX):
+        raise typer.BadParameter(f"must not end in {SUFFIX}", param_hint="--out")
     if out.exists() and not overwrite:
         raise LabelError("exists; add --overwrite or choose another --out", path=out)
-    chosen = _chosen(read_labels(file), annotator, round_, file)
+    chosen = _chosen(read_written(file), annotator, round_, file)
     index = convert.ClipIndex(clips) if clips else None
     for notice in convert.write(out, chosen, to, clips=index, individual=individual):
         print_notice(notice)

@@ -19,8 +19,9 @@ from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, LabelError
 from napari_deepmtj.evaluation.metrics import Summary, compare, summarise
 from napari_deepmtj.inference.predictor import TrackedBatch, track
-from napari_deepmtj.io.labels import SUFFIX, labels_path, read_labels
+from napari_deepmtj.io.labels import SUFFIX, labels_path
 from napari_deepmtj.io.video import open_video
+from napari_deepmtj.io.written import read_written
 
 if TYPE_CHECKING:
     from napari_deepmtj.weights.store import Model
@@ -140,7 +141,7 @@ def _subjects_apart(cases: Mapping[Path, Case]) -> list[Case]:
 
 
 def _case(labels_file: Path, clip: Path | None = None) -> Case:
-    labels = tuple(read_labels(labels_file))
+    labels = tuple(read_written(labels_file))
     names = sorted({label.clip for label in labels})
     if len(names) != 1:
         said = ", ".join(names) or "none"

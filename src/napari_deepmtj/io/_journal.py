@@ -22,6 +22,7 @@ from typing import Any
 from napari_deepmtj.core.labels import Edit, Label, StateEdit
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
+from napari_deepmtj.io.labels import SUFFIX
 
 SCHEMA = 1
 
@@ -169,6 +170,11 @@ def read_journal(path: Path) -> Left:
         )
     edits = tuple(edit for batch in batches for edit in batch)
     return Left(path, len(batches), edits, tuple(notices))
+
+
+def journal_stem(labels: Path) -> str:
+    """Return how the names of a label file's journals and lock begin."""
+    return labels.name.removesuffix(SUFFIX) + SUFFIX.removesuffix(".csv")
 
 
 def journals(folder: Path, stem: str) -> list[Path]:

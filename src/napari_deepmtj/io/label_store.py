@@ -20,6 +20,7 @@ from napari_deepmtj.io._journal import (
     Journal,
     discard,
     journal_path,
+    journal_stem,
     journals,
     read_journal,
     sync_folder,
@@ -27,7 +28,6 @@ from napari_deepmtj.io._journal import (
 from napari_deepmtj.io._lock import LabelLocked, Lock
 from napari_deepmtj.io._merge import Key, OutsideChange, Said, Value, compare, key_of
 from napari_deepmtj.io._watched import Found, LabelFile, StateFile, WatchedFile, state_path
-from napari_deepmtj.io.labels import SUFFIX
 
 __all__ = ["LabelLocked", "LabelStore", "OutsideChange", "state_path"]
 
@@ -46,7 +46,7 @@ class LabelStore:
     def __init__(self, path: Path, lock: Lock) -> None:
         self.path = path
         self._lock = lock
-        self._stem = _stem(path)
+        self._stem = journal_stem(path)
         self._labels = LabelFile(path)
         self._state = StateFile(state_path(path))
         self._said = Said()
@@ -86,7 +86,7 @@ class LabelStore:
             If a file is malformed or the folder is not writable.
         """
         path = Path(os.path.realpath(path))
-        lock = Lock.acquire(path.with_name(f"{_stem(path)}.lock"), path, take_over=take_over)
+        lock = Lock.acquire(path.with_name(f"{journal_stem(path)}.lock"), path, take_over=take_over)
         try:
             return cls(path, lock)
         except BaseException:
@@ -372,11 +372,6 @@ class LabelStore:
     def _tell(self, notice: str) -> None:
         if notice not in self._notices[-1:]:
             self._notices.append(notice)
-
-
-def _stem(path: Path) -> str:
-    """Return how lock and journals of a label file begin."""
-    return path.name.removesuffix(SUFFIX) + SUFFIX.removesuffix(".csv")
 
 
 def _what(edit: Edit | StateEdit) -> str:
