@@ -6,10 +6,10 @@ import pytest
 
 from napari_deepmtj.annotation import queue as queue_module
 from napari_deepmtj.annotation.queue import Filter, Item, Known, Plan, Queue, find_clips, relative
-from napari_deepmtj.annotation.rounds import CONSENSUS, Tolerance
+from napari_deepmtj.annotation.rounds import Tolerance
 from napari_deepmtj.annotation.strategies import ByHand, Evenly, Every, LowestConfidence
 from napari_deepmtj.core.jobs import Done, Notice, Progress
-from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.labels import CONSENSUS, Label
 from napari_deepmtj.errors import LabelError, VideoError
 from napari_deepmtj.io.video import open_video
 

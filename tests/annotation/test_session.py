@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from napari_deepmtj.annotation.queue import Item
-from napari_deepmtj.annotation.rounds import CONSENSUS, Mode
+from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.session import AnnotationSession
-from napari_deepmtj.core.labels import Edit
+from napari_deepmtj.core.labels import CONSENSUS, Edit
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.labels import read_labels, write_labels

@@ -9,7 +9,7 @@ import pytest
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
-from napari_deepmtj.io.labels import write_labels
+from napari_deepmtj.io.labels import read_labels, write_labels
 from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.io.video import open_video
 
@@ -117,6 +117,52 @@ def test_a_model_is_one_more_rater(run, files, clip, tmp_path):
     again = write_trajectory(read_trajectory(result), tmp_path / "again.mtj.csv")
     code, _, err = run("agree", *files, "--model", result, "--model", again)
     assert "clip.avi: was given twice of the same model" in err
+
+
+def test_clips_of_one_name_do_not_share_a_side_car(run, files, clip):
+    write_sidecar(clip, ClipInfo(Scale(0.1, 0.1, "calibration line")))
+    for file in files:
+        labels = read_labels(file)
+        write_labels(file, [*labels, dataclasses.replace(labels[0], clip_sha256="of another")])
+    code, said, err = run("agree", *files)
+    assert code == 0
+    assert "x [px]" in said
+    assert "not every clip has a scale" in err
+
+
+def test_raters_are_chosen_by_name(run, files, tmp_path):
+    labels = read_labels(files[0])
+    second = [dataclasses.replace(found, round=2, x_px=found.x_px + 1) for found in labels]
+    write_labels(files[0], [*labels, *second])
+    code, said, _ = run("agree", *files)
+    assert said.count("anna, round 2 minus") + said.count("minus anna, round 2") == 2
+    words = ("--rater", "anna, round 2", "--rater", "=bert", "--out", tmp_path)
+    (tmp_path / "bland-altman.png").write_bytes(b"an earlier plot")
+    code, _, err = run("agree", *files, *words)
+    assert (code, "bland-altman.png: exists" in err) == (1, True)
+    code, said, _ = run("agree", *files, *words, "--overwrite")
+    assert code == 0
+    assert "=bert minus anna, round 2" in said
+    assert "round 1" not in said
+    code, _, err = run("agree", *files, "--rater", "carl")
+    assert code == 1
+    assert "there is no rater 'carl', only anna, round 1; anna, round 2; =bert" in err
+
+
+def test_one_file_called_in_two_ways_is_one(run, files):
+    code, _, err = run(
+        "agree", files[0], files[0].parent / ".." / files[0].parent.name / files[0].name
+    )
+    assert code == 1
+    assert "two raters at least" in err
+
+
+def test_nothing_in_common_is_told(run, files):
+    labels = [dataclasses.replace(found, frame=found.frame + 50) for found in read_labels(files[1])]
+    write_labels(files[1], labels)
+    code, _, err = run("agree", *files)
+    assert code == 0
+    assert "note: anna and =bert have no frame in common with positions" in err
 
 
 def test_one_rater_is_no_study(run, files):

@@ -193,6 +193,18 @@ def test_three_raters_have_a_common_row(anna: list[Label], bert: list[Label]) ->
     assert together["icc_2_1"].notna().all()
 
 
+def test_a_consensus_is_no_rater_beside_those_it_is_made_of(
+    anna: list[Label], bert: list[Label]
+) -> None:
+    settled = [dataclasses.replace(found, annotator="consensus") for found in anna]
+    result = study(raters_of_labels({"": [*anna, *bert, *settled]}), SCALES)
+    assert len(result.pairs) == 3
+    assert result.together == ()
+    carl = [dataclasses.replace(found, annotator="carl") for found in anna]
+    with_it = study(raters_of_labels({"": [*anna, *bert, *carl, *settled]}), SCALES)
+    assert with_it.together == study(raters_of_labels({"": [*anna, *bert, *carl]}), SCALES).together
+
+
 def test_nobody_to_compare_with(anna: list[Label]) -> None:
     with pytest.raises(LabelError, match="two raters at least, and these labels are by anna"):
         study(raters_of_labels({"a": anna}))

@@ -125,7 +125,11 @@ def test_kappa() -> None:
     found = cohens_kappa([[20, 5], [10, 15]])
     assert found.value == pytest.approx(0.4)
     assert found.low < 0.4 < found.high
-    assert cohens_kappa([[8, 2], [0, 0]]).value == pytest.approx(0)
+    for certain, value in (([[8, 2], [0, 0]], 0), ([[5, 0], [0, 3]], 1), ([[0, 4], [4, 0]], -1)):
+        found = cohens_kappa(certain)
+        assert found.value == pytest.approx(value)
+        assert math.isnan(found.low)  # and not from 0 to 0
+        assert math.isnan(found.high)
     for undecided in ([[9, 0], [0, 0]], [[0, 0], [0, 0]]):
         assert math.isnan(cohens_kappa(undecided).value)
 

@@ -14,11 +14,8 @@ from itertools import combinations
 import numpy as np
 
 from napari_deepmtj.core.geometry import Scale
-from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.labels import CONSENSUS, Label
 from napari_deepmtj.errors import LabelError
-
-#: Annotator of labels that were settled between annotators.
-CONSENSUS = "consensus"
 
 
 class Mode(StrEnum):

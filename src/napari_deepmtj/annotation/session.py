@@ -15,8 +15,8 @@ from napari_deepmtj.annotation.book import AnyEdit, Book, flag_name
 from napari_deepmtj.annotation.place import Place
 from napari_deepmtj.annotation.proposals import Proposal, moved, proposals_of
 from napari_deepmtj.annotation.queue import Item, Known
-from napari_deepmtj.annotation.rounds import CONSENSUS, Mode, frames_of, latest, mean_position
-from napari_deepmtj.core.labels import Edit, Json, Label, now
+from napari_deepmtj.annotation.rounds import Mode, frames_of, latest, mean_position
+from napari_deepmtj.core.labels import CONSENSUS, Edit, Json, Label, now
 from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.label_store import LabelStore

@@ -40,6 +40,10 @@ def agree(
     scale: Annotated[
         str | None, typer.Option(metavar="MM_PER_PX", help="Of all clips; X,Y where they differ.")
     ] = None,
+    rater: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this rater, named as printed; repeatable."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help=f"Folder for {CSV_NAME}, {FRAMES_NAME} and the plots.")
     ] = None,
@@ -55,22 +59,22 @@ def agree(
     from napari_deepmtj.io.written import read_written
 
     given = None if scale is None else parse_scale(scale)
-    labels = {path: read_written(path) for path in files}
+    labels = {path: read_written(path) for path in _different(files)}
     trajectories = [read_trajectory(path) for path in model or []]
     raters = raters_of_labels(_by_name(labels))
     raters += _models(trajectories)
-    result = study(raters, _scales(labels, trajectories, given))
+    result = study(_chosen(raters, rater), _scales(labels, trajectories, given))
     if out is not None and not overwrite:
-        for name in (CSV_NAME, FRAMES_NAME):
-            if (out / name).exists():
-                raise ResultError(
-                    "exists; add --overwrite or choose another --out", path=out / name
-                )
+        for path in (out / CSV_NAME, out / FRAMES_NAME, *sorted(out.glob(f"{PLOT_NAME}*"))):
+            if path.exists():
+                raise ResultError("exists; add --overwrite or choose another --out", path=path)
     for pair in result.pairs:
         _print_table(
             f"{pair.second} minus {pair.first} ({pair.frames} frames, {result.clips} clips)",
             table_rows(pair),
         )
+        if pair.table.empty:
+            print_notice(f"{pair.first} and {pair.second} have no frame in common with positions")
     if result.together:
         _print_table("all raters together", together_rows(result))
     if result.frames > result.clips:
@@ -126,6 +130,20 @@ def together_rows(result: Agreement) -> list[tuple[str, ...]]:
     ]
 
 
+def _different(files: Sequence[Path]) -> list[Path]:
+    """Return each file once, however it is called."""
+    return list({path.resolve(): path for path in reversed(files)}.values())[::-1]
+
+
+def _chosen(raters: list[Rater], names: Sequence[str] | None) -> list[Rater]:
+    """Return the raters of these names, all of them if none is named."""
+    for name in names or ():
+        if name not in {rater.name for rater in raters}:
+            there = "; ".join(rater.name for rater in raters)
+            raise LabelError(f"there is no rater {name!r}, only {there}")
+    return [rater for rater in raters if not names or rater.name in names]
+
+
 def _by_name(labels: dict[Path, list[Label]]) -> dict[str, list[Label]]:
     """Return the labels by what tells their files apart: the name, else the path as given."""
     names = [path.name for path in labels]
@@ -171,11 +189,14 @@ def _scales(
         for t in trajectories
         if t.provenance.scale is not None
     ]
+    beside: dict[Path, set[str]] = {}
     for path, found in labels.items():
-        for clip, sha256 in sorted({(label.clip, label.clip_sha256) for label in found}):
-            info = read_sidecar(path.parent / clip)
-            if info is not None and info.scale is not None:
-                said.append((sha256, clip, info.scale))
+        for label in found:
+            beside.setdefault(path.parent / label.clip, set()).add(label.clip_sha256)
+    for place, (sha256, *others) in sorted((place, list(of)) for place, of in beside.items()):
+        info = None if others else read_sidecar(place)  # of clips of one name, whose is it?
+        if info is not None and info.scale is not None:
+            said.append((sha256, place.name, info.scale))
     scales: dict[str, Scale] = {}
     for sha256, clip, scale in said:
         known = scales.setdefault(sha256, scale)

@@ -33,6 +33,9 @@ LABEL_COLUMNS: tuple[str, ...] = (
 #: What no two labels of one file share: hash of the clip, frame, annotator, round.
 LabelKey: TypeAlias = tuple[str, int, str, int]
 
+#: Annotator of labels that were settled between annotators.
+CONSENSUS = "consensus"
+
 #: Longest text of a label; names of files have up to 255.
 MAX_TEXT = 1000
 

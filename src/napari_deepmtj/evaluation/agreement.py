@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_deepmtj.core.geometry import Scale
-from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.labels import CONSENSUS, Label
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.evaluation.reliability import (
@@ -30,8 +30,7 @@ from napari_deepmtj.evaluation.reliability import (
 )
 
 FloatArray = npt.NDArray[np.float64]
-#: A clip's content hash and a frame of it.
-Place = tuple[str, int]
+Place = tuple[str, int]  #: A clip's content hash and a frame of it.
 
 #: Radii in mm within which the share of frames is given.
 RADII_MM: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0)
@@ -53,12 +52,15 @@ class Rater:
         Content hash -> name of the clips concerned.
     sparse : bool
         Whether it chose frames, as people do; the frames of a study are theirs.
+    settled : bool
+        Whether it was made of other raters' labels.
     """
 
     name: str
     positions: Mapping[Place, tuple[float, float] | None]
     clips: Mapping[str, str]
     sparse: bool = True
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Agreement:
     pairs : tuple of Pair
         Every two raters.
     together : tuple of Reliability
-        Of x and y over all raters, where there are more than two.
+        Of x and y over all raters but a consensus, where there are more than two.
     """
 
     raters: tuple[str, ...]
@@ -270,9 +272,8 @@ def study(raters: Sequence[Rater], scales: Mapping[str, Scale] | None = None) ->
     unit = "mm" if in_mm else "px"
     xy = {rater.name: _positions(rater, places) * factors for rater in raters}
     pairs = tuple(_pair(a, b, places, clips, xy, unit) for a, b in combinations(raters, 2))
-    together: tuple[Reliability, ...] = ()
-    if len(raters) > 2:
-        together = _reliabilities(np.stack([xy[name] for name in names]))
+    rated = [xy[rater.name] for rater in raters if not rater.settled]
+    together = _reliabilities(np.stack(rated)) if len(rated) > 2 else ()
     return Agreement(
         tuple(names), unit, len({sha for sha, _ in places}), len(places), pairs, together
     )
@@ -285,7 +286,8 @@ def _rater(name: str, labels: Sequence[Label]) -> Rater:
         else (label.x_px, label.y_px)
         for label in labels
     }
-    return Rater(name, positions, {label.clip_sha256: label.clip for label in labels})
+    clips = {label.clip_sha256: label.clip for label in labels}
+    return Rater(name, positions, clips, settled=labels[0].annotator == CONSENSUS)
 
 
 def _positions(rater: Rater, places: Sequence[Place]) -> FloatArray:

@@ -72,8 +72,9 @@ def limits_of_agreement(
 ) -> BlandAltman:
     """Return limits of agreement and all intervals from the differences' mean, SD and number.
 
-    The variance of a limit is s^2 (1/n + z^2 / 2n), z being `limit_sds` (BA99, section 2): for
-    z = 2 it is BA86's 3 s^2 / n.
+    The variance of a limit is taken as s^2 (1/n + z^2 / 2n), z being `limit_sds`: BA99's 2.92 s^2 /
+    n for 1.96, BA86's 3 s^2 / n for 2. With 2 (n - 1) in place of 2n, the usual variance of an
+    SD, the intervals are 8 % wider for n = 5 and 1 % for n = 50.
 
     Parameters
     ----------
@@ -177,6 +178,8 @@ def minimal_detectable_change(sem: float) -> float:
 def cohens_kappa(table: npt.ArrayLike) -> Estimate:
     """Return Cohen's kappa of a square table of counts, NaN where both gave but one answer.
 
+    Without an interval where they agree or disagree on all, or one of them gave but one answer.
+
     Raises
     ------
     MissingExtraError
@@ -193,4 +196,6 @@ def cohens_kappa(table: npt.ArrayLike) -> Estimate:
     with np.errstate(invalid="ignore", divide="ignore"):  # its test statistic is not used
         found = kappa_of(counts)
     low, high = max(float(found.kappa_low), -1.0), min(float(found.kappa_upp), 1.0)
+    if not low < high:  # its large-sample error is 0, which says nothing of how sure it is
+        return Estimate(float(found.kappa))
     return Estimate(float(found.kappa), low, high)
