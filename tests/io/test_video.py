@@ -15,6 +15,7 @@ from PIL import Image
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError, VideoError
+from napari_deepmtj.io.paths import clip_stem, result_path
 from napari_deepmtj.io.sidecar import ClipInfo, read_sidecar, sidecar_path, write_sidecar
 from napari_deepmtj.io.video import open_video, sniff
 
@@ -142,6 +143,7 @@ def test_sidecar_comes_with_the_clip(clip_folder, tmp_path) -> None:
             "source must be",
         ),
         ('{"schema": 1, "distal_side": "up"}', "distal_side"),
+        ('{"schema": 1, "colour_range": "tv"}', 'colour_range must be "full", "limited" or null'),
     ],
 )
 def test_malformed_sidecar_is_refused_by_name(clip_folder, tmp_path, content, what) -> None:
@@ -151,6 +153,47 @@ def test_malformed_sidecar_is_refused_by_name(clip_folder, tmp_path, content, wh
         open_video(clip)
     assert str(caught.value).startswith("a.mtj-clip.json: ")
     assert "correct or delete it" in str(caught.value)
+
+
+@pytest.mark.parametrize("colour_range", ["full", "limited"])
+def test_the_colour_range_of_the_sidecar_overrides_that_of_the_file(
+    clip_folder, tmp_path, colour_range
+) -> None:
+    other = {"full": "limited", "limited": "full"}[colour_range]
+    clip = shutil.copy(clip_folder / "mjpeg.avi", tmp_path / "a.avi")
+    with open_video(clip, colour_range=colour_range) as source:
+        expected = source.read(0)
+    write_sidecar(clip, ClipInfo(colour_range=colour_range))
+    with open_video(clip) as source:
+        assert source.metadata["colour_range"] == colour_range
+        assert source.metadata["colour_range_from"] == "override"
+        np.testing.assert_array_equal(source.read(0), expected)
+        np.testing.assert_array_equal(next(source.frames()), expected)
+    with open_video(clip, colour_range=other) as source:  # what is asked for stands above it
+        assert source.metadata["colour_range"] == other
+        assert (source.read(0) != expected).any()
+
+
+def test_a_colour_range_of_what_is_no_video_is_not_passed_over_in_silence(tmp_path) -> None:
+    Image.fromarray(np.zeros((8, 9), np.uint8)).save(tmp_path / "still.png")
+    write_sidecar(tmp_path / "still.png", ClipInfo(colour_range="limited"))
+    with open_video(tmp_path / "still.png") as source:
+        assert "colour range of its side-car" in source.notices[0]
+
+
+def test_files_numbered_in_their_endings_share_no_sidecar(clip_folder, tmp_path) -> None:
+    names = ["IM.0001", "IM.0002", "1.2.840.7"]
+    for number, name in enumerate(names, start=1):
+        clip = shutil.copy(clip_folder / "mjpeg.avi", tmp_path / name)
+        write_sidecar(clip, ClipInfo(Scale.isotropic(number / 10, "given by hand")))
+    for number, name in enumerate(names, start=1):
+        with open_video(tmp_path / name) as source:
+            assert source.scale.x_mm == number / 10
+        assert result_path(tmp_path / name).name == f"{name}.mtj.csv"
+    for folder in ("P1.rest", "P1.max", "a.zarr"):
+        (tmp_path / folder).mkdir()
+    stems = [clip_stem(tmp_path / folder) for folder in ("P1.rest", "P1.max", "a.zarr")]
+    assert stems == ["P1.rest", "P1.max", "a"]
 
 
 def test_sidecar_region_must_fit(clip_folder, tmp_path) -> None:

@@ -19,7 +19,7 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io.sidecar import DistalSide, write_sidecar
+from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, read_sidecar, write_sidecar
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.session import Session
@@ -179,7 +179,8 @@ def save(clip: Any) -> Path:
     Raises
     ------
     CalibrationError
-        If the clip is no file; then its layer alone knows.
+        If the clip is no file; then its layer alone knows. If the side-car that is there is
+        malformed.
     """
     path = clips.source_of(clip).path
     if path is None:
@@ -187,7 +188,8 @@ def save(clip: Any) -> Path:
             f"{clip.name} is no file, so there is no place beside it: scale, region and side "
             "are kept in its layer only, as long as it is open"
         )
-    return write_sidecar(path, clips.info_of(clip))
+    known = read_sidecar(path) or ClipInfo()  # what this plugin does not show stays
+    return write_sidecar(path, replace(clips.info_of(clip), colour_range=known.colour_range))
 
 
 def overruled(clip: Any) -> str:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,19 @@ from napari_deepmtj.io._dicom_regions import choose
 from napari_deepmtj.io._part import FilePart
 from napari_deepmtj.io._stack import StackSource
 
+if TYPE_CHECKING:
+    from napari_deepmtj.io._grey import ColourRange
 
-def open_dicom(path: Path) -> BaseSource:
+
+def open_dicom(path: Path, colour_range: ColourRange | None = None) -> BaseSource:
     """Open a DICOM file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    colour_range : {"full", "limited"}, optional
+        Overrides the range of luma of a video inside.
 
     Raises
     ------
@@ -36,7 +46,9 @@ def open_dicom(path: Path) -> BaseSource:
     """
     file = DicomFile(path)
     try:
-        return _open_stream(file) if file.is_video else DicomSource(path, [file])
+        if file.is_video:
+            return _open_stream(file, colour_range)
+        return DicomSource(path, [file])
     except VideoError as error:
         raise VideoError(error.message, path=path, frame=error.frame) from error
 
@@ -165,7 +177,7 @@ class DicomSource(StackSource):
         self.roi = regions.roi
 
 
-def _open_stream(file: DicomFile) -> BaseSource:
+def _open_stream(file: DicomFile, colour_range: ColourRange | None) -> BaseSource:
     """Open the video inside a DICOM file whose transfer syntax is MPEG-2, H.264 or HEVC."""
     from napari_deepmtj.io._av import AvSource
     from napari_deepmtj.io.video import kind_of
@@ -180,7 +192,7 @@ def _open_stream(file: DicomFile) -> BaseSource:
         return found if found.known else None
 
     kind = kind_of(part.head(1024)) or _bare_stream(file.syntax)
-    source = AvSource(part, kind, times=times)
+    source = AvSource(part, kind, colour_range, times=times)
     if source.n_frames != file.promised:
         told.append(f"the header says {file.promised} frames, there are {source.n_frames}")
     regions = choose(file.regions, source.height, source.width)

@@ -121,7 +121,7 @@ class Levels:
         if _is_colour(frame):
             doubt = (
                 "says that its colours are of limited range; they are taken as they are, as FFmpeg "
-                "does; open it with colour_range='limited' if its black is grey"
+                f"does; {_remedy('limited')} if its black is grey"
             )
             return cls("full", "format", doubt if tag == "limited" else None)
         if frame.format.name.startswith("yuvj"):
@@ -135,7 +135,7 @@ class Levels:
                 "full",
                 "samples",
                 "says that it is of limited range, but its first picture goes beyond 16 .. 235; it "
-                "is taken as full range; open it with colour_range='limited' if that is wrong",
+                f"is taken as full range; {_remedy('limited')} if that is wrong",
             )
         if not grey:
             return cls("limited", "assumed")
@@ -145,14 +145,19 @@ class Levels:
             "limited",
             "assumed",
             "is greyscale that does not say its range; its first picture keeps to 16 .. 235, "
-            "which is stretched to 0 .. 255, as players do; open it with colour_range='full' "
-            "if its contrast is too high",
+            f"which is stretched to 0 .. 255, as players do; {_remedy('full')} if its contrast "
+            "is too high",
         )
 
     @property
     def forced(self) -> ColourRange | None:
         """The range to use whatever a later frame says; None if each speaks for itself."""
         return None if self.said_by in ("format", "tag") else self.colour_range
+
+
+def _remedy(colour_range: ColourRange) -> str:
+    """Return what a person may do who knows the range of a clip better."""
+    return f'write "colour_range": "{colour_range}" into its side-car (<stem>.mtj-clip.json)'
 
 
 def _leaves_limited(frame: av.VideoFrame) -> bool:

@@ -13,11 +13,23 @@ JSON_SUFFIX = ".mtj.json"
 ATTENTION_SUFFIX = ".mtj-attention.tif"
 
 
+def clip_stem(clip: str | Path) -> str:
+    """Return the name of a clip without its extension, for the files that lie beside it.
+
+    An ending of digits alone is no extension: scanners call files `IM.0001`, or by a UID, and
+    each of these has its own scale. Nor has a folder any but `.zarr`.
+    """
+    clip = Path(clip)
+    ending = clip.suffix.removeprefix(".")
+    part_of_name = ending.isdecimal() or (ending.lower() != "zarr" and clip.is_dir())
+    return clip.name if part_of_name else clip.stem
+
+
 def result_path(clip: str | Path, out: str | Path | None = None) -> Path:
     """Return the `.mtj.csv` of one clip: beside it, or directly in `out`."""
     clip = Path(clip)
     folder = clip.parent if out is None else Path(out)
-    return folder / (clip.stem + CSV_SUFFIX)
+    return folder / (clip_stem(clip) + CSV_SUFFIX)
 
 
 def result_paths(clips: Sequence[str | Path], out: str | Path | None = None) -> list[Path]:

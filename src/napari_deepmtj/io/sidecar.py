@@ -1,4 +1,4 @@
-"""`<stem>.mtj-clip.json`, the side-car of a clip: its scale, its region, its distal side."""
+"""`<stem>.mtj-clip.json`, the side-car of a clip: its scale, region, distal side, colours."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
 from napari_deepmtj.io.atomic import atomic_write
+from napari_deepmtj.io.paths import clip_stem
+
+if TYPE_CHECKING:
+    from napari_deepmtj.io._grey import ColourRange
 
 SCHEMA = 1
 
 SUFFIX = ".mtj-clip.json"
+
+#: Entries that may be null or left out, and those of them that are one of two words.
+_ENTRIES = frozenset({"scale", "roi", "distal_side", "colour_range"})
+_CHOICES = {"distal_side": ("left", "right"), "colour_range": ("full", "limited")}
 
 DistalSide = Literal["left", "right"]
 
@@ -31,17 +39,20 @@ class ClipInfo:
         Where the B-mode picture is.
     distal_side : {"left", "right"} or None
         The side of the picture on which the tendon runs to the foot.
+    colour_range : {"full", "limited"} or None
+        The range of a video's luma, in the place of what its file states or implies.
     """
 
     scale: Scale | None = None
     roi: Roi | None = None
     distal_side: DistalSide | None = None
+    colour_range: ColourRange | None = None
 
 
 def sidecar_path(clip: str | Path) -> Path:
     """Return where the side-car of `clip` lies."""
     clip = Path(clip)
-    return clip.with_name(clip.stem + SUFFIX)
+    return clip.with_name(clip_stem(clip) + SUFFIX)
 
 
 def write_sidecar(clip: str | Path, info: ClipInfo) -> Path:
@@ -56,6 +67,7 @@ def write_sidecar(clip: str | Path, info: ClipInfo) -> Path:
         if roi is None
         else {"x": roi.x, "y": roi.y, "width": roi.width, "height": roi.height},
         "distal_side": info.distal_side,
+        "colour_range": info.colour_range,
     }
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     return atomic_write(sidecar_path(clip), text.encode())
@@ -92,7 +104,7 @@ def read_sidecar(clip: str | Path) -> ClipInfo | None:
 
 
 def _parse(data: Any) -> ClipInfo:
-    data = _object(data, "the file", {"schema"}, {"scale", "roi", "distal_side"})
+    data = _object(data, "the file", {"schema"}, _ENTRIES)
     if data["schema"] != SCHEMA:
         raise CalibrationError(f"has schema {data['schema']!r}, this version reads {SCHEMA}")
     scale = roi = None
@@ -114,10 +126,10 @@ def _parse(data: Any) -> ClipInfo:
             if isinstance(entry[name], bool) or not isinstance(entry[name], int):
                 raise CalibrationError(f"roi {name} must be a whole number, not {entry[name]!r}")
         roi = Roi(entry["x"], entry["y"], entry["width"], entry["height"], "side-car")
-    side = data.get("distal_side")
-    if side not in (None, "left", "right"):
-        raise CalibrationError(f'distal_side must be "left", "right" or null, not {side!r}')
-    return ClipInfo(scale, roi, side)
+    for name, (one, other) in _CHOICES.items():
+        if data.get(name) not in (None, one, other):
+            raise CalibrationError(f'{name} must be "{one}", "{other}" or null, not {data[name]!r}')
+    return ClipInfo(scale, roi, data.get("distal_side"), data.get("colour_range"))
 
 
 def _from_sidecar(source: str) -> str:
@@ -126,7 +138,7 @@ def _from_sidecar(source: str) -> str:
 
 
 def _object(
-    data: Any, what: str, required: set[str], optional: frozenset[str] | set[str] = frozenset()
+    data: Any, what: str, required: set[str], optional: frozenset[str] = frozenset()
 ) -> Mapping[str, Any]:
     """Return `data` if it is a JSON object with just these names."""
     if not isinstance(data, dict):

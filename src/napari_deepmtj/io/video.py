@@ -132,15 +132,15 @@ def open_video(
 ) -> VideoSource:
     """Open a clip by what it contains, never by its extension.
 
-    A side-car `<stem>.mtj-clip.json` beside it gives scale and region; only the region of a
-    DICOM file stands above it.
+    A side-car `<stem>.mtj-clip.json` beside it gives scale, region and colour range; only the
+    region of a DICOM file stands above it.
 
     Parameters
     ----------
     path : str or Path
         The file, or a folder: one DICOM series, a sequence of pictures, Zarr.
     colour_range : {"full", "limited"}, optional
-        Overrides the range of luma that a video file states or implies.
+        Overrides the range of luma that a video file states or implies, and its side-car.
     background : bool
         A long video may come back before all its frames are listed: `complete` is then false,
         number and times of the frames are the file's claim, and reading waits for the frame it
@@ -159,12 +159,19 @@ def open_video(
     CalibrationError
         If its side-car is not as documented, or its region reaches beyond the picture.
     """
-    path = Path(path)
-    source = _open_as(path, sniff(path), colour_range, background)
-    try:
-        from napari_deepmtj.io.sidecar import read_sidecar, sidecar_path
+    from napari_deepmtj.io.sidecar import read_sidecar, sidecar_path
 
-        info = read_sidecar(path)
+    path = Path(path)
+    kind = sniff(path)
+    info = read_sidecar(path)
+    said = None if info is None else info.colour_range
+    source = _open_as(path, kind, colour_range or said, background)
+    try:
+        if said is not None and source.metadata.get("colour_range_from") != "override":
+            source.say(
+                f"{source.name}: the colour range of its side-car counts for a video alone; it "
+                "is not used"
+            )
         if info is not None:
             if info.roi is not None:
                 try:
@@ -287,7 +294,7 @@ def _open_as(
     if kind == "dicom":
         from napari_deepmtj.io._dicom import open_dicom
 
-        return open_dicom(path)
+        return open_dicom(path, colour_range)
     if kind == "tiff":
         from napari_deepmtj.io._tiff import TiffSource
 
