@@ -1,6 +1,7 @@
 """Long videos in a real window: shown at once, provisional until their frames are listed."""
 
 import gc
+import itertools
 import threading
 import weakref
 
@@ -11,13 +12,14 @@ from napari.utils.notifications import notification_manager
 
 from napari_deepmtj._napari import opening
 from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.opening import is_provisional, until_complete
+from napari_deepmtj._napari.opening import is_provisional
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import PLUGIN, Settings
 from napari_deepmtj._napari.widgets import track as track_module
 from napari_deepmtj.core.jobs import Notice, Progress
+from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io import _av, _index, _indexing
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.io.video import open_video, until_complete
 
 
 @pytest.fixture
@@ -150,3 +152,12 @@ def test_a_worker_waits_and_says_so(claims_more, go_on):
         assert all(isinstance(event, Progress) for event in events)
         assert source.complete
         assert list(until_complete(source)) == []
+
+
+def test_a_worker_does_not_wait_for_a_clip_that_was_closed(claims_more, go_on):
+    source = open_video(claims_more, background=True)
+    events = until_complete(source)
+    next(events)
+    source.close()
+    with pytest.raises(VideoError, match="closed; open it again"):
+        list(itertools.islice(events, 50))

@@ -75,3 +75,25 @@ def test_an_interrupt_ends_the_listing(clip, monkeypatch):
 def test_a_file_that_is_none_is_told_at_once(tmp_path):
     with pytest.raises(VideoError, match="no such file"):
         _jobs.open_clip(tmp_path / "gone.avi")
+
+
+def test_an_evaluation_waits_for_its_clips(clip, monkeypatch):
+    from napari_deepmtj.core.jobs import Notice, Progress
+    from napari_deepmtj.evaluation import runner
+
+    class ReachedError(Exception):
+        pass
+
+    def track(source, *_, **__):
+        assert source.complete
+        raise ReachedError
+        yield
+
+    monkeypatch.setattr(runner, "track", track)
+    case = runner.Case(clip, (), "subject")
+    events = runner.evaluate([case], None)
+    assert next(events) == Notice("long.avi: work begins when all frames are listed.")
+    seen = []
+    with pytest.raises(ReachedError):
+        seen.extend(iter(events.__next__, None))
+    assert all(isinstance(event, Progress) and event.total >= 20 for event in seen)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io import _av, _examine, _index, _indexing
+from napari_deepmtj.io import _av, _examine, _index, _indexing, _stamp
 from napari_deepmtj.io.frames import LazyFrames
 from napari_deepmtj.io.video import open_video
 
@@ -46,7 +46,7 @@ class Gate:
         monkeypatch.setattr(_index, "_PACE", 1)
         monkeypatch.setattr(_indexing, "PART_EVERY", 0.0)
         monkeypatch.setattr(_indexing, "PART_SHARE", 1e9)
-        monkeypatch.setattr(_examine, "SETTLED_FILE", float("inf"))  # nothing is shared
+        monkeypatch.setattr(_stamp, "SETTLED_FILE", float("inf"))  # nothing is shared
         for name in ("scanned", "decoded"):
             monkeypatch.setattr(_indexing.Indexing, name, self._slow(name))
 
@@ -217,7 +217,7 @@ def test_closing_ends_the_listing_and_frees_who_waits(gate, clip_folder) -> None
     assert "closed; open it again" in said[0]
     assert not indexers()
     assert not source.complete
-    assert not called.is_set()
+    assert called.is_set()  # nobody waits for ever
     with pytest.raises(VideoError, match="closed"):
         source.read(0)
     source.close()
@@ -260,7 +260,7 @@ def test_a_file_opened_again_is_not_searched_again(clip_folder, monkeypatch, tmp
     monkeypatch.setattr(
         _examine, "_search", lambda seen, *a: searched.append(seen.path.name) or real(seen, *a)
     )
-    monkeypatch.setattr(_examine, "SETTLED_FILE", -1.0)
+    monkeypatch.setattr(_stamp, "SETTLED_FILE", -1.0)
     path = tmp_path / "a.mp4"
     path.write_bytes((clip_folder / "h264_long_gop.mp4").read_bytes())
     with open_video(path) as first, open_video(path) as second:
@@ -280,7 +280,7 @@ def test_a_file_just_written_is_always_searched(clip_folder, tmp_path) -> None:
     path = tmp_path / "a.avi"
     path.write_bytes((clip_folder / "mjpeg.avi").read_bytes())
     with open_video(path):
-        assert _examine._identity(path) is None
+        assert _stamp.identity(path) is None
 
 
 def test_frames_not_listed_are_chequered_and_never_wait(gate, clip_folder, show_number) -> None:
@@ -330,3 +330,38 @@ def test_a_mat_file_beside_a_clip_is_obeyed_at_once(gate, clip_folder, tmp_path)
     with open_video(path, background=True) as source:
         assert source.complete
         assert source.times.rate == pytest.approx(7.0)
+
+
+def test_all_are_told_whatever_one_of_them_raises(gate, clip_folder, monkeypatch) -> None:
+    raised: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: raised.append(str(args.exc_value)))
+    called: list[int] = []
+
+    def fails() -> None:
+        called.append(1)
+        raise RuntimeError("of a callback")
+
+    with open_video(clip_folder / "mjpeg.avi", background=True) as source:
+        source.when_complete(fails)
+        source.when_complete(lambda: called.append(2))
+        gate.open()
+        source.wait()
+        until(lambda: not indexers())
+        assert called == [1, 2]
+        assert raised == ["of a callback"]
+        assert source.complete
+
+
+def test_who_sees_a_clip_complete_sees_all_of_it(gate, clip_folder, monkeypatch) -> None:
+    seen: list[object] = []
+    real = _av.AvSource.say
+
+    def say(source, *notices):
+        seen.append((source.complete, source.metadata.get("frame_index")))
+        real(source, *notices)
+
+    monkeypatch.setattr(_av.AvSource, "say", say)
+    with open_video(clip_folder / "mjpeg.avi", background=True) as source:
+        gate.open()
+        source.wait()
+    assert seen[0] == (False, "timestamps")

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj._napari import clips, convert
 from napari_deepmtj._napari.convert import KEY, Kind, LayerTuple
 from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.errors import DeepMTJError
 
 if TYPE_CHECKING:
@@ -89,24 +87,6 @@ def describe(clip: Any, frame: int) -> str:
         f"frame {frame} / about {clip.data.shape[0]}   provisional: listing frames, "
         f"{source.listed:.0%}{waits}"
     )
-
-
-def until_complete(source: VideoSource) -> Iterator[Notice | Progress]:
-    """Wait for a clip in a worker's thread.
-
-    Raises
-    ------
-    VideoError
-        If its frames cannot be listed, or it is closed.
-    """
-    if source.complete:
-        return
-    yield Notice(f"{source.name}: work begins when all frames are listed.")
-    ended = threading.Event()
-    source.when_complete(ended.set)
-    while not ended.wait(0.2):
-        yield Progress(source.settled, source.n_frames, "frame", "listing them")
-    source.wait()
 
 
 class Follower:

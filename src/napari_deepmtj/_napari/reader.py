@@ -111,7 +111,7 @@ def _is_clip(path: str) -> bool:
     from napari_deepmtj.io.video import open_video
 
     try:
-        open_video(path).close()
+        open_video(path, background=True).close()  # not all of an hour, just to see
     except VideoError:
         return False
     except MissingExtraError:  # worth telling only where the name says that it is ours

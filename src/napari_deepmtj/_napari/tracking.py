@@ -14,7 +14,6 @@ import numpy.typing as npt
 from napari_deepmtj._napari import calibration, clips, convert
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job, later
-from napari_deepmtj._napari.opening import until_complete
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.session import Session
 from napari_deepmtj.core.geometry import Roi
@@ -80,7 +79,7 @@ def track_events(
     The events of `inference.predictor.track`, after those of waiting for a provisional clip
     """
     from napari_deepmtj.inference.predictor import Began, track
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.io.video import open_video, until_complete
     from napari_deepmtj.weights.store import load_model
 
     yield from until_complete(source)

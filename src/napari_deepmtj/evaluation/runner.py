@@ -20,7 +20,7 @@ from napari_deepmtj.errors import DeepMTJError, LabelError
 from napari_deepmtj.evaluation.metrics import Summary, compare, summarise
 from napari_deepmtj.inference.predictor import TrackedBatch, track
 from napari_deepmtj.io.labels import SUFFIX, labels_path
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.io.video import open_video, until_complete
 from napari_deepmtj.io.written import read_written
 
 if TYPE_CHECKING:
@@ -179,9 +179,10 @@ def evaluate(
             trajectory = None
             spent = 0.0
             with (
-                open_video(case.clip) as source,
+                open_video(case.clip, background=True) as source,
                 closing(track(source, model, roi=roi, device=device)) as events,
             ):
+                yield from until_complete(source)
                 for event in events:
                     match event:
                         case TrackedBatch(done=done, total=total):

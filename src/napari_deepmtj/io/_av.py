@@ -22,11 +22,13 @@ from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import BaseSource, reason
 from napari_deepmtj.io._display import AS_STORED
-from napari_deepmtj.io._examine import Found, GivenTimes, glance
+from napari_deepmtj.io._examine import Found, GivenTimes
+from napari_deepmtj.io._glance import glance
 from napari_deepmtj.io._grey import ColourRange, Levels, grey_of, luma_table
 from napari_deepmtj.io._index import AV_ERRORS, Decoder, FrameIndex
 from napari_deepmtj.io._indexing import Indexing
 from napari_deepmtj.io._part import FilePart
+from napari_deepmtj.io._stamp import require_unchanged
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -88,6 +90,7 @@ class AvSource(BaseSource):
         seen = glance(path, container_format)
         self._path = path
         self._format = container_format
+        self._stamp = seen.stamp
         first, self._display = seen.first, seen.display
         levels = Levels.of(first, colour_range, monochrome=seen.monochrome)
         self._override = levels.forced
@@ -106,7 +109,7 @@ class AvSource(BaseSource):
         self._kind = (first.format.name, int(first.color_range))
         eight_bit = first.format.components[0].bits == 8
         self._stretched = eight_bit and facts["colour_range"] == "limited"
-        self._decoder = Decoder(path, container_format, FrameIndex((), ()))
+        self._decoder = Decoder(path, container_format, FrameIndex((), ()), stamp=seen.stamp)
         self._damaged = False
         self._found: Found | None = None
         self._claim: int | None = None
@@ -147,7 +150,6 @@ class AvSource(BaseSource):
         """Take over the table that was found: from here on the clip is complete."""
         with self._lock:
             self._obey(found.index)
-            self._found = found
             self.times = found.times
             kind = "counted" if found.index.counted else "timestamps"
             self.metadata = {**self.metadata, "frame_index": kind}
@@ -155,6 +157,7 @@ class AvSource(BaseSource):
             n = len(found.index)
             if self._claim not in (None, n):
                 self.say(f"{self.name} claimed {self._claim} frames, but has {n}; these are used")
+            self._found = found  # last: who sees that the clip is complete sees all of this
 
     def _obey(self, index: FrameIndex) -> None:
         """Let the decoder obey another table; what it has decoded by the old one may stay."""
@@ -204,7 +207,7 @@ class AvSource(BaseSource):
     def when_complete(self, callback: Callable[[], None]) -> None:
         """Call back once when the listing has ended, from its thread; at once if it has.
 
-        Where it failed, `wait` says why.
+        Where it failed, or the clip was closed, `wait` says why.
         """
         self._indexing.when_ended(callback)
 
@@ -224,12 +227,17 @@ class AvSource(BaseSource):
             self._decoder.close()
             self._cache.clear()
 
+    def _hash(self) -> str:
+        digest = super()._hash()
+        require_unchanged(self._path, self._stamp)
+        return digest
+
     def _read(self, frame: int) -> UInt8Array:
         if not self.complete and frame >= self.settled:
             self._indexing.wait(frame)
-            self._require(frame)
         with self._lock:
             self._require_open()
+            self._require(frame)  # the claim may have been too high
             if not self.complete and self._decoder.index is not self._indexing.part:
                 self._obey(self._indexing.part)
             if frame not in self._cache:
@@ -271,7 +279,8 @@ class AvSource(BaseSource):
         return _Kept(self._grey(number, picture, None))
 
     def _frames(self, numbers: range, roi: Roi | None) -> Iterator[UInt8Array]:
-        with Decoder(self._path, self._format, self._decoder.index) as decoder:
+        decoder = Decoder(self._path, self._format, self._decoder.index, stamp=self._stamp)
+        with decoder:
             for frame in numbers:
                 try:
                     for number, picture in decoder.advance(frame):

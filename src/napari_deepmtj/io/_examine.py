@@ -1,17 +1,15 @@
-"""What a video file holds: in a glance its facts and first frames, in a search its exact table.
+"""The search of a video file for the exact table of its frames.
 
-The search reads every packet, and decodes every frame where the packets do not tell their order.
-Where it runs, and who waits for it, is `_indexing.py`; the table itself is in `_index.py`.
+It reads every packet, and decodes every frame where the packets do not tell their order. What is
+known before is `_glance.py`; where the search runs, and who waits for it, is `_indexing.py`; the
+table itself is in `_index.py`.
 """
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -21,9 +19,8 @@ import numpy as np
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
-from napari_deepmtj.io._display import Display
 from napari_deepmtj.io._ending import ends_early
-from napari_deepmtj.io._grey import is_monochrome_h264
+from napari_deepmtj.io._glance import Glance, lead_of, no_frames
 from napari_deepmtj.io._index import (
     AV_ERRORS,
     Decoder,
@@ -34,80 +31,9 @@ from napari_deepmtj.io._index import (
     scan,
     seconds_of,
 )
-from napari_deepmtj.io._part import FilePart
-
-#: Frames at the beginning that are decoded at once, to hold the table against the decoder.
-CHECKED_FRAMES = 16
-
-#: A header that claims more frames is not believed; the table is found all the same.
-MOST_FRAMES = 10_000_000
-
-#: Seconds that a file must have been left alone before its table is kept for who opens it again:
-#: clocks of file systems are too coarse to tell two writings in one of their ticks apart.
-SETTLED_FILE = 2.0
+from napari_deepmtj.io._stamp import identity, require_unchanged
 
 GivenTimes = Callable[[int], FrameTimes | None]
-
-
-@dataclass(frozen=True)
-class Glance:
-    """What a file says of itself at once, and its first frames.
-
-    Parameters
-    ----------
-    path : Path or FilePart
-        The file.
-    container_format : str
-        FFmpeg's name of the container.
-    facts : dict
-        JSON-able facts.
-    first : av.VideoFrame
-        The first frame that can be decoded, which is frame 0.
-    pts : tuple of (int or None)
-        Timestamps of the first frames, as the decoder gives them.
-    time_base : Fraction
-        Seconds of one unit of a timestamp.
-    promised : int
-        Frames that the header promises; 0 if it does not say.
-    seconds : float or None
-        The duration it promises.
-    alone : bool
-        There is nothing but the video in the file.
-    monochrome : bool
-        The stream has no colour, which its pixel format does not show.
-    display : Display
-        How the pictures ask to be shown.
-    shuffled : bool
-        Timestamps of packets are not those of frames: all must be decoded to be counted.
-    """
-
-    path: Path | FilePart
-    container_format: str
-    facts: dict[str, Any]
-    first: av.VideoFrame
-    pts: tuple[int | None, ...]
-    time_base: Any
-    promised: int
-    seconds: float | None
-    alone: bool
-    monochrome: bool
-    shuffled: bool
-    display: Display
-
-    def claim(self) -> FrameTimes:
-        """Return times for as many frames as header and first frames claim, until all are known."""
-        ticks = sorted({pts for pts in self.pts if pts is not None})
-        step = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
-        rate = 1 / (step * float(self.time_base)) if step else self.facts["nominal_rate_hz"]
-        n = float(self.promised)
-        if self.container_format == "avi" and step:
-            n /= step  # its header counts ticks, some of them empty
-        elif not n and rate:
-            n = (self.seconds or 0) * rate
-        n_frames = max(len(self.pts), round(n) if n <= MOST_FRAMES else 0)
-        if not rate:
-            return FrameTimes.unknown(n_frames)
-        return FrameTimes.from_rate(n_frames, rate, f"provisionally {rate:g} Hz")
 
 
 @dataclass(frozen=True)
@@ -129,48 +55,6 @@ class Watcher(Protocol):
         """Take the frames that were decoded so far, in the order of display."""
 
 
-def glance(path: Path | FilePart, container_format: str) -> Glance:
-    """Open a file and decode its first frames.
-
-    Raises
-    ------
-    VideoError
-        If it cannot be read, or holds no frame that can be decoded.
-    """
-    container = open_container(path, container_format)
-    try:
-        stream = container.streams.best("video")
-        context = stream.codec_context
-        facts = _facts(container, stream)
-        aspect, field_order = stream.sample_aspect_ratio, int(context.field_order)
-        duration = container.duration
-        known = {
-            "time_base": stream.time_base,
-            "promised": stream.frames,
-            "seconds": None if duration is None else duration / av.time_base,
-            "alone": len(container.streams) == 1,
-            "monochrome": context.name == "h264" and is_monochrome_h264(context.extradata),
-            # AVI has no timestamps of its own: those of reordered H.264 are shuffled.
-            "shuffled": bool(
-                container_format == "avi" and context.name != "mpeg4" and context.has_b_frames
-            ),
-        }
-        frames = decode_packets(None, container.demux(stream))
-        pictures = list(itertools.islice(frames, CHECKED_FRAMES))
-        frames.close()
-    except AV_ERRORS as error:
-        raise VideoError(
-            f"cannot be read ({reason(error, path)}); export it again", path=path
-        ) from error
-    finally:
-        container.close()
-    if not pictures:
-        raise _no_frames(path)
-    pts = tuple(picture.pts for picture in pictures)
-    display = Display.of(pictures[0], aspect, field_order)
-    return Glance(path, container_format, facts, pictures[0], pts, display=display, **known)
-
-
 #: Tables of files that are open, so that a file opened again is not searched again.
 _TABLES: WeakValueDictionary[tuple[Any, ...], Found] = WeakValueDictionary()
 
@@ -190,28 +74,16 @@ def find(seen: Glance, given: GivenTimes | None, watcher: Watcher | None = None)
     Raises
     ------
     VideoError
-        If it cannot be read.
+        If it cannot be read, or was changed since it was looked at.
     """
-    key = None if given is not None else _identity(seen.path)
+    key = None if given is not None else identity(seen.path)
     found = None if key is None else _TABLES.get(key)
     if found is None:
         found = _search(seen, given, watcher)
-        if key is not None and key == _identity(seen.path):
+        if key is not None and key == identity(seen.path):
             _TABLES[key] = found
+    require_unchanged(seen.path, seen.stamp)
     return found
-
-
-def _identity(path: Path | FilePart) -> tuple[Any, ...] | None:
-    """Return what changes with the content of a file; None if that cannot be told."""
-    if isinstance(path, FilePart):
-        return None
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    if abs(time.time() - facts.st_mtime) < SETTLED_FILE:
-        return None
-    return str(path.absolute()), facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _search(seen: Glance, given: GivenTimes | None, watcher: Watcher | None) -> Found:
@@ -226,7 +98,7 @@ def _search(seen: Glance, given: GivenTimes | None, watcher: Watcher | None) -> 
     finally:
         container.close()
     if not packets.pts:
-        raise _no_frames(seen.path)
+        raise no_frames(seen.path)
     notices: list[str] = []
     promised = seen.promised
     if seen.container_format == "avi":
@@ -248,44 +120,6 @@ def _search(seen: Glance, given: GivenTimes | None, watcher: Watcher | None) -> 
     known = None if given is None else given(len(index))
     known = known or _times(seen, len(index), ids[: len(index)], notices)
     return Found(index, known, tuple(notices))
-
-
-def _facts(container: Any, stream: Any) -> dict[str, Any]:
-    """Copy what is worth knowing; after closing, the stream must not be touched."""
-    rate = stream.average_rate
-    return {
-        "container": container.format.name,
-        "codec": stream.codec_context.name,
-        "time_base": str(stream.time_base),
-        "nominal_rate_hz": float(rate) if rate else None,
-    }
-
-
-def lead_of(seen: Glance, ids: Sequence[int], known: set[int]) -> int | None:
-    """Return how many of the first frames refer to pictures that were cut away.
-
-    Parameters
-    ----------
-    seen : Glance
-        What the decoder gave.
-    ids : sequence of int
-        Timestamps in order.
-    known : set of int
-        The same.
-
-    Returns
-    -------
-    int or None
-        None if the timestamps are not those that the decoder gives.
-    """
-    got = [-1 if pts is None else pts for pts in seen.pts]
-    first = ids[:CHECKED_FRAMES]
-    lead = first.index(got[0]) if got[0] in first else 0
-    if got != list(ids[lead : lead + len(got)]):
-        damaged = all(pts in known for pts in got) and got == sorted(got)
-        if not damaged:
-            return None
-    return lead
 
 
 def _sorted(seen: Glance, packets: Packets, notices: list[str]) -> FrameIndex | None:
@@ -394,7 +228,3 @@ def _decoding(seen: Glance) -> Iterator[Iterator[av.VideoFrame]]:
         yield decode_packets(None, container.demux(container.streams.best("video")))
     finally:
         container.close()
-
-
-def _no_frames(path: Path | FilePart) -> VideoError:
-    return VideoError("holds no frame that can be decoded; export the clip again", path=path)

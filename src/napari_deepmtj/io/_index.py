@@ -6,11 +6,12 @@ rate, because variable-rate files and B-frames in AVI break every reader that do
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,7 @@ from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
 from napari_deepmtj.io._ending import is_whole_gif
 from napari_deepmtj.io._part import FilePart
+from napari_deepmtj.io._stamp import Stamp, require_unchanged
 
 #: What PyAV raises on damaged files; it is many things.
 AV_ERRORS = (
@@ -58,10 +60,12 @@ class FrameIndex:
     ids: tuple[int, ...]
     keys: tuple[tuple[int, int], ...]
     counted: bool = False
-    number: dict[int, int] = field(init=False, repr=False)
+    _number: dict[int, int] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "number", {pts: n for n, pts in enumerate(self.ids)})
+        rising = all(before < after for before, after in pairwise(self.ids))
+        number = None if rising else {pts: n for n, pts in enumerate(self.ids)}
+        object.__setattr__(self, "_number", number)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -70,6 +74,15 @@ class FrameIndex:
     def of(cls, ids: list[int], key_pts: Set[int]) -> FrameIndex:
         """Return the index of frames `ids`, of which `key_pts` can be sought."""
         return cls(tuple(ids), tuple((n, pts) for n, pts in enumerate(ids) if pts in key_pts))
+
+    def find(self, pts: int | None) -> int:
+        """Return the number of the frame that has a timestamp; -1 for none."""
+        if pts is None:
+            return -1
+        if self._number is not None:
+            return self._number.get(pts, -1)
+        n = bisect_left(self.ids, pts)  # a million frames need no dictionary of 70 MB
+        return n if n < len(self.ids) and self.ids[n] == pts else -1
 
     def key_before(self, frame: int) -> int:
         """Return which of `keys` is the last one not after `frame`; -1 for none."""
@@ -182,15 +195,23 @@ class Decoder:
     threads : int
         Frames that are decoded at a time; the pictures are the same. Counts from the next
         opening of the file on.
+    stamp : Stamp, optional
+        Of the file that the table is of; another is not read.
     """
 
     def __init__(
-        self, path: Path | FilePart, container_format: str, index: FrameIndex, threads: int = 1
+        self,
+        path: Path | FilePart,
+        container_format: str,
+        index: FrameIndex,
+        threads: int = 1,
+        stamp: Stamp | None = None,
     ) -> None:
         self._path = path
         self._format = container_format
         self.index = index
         self.threads = threads
+        self._stamp = stamp
         self._container: Any = None
         self._frames: Iterator[tuple[int, av.VideoFrame]] | None = None
         self._next = 0
@@ -259,6 +280,7 @@ class Decoder:
 
     def _seek(self, key: int) -> None:
         """Start decoding at keyframe `key`, an earlier one, or the beginning."""
+        require_unchanged(self._path, self._stamp)
         if self._container is None:
             self._open()
             self._prime()
@@ -275,7 +297,7 @@ class Decoder:
                 break  # not every container can seek; every one can be read from its beginning
             if first is None or not _begins_anew(first):
                 continue
-            if first.pts in self.index.number and first.pts <= pts:
+            if self.index.find(first.pts) >= 0 and first.pts <= pts:
                 self._frames = self._decode(first, packets, number)
                 self._next = number
                 self._sought = True
@@ -311,10 +333,7 @@ class Decoder:
     ) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield numbered frames from `floor` on; earlier ones may lack their references."""
         for count, picture in enumerate(decode_packets(first, packets)):
-            if self.index.counted:
-                number = count
-            else:
-                number = -1 if picture.pts is None else self.index.number.get(picture.pts, -1)
+            number = count if self.index.counted else self.index.find(picture.pts)
             if number >= floor:
                 yield number, picture
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
-from napari_deepmtj.io._examine import Found, GivenTimes, Glance, find, lead_of, table_of
+from napari_deepmtj.io._examine import Found, GivenTimes, find, table_of
+from napari_deepmtj.io._glance import Glance, lead_of
 from napari_deepmtj.io._index import FrameIndex, Packets
 
 #: No frame is stored further behind one that is displayed after it: decoded picture buffers hold
@@ -93,9 +95,9 @@ class Indexing:
             self.fraction = 1.0
             callbacks, self._callbacks = self._callbacks, []
             self._changed.notify_all()
-        if not self._stop.is_set():
-            for callback in callbacks:
-                callback()
+        with ExitStack() as stack:  # all are called, whatever one of them raises
+            for callback in reversed(callbacks):
+                stack.callback(callback)
 
     def start(self, on_found: Callable[[Found], None]) -> None:
         """Search in a thread, which ends with the program if it is not told to before."""
@@ -105,14 +107,17 @@ class Indexing:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the search and its thread; nobody is told but those who wait. Twice is fine."""
+        """End the search and its thread; twice is fine."""
         self._stop.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(STOPPING)
 
     def when_ended(self, callback: Callable[[], None]) -> None:
-        """Call back once, from the searching thread; at once if the search has ended."""
+        """Call back once, from the searching thread; at once if the search has ended.
+
+        Told to end, or failed, it has ended too: `wait` says so.
+        """
         with self._changed:
             if not self.ended:
                 self._callbacks.append(callback)

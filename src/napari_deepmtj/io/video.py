@@ -7,6 +7,7 @@ The kinds themselves are in `_av.py` (video containers), `_dicom.py`, `_tiff.py`
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import CalibrationError, VideoError
 
@@ -193,6 +195,36 @@ def open_video(
         source.close()
         raise
     return source
+
+
+def until_complete(source: VideoSource) -> Iterator[Notice | Progress]:
+    """Wait for a clip within a job, whose first events these are; none if it is complete.
+
+    Parameters
+    ----------
+    source : VideoSource
+        The clip.
+
+    Yields
+    ------
+    Notice
+        That the work waits.
+    Progress
+        In frames that are listed, a few times a second.
+
+    Raises
+    ------
+    VideoError
+        If its frames cannot be listed, or it is closed.
+    """
+    if source.complete:
+        return
+    yield Notice(f"{source.name}: work begins when all frames are listed.")
+    ended = threading.Event()
+    source.when_complete(ended.set)
+    while not ended.wait(0.2):
+        yield Progress(source.settled, source.n_frames, "frame", "listing them")
+    source.wait()
 
 
 def _scales_differ(name: str, ours: Scale | None, given: Scale) -> list[str]:
