@@ -59,9 +59,9 @@ def colours(n: int = N) -> np.ndarray:
 
 
 def bt601(rgb: np.ndarray) -> np.ndarray:
-    """BT.601 luma with weights in 1/65536, rounded."""
-    r, g, b = np.moveaxis(rgb.astype(np.int64), -1, 0)
-    return ((19595 * r + 38470 * g + 7471 * b + 32768) >> 16).astype(np.uint8)
+    """Luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, rounded; exact in thousandths."""
+    thousandths = rgb.astype(np.int64) @ np.array([299, 587, 114])
+    return ((thousandths + 500) // 1000).astype(np.uint8)
 
 
 def write(
