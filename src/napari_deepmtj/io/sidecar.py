@@ -6,15 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
+from napari_deepmtj.io._grey import ColourRange
 from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.paths import clip_stem
-
-if TYPE_CHECKING:
-    from napari_deepmtj.io._grey import ColourRange
 
 SCHEMA = 1
 
