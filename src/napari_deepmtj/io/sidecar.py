@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io._grey import ColourRange
+from napari_deepmtj.io._grey import ColourRange  # at run time: pydantic looks at `ClipInfo`
 from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.paths import clip_stem
 
