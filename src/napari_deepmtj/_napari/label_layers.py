@@ -72,22 +72,21 @@ def layer_of_labels(
 ) -> LayerTuple:
     """Return the Points layer of a clip's labels; the marks are in its metadata, row by row."""
     data, looks = points_of(marks, placement.ndim)
-    points, style = styles.POINTS, styles.LABELS
+    style = styles.LABELS
     arguments = {
         "name": f"labels {name}",
         "ndim": placement.ndim,
         "metadata": stamp(Kind.LABELS, clip, marks=tuple(marks)),
         "text": {
-            "string": "{text}",
+            "string": style.text,
             "size": style.text_size,
             "color": style.own,
             "anchor": "lower_left",
-            "translation": [0.0] * (placement.ndim - 2) + [style.text_shift_px, 0.0],
         },
-        "face_color": points.face_color,
-        "size": points.size,
-        "border_width": points.border_width,
-        "canvas_size_limits": points.canvas_size_limits,
+        "face_color": styles.POINTS.face_color,
+        "size": style.size,
+        "border_width": style.border_width,
+        "canvas_size_limits": style.canvas_size_limits,
         **placement.arguments(),
         **looks,
     }

@@ -113,13 +113,18 @@ class LabelStyle:
     """Look of the points that are labelled: white one's own, orange what was corrected.
 
     Proposals have the colour of their confidence; others' points a blue that it does not have.
+    The lower limit of the size on the screen is 0: with one, vispy draws borders half as thick as
+    it, which would hide the junction, and a dot in the corner of frames without a point.
     """
 
     own: str = "#ffffff"
     corrected: str = "#ff9f1c"
     other: str = "#6ea8ff"
-    text_size: int = 9
-    text_shift_px: float = -12.0
+    size: float = 18.0
+    canvas_size_limits: tuple[float, float] = (0.0, 28.0)
+    border_width: float = 0.1
+    text: str = "     {text}"  # clear of the point at any zoom
+    text_size: int = 10
 
 
 POINTS = PointsStyle()
