@@ -150,9 +150,11 @@ def test_it_is_tracked_through_the_widget(case, session, tiny_model, in_a_loop, 
         Image(np.zeros((4, 2, 48, 96), np.uint8), rgb=False),
         Image(np.zeros((4, 1, 1, 48, 96), np.uint8), rgb=False),  # no Tracks layer has 5 axes
         Image(np.zeros((4, 48, 96), np.uint8), rgb=False, shear=[0.1, 0, 0]),
+        Image(np.zeros((4, 48, 96), np.uint8), rgb=False, scale=(1, 1, -1)),
+        Image(np.zeros((4, 48, 96), np.uint8), rgb=False, affine=np.diag([1, 2, 2, 1])),
         Layer.create(np.zeros((4, 48, 96), int), {}, "labels"),
     ],
-    ids=["two channels", "five axes", "sheared", "labels"],
+    ids=["two channels", "five axes", "sheared", "mirrored", "placed twice", "labels"],
 )
 def test_what_is_no_clip_is_not_offered(layer):
     assert not clips.can_be_clip(layer)

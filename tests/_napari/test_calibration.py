@@ -232,6 +232,40 @@ def test_a_suggested_scale_is_only_shown(session, open_clip, in_a_loop, monkeypa
     assert session.info.scale is None
 
 
+def test_a_suggestion_is_never_proposed_for_another_clip(
+    session, open_clip, in_a_loop, monkeypatch
+):
+    first, second = open_clip(name="a.avi"), open_clip(name="b.avi")
+    session.activate(first)
+
+    def suggest_scale(source, roi):
+        session.activate(second)  # a person goes on while the search runs
+        return Suggestion(Scale(0.5, 0.5, "ruler"), 0.8, "", np.zeros((2, 2)), 5.0)
+
+    monkeypatch.setattr("napari_deepmtj.calibration.scale.suggest_scale", suggest_scale)
+    taken = []
+    calibration.suggest(session, first, taken.append)
+    assert taken == []
+    assert "A ruler was found in a.avi" in session.message
+    assert session.find(first, Kind.TICKS) is not None
+
+
+def test_a_rectangle_beside_the_picture_is_told(session, open_clip):
+    clip = open_clip(ClipInfo(roi=ROI))
+    layer = session.find(clip, Kind.REGION)
+    layer.data = [layer.data[0] - 500]
+    assert "outside the picture" in session.message
+    assert session.info.roi is None
+
+
+def test_what_only_napari_does_not_show_stays_in_the_sidecar(session, open_clip):
+    clip = open_clip(ClipInfo(colour_range="limited"))
+    calibration.apply_scale(session, clip, NEW)
+    info = read_sidecar(calibration.save(clip).with_name("clip.avi"))
+    assert info.colour_range == "limited"
+    assert info.scale.same_as(NEW)
+
+
 def test_a_search_that_fails_is_one_line(session, open_clip, in_a_loop, monkeypatch):
     def fail(source):
         raise VideoError("cannot be decoded; save it again", path="clip.avi", frame=3)

@@ -3,11 +3,12 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_deepmtj._napari import clips, convert
+from napari_deepmtj._napari import calibration, clips, convert
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.session import session_of
+from napari_deepmtj.core.geometry import Scale
 
 
 @pytest.fixture
@@ -178,3 +179,24 @@ def test_a_session_lets_its_viewer_go():
     del viewer
     gc.collect()
     assert gone() is None
+
+
+def test_a_result_finds_its_clip_when_that_is_opened_again(tracked, session, viewer, make_clip):
+    clip, points, _ = tracked
+    points.data = points.data + [0, 1, 1]  # a person was at work
+    viewer.layers.remove(clip)
+    assert session.info.scale is None
+    again = viewer.add_layer(Layer.create(*clip_layer(make_clip("clip.avi", 8))))
+    assert session.clip_of(points) is again
+    assert convert.trajectory_of(points).xy_px[0].tolist() == [11.0, 21.5]
+
+
+def test_a_copy_of_a_clip_is_a_clip_of_its_own(tracked, session, viewer):
+    clip, points, _ = tracked
+    copy = viewer.add_layer(Layer.create(*clip.as_layer_data_tuple()))
+    assert clips.id_of(copy) != clips.id_of(clip)
+    assert session.clip_of(points) is clip
+    calibration.apply_scale(session, copy, Scale(0.5, 0.5, "given by hand"))
+    assert clips.info_of(clip).scale.x_mm == 0.2
+    assert convert.trajectory_of(points).provenance.scale.x_mm == 0.2
+    assert clips.source_of(copy).scale.x_mm == 0.5

@@ -126,7 +126,7 @@ def test_other_readings_are_offered_and_lower_the_confidence() -> None:
 
 def test_pixels_that_are_not_square_give_unequal_millimetres() -> None:
     source = ruled(53.0)
-    source.metadata = {"sample_aspect_ratio": "4/3"}
+    source.metadata = {"pixel_aspect": 4 / 3}
     found = suggest_scale(source, PICTURE)
     assert found.scale.y_mm == pytest.approx(10 / 53, rel=0.003)
     assert found.scale.x_mm == pytest.approx(4 / 3 * found.scale.y_mm)

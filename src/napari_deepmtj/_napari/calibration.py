@@ -86,7 +86,10 @@ def suggest(session: Session, clip: Any, take: Callable[[Suggestion], None]) -> 
             session.tell("No ruler was found; draw a line between two marks instead.")
         elif clip in session.viewer.layers:
             _show_ticks(session, clip, found)
-            take(found)
+            if clip is session.active:
+                take(found)
+            else:  # a proposal is for the active clip
+                session.tell(f"A ruler was found in {clip.name}; suggest again with that clip.")
 
     _search(session, lambda: suggest_scale(source, roi), taken, "Reading the ruler...")
 
@@ -150,11 +153,12 @@ def take_over(session: Session, layer: Any) -> None:
     if session.is_updating or clip is None:
         return
     if convert.kind_of(layer) is Kind.REGION:
-        there = layer in session.viewer.layers
-        try:
-            roi = clips.drawn_region(layer, clip) if there else None
-        except CalibrationError:  # nothing is drawn any more, or nothing over the picture
-            roi = None
+        roi = None
+        if layer in session.viewer.layers and len(layer.data):
+            try:
+                roi = clips.drawn_region(layer, clip)
+            except CalibrationError as error:
+                session.message = str(error)
         clips.remember(clip, replace(clips.info_of(clip), roi=roi))
     session.refresh()
 

@@ -48,8 +48,8 @@ def is_clip(layer: Any) -> bool:
 def can_be_clip(layer: Any) -> bool:
     """Whether a layer is a clip or could be adopted as one; looks at its shape alone.
 
-    An Image that is neither turned nor sheared, with axes (y, x) or (t, ..., y, x), of which
-    those in between are of length 1 or colours; colours may also be last.
+    An Image that is neither turned, mirrored nor sheared, with axes (y, x) or (t, ..., y, x), of
+    which those in between are of length 1 or colours; colours may also be last.
     """
     from napari.layers import Image
 
@@ -79,6 +79,11 @@ def adopt(layer: Any) -> Any:
     facts = {"name": layer.name, **convert.facts_of(ClipInfo(scale))}
     layer.metadata = layer.metadata | convert.stamp(Kind.CLIP, new_id(), **facts)
     return layer
+
+
+def separate(clip: Any) -> None:
+    """Give a clip that is the copy of another one an id of its own."""
+    clip.metadata = clip.metadata | {KEY: dict(convert.ours(clip)) | {"clip": new_id()}}
 
 
 def claim(layer: Any, clip: Any) -> None:
@@ -176,8 +181,9 @@ def _shows_colour_as_axis(layer: Any) -> bool:
 
 def _upright(layer: Any) -> bool:
     """Whether a layer is placed by scale and translation alone, so that results can follow."""
-    matrix = layer._data_to_world.affine_matrix[:-1, :-1]
-    return not (matrix - np.diag(np.diag(matrix))).any()
+    placed = layer._data_to_world.affine_matrix[:-1]
+    own = np.column_stack([np.diag(layer.scale), layer.translate])
+    return bool((layer.scale > 0).all() and np.allclose(placed, own, rtol=1e-12))
 
 
 def _as_colour(layer: Any) -> Any:

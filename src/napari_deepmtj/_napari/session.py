@@ -243,6 +243,8 @@ class Session(EventedModel):
         layer = event.value
         kind = convert.kind_of(layer)
         if kind is Kind.CLIP:
+            if any(clips.id_of(c) == clips.id_of(layer) for c in self.clips() if c is not layer):
+                clips.separate(layer)  # napari's "Duplicate" copies metadata too
             self._claim_results(layer)
             self.activate(layer)
             if (roi := convert.info_of(layer).roi) is not None:
@@ -258,10 +260,10 @@ class Session(EventedModel):
     def _on_removed(self, event: Any) -> None:
         layer, kind = event.value, convert.kind_of(event.value)
         if layer is self.active:
-            self.active = None
+            self.active, self.proposal = None, None
             rest = self.clips()
             self.activate(rest[-1] if rest else None)
-            self.show_status()
+            self.refresh()
         elif kind in (Kind.REGION, Kind.RULER):
             calibration.take_over(self, layer)
 
@@ -277,13 +279,15 @@ class Session(EventedModel):
                 self._claim(layer, clip)
 
     def _claim(self, layer: Points, clip: Image) -> None:
-        """Place a result on its clip; in a layer of as many axes if it has fewer."""
+        """Place a result of no open clip on this one; in another layer if that has more axes."""
+        if self.clip_of(layer) is not None:
+            return
         placement, trajectory = Placement.of_layer(clip), convert.trajectory_of(layer)
         if layer.ndim != placement.ndim:
             made = convert.layer_of_trajectory(trajectory, placement, clips.id_of(clip))
             self.viewer.layers.remove(layer)
             self.add(clip, made)
-        elif not clips.id_of(layer):
+        else:
             clips.claim(layer, clip)
         calibration.compare_scales(self, layer.name, trajectory, clip)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -167,6 +166,11 @@ def scale_from_lines(line_x: Line, mm_x: float, line_y: Line, mm_y: float) -> Sc
     return _sane(math.sqrt(x2), math.sqrt(y2), source)
 
 
+def pixel_aspect_of(source: VideoSource) -> float:
+    """Return the width of a pixel over its height, 1 where the file does not say."""
+    return float(source.metadata.get("pixel_aspect", 1.0))
+
+
 def suggest_scale(source: VideoSource, roi: Roi | None = None) -> Suggestion | None:
     """Read the spacing of the ticks of the ruler beside the picture, as a suggestion.
 
@@ -196,7 +200,7 @@ def suggest_scale(source: VideoSource, roi: Roi | None = None) -> Suggestion | N
     comb = find_comb(np.median(frames[:: max(1, len(frames) // 3)], axis=0).astype(np.float32), roi)
     if comb is None:
         return None
-    aspect = _pixel_aspect(source)
+    aspect = pixel_aspect_of(source)
     deep_px = roi.height * (1 if comb.vertical else 1 / aspect)
     likely = _likely_spacings(comb, deep_px)
     scales = [_ruler_scale(mm, comb, aspect) for mm, _ in likely]
@@ -227,13 +231,6 @@ def _ruler_scale(mm: float, comb: Comb, aspect: float) -> Scale:
     along = mm / comb.period_px
     x_mm, y_mm = (along * aspect, along) if comb.vertical else (along, along / aspect)
     return Scale(x_mm, y_mm, f"ruler suggestion, {mm:g} mm ticks")
-
-
-def _pixel_aspect(source: VideoSource) -> float:
-    """Return the width of a pixel over its height, as far as the file says."""
-    said = source.metadata.get("sample_aspect_ratio")
-    aspect = float(Fraction(said)) if said else 0.0
-    return aspect or 1.0
 
 
 def _step(p0_xy: Point, p1_xy: Point) -> tuple[float, float]:

@@ -17,7 +17,12 @@ from napari_deepmtj._napari import calibration, clips
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.widgets.forms import add_lines, narrow, row, widen
 from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
-from napari_deepmtj.calibration.scale import scale_by_hand, scale_from_line, scale_from_lines
+from napari_deepmtj.calibration.scale import (
+    pixel_aspect_of,
+    scale_by_hand,
+    scale_from_line,
+    scale_from_lines,
+)
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import DeepMTJError
 
@@ -188,7 +193,7 @@ class CalibrateWidget(Container[Any]):
         if two:
             scale = scale_from_lines(lines[-2], self.mm.value, lines[-1], self.mm_down.value)
         else:
-            aspect = clips.source_of(self.clip.value).metadata.get("pixel_aspect", 1.0)
+            aspect = pixel_aspect_of(clips.source_of(self.clip.value))
             scale = scale_from_line(*lines[-1], self.mm.value, aspect)
         self._propose(scale)
 
