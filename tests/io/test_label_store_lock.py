@@ -117,6 +117,20 @@ def test_a_lock_that_cannot_be_judged_is_kept_unless_taken_over(
         store.apply(new(0))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux")
+def test_a_container_does_not_take_its_host_for_dead(
+    tmp_path: Path, ended: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shares name and network card, but cannot see the processes of the host."""
+    lock_of(tmp_path, pid=ended, token="00")
+    with monkeypatch.context() as inside:
+        inside.setattr(os, "readlink", lambda _: "pid:[1]")
+        with pytest.raises(LabelLocked, match="or take over"):
+            LabelStore.open(tmp_path / NAME)
+    with LabelStore.open(tmp_path / NAME) as store:
+        store.apply(new(0))
+
+
 def test_a_lock_in_unknown_words_is_kept_and_an_empty_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

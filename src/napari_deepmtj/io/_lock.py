@@ -71,7 +71,7 @@ class Holder:
     user, host : str
         Who, on which computer.
     machine : str
-        What tells computers of one name apart.
+        What tells computers of one name apart, and containers, which number processes anew.
     pid : int
         Number of the process.
     started : str
@@ -84,7 +84,7 @@ class Holder:
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     user: str = field(default_factory=lambda: _user())
     host: str = field(default_factory=socket.gethostname)
-    machine: str = field(default_factory=lambda: f"{uuid.getnode():012x}")
+    machine: str = field(default_factory=lambda: _machine())
     pid: int = field(default_factory=os.getpid)
     started: str = field(default_factory=lambda: _started(os.getpid()))
     since: str = field(
@@ -94,7 +94,7 @@ class Holder:
     @property
     def dead(self) -> bool:
         """Whether the program is known to have ended; False for one on another computer."""
-        if (self.host, self.machine) != (socket.gethostname(), f"{uuid.getnode():012x}"):
+        if (self.host, self.machine) != (socket.gethostname(), _machine()):
             return False
         if not _alive(self.pid):
             return True
@@ -264,6 +264,14 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a process without a name of its user
         return "unknown"
+
+
+def _machine() -> str:
+    """Return what the number of a process is to be understood with."""
+    node = f"{uuid.getnode():012x}"
+    with suppress(OSError):  # no Linux
+        return f"{node} {Path('/proc/self/ns/pid').readlink()}"
+    return node
 
 
 def _alive(pid: int) -> bool:

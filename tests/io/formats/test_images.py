@@ -147,6 +147,10 @@ def test_pictures_of_another_size_are_listed(
             "annotation 1: could not convert",
         ),
         (
+            {"annotations": [{"image_id": 1, "category_id": 1, "keypoints": [1, 10**400, 2]}]},
+            "annotation 1: int too large",
+        ),
+        (
             {"annotations": [{"image_id": 1, "category_id": 1, "keypoints": [1]}]},
             "annotation 1: not enough values",
         ),

@@ -80,7 +80,7 @@ def read_coco(
         names = {kind["id"]: list(kind.get("keypoints", [])) for kind in data["categories"]}
         sizes_of = {image["id"]: _size(image, "height", "width") for image in data["images"]}
         annotations = list(data["annotations"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise LabelError(f"is not COCO: {_said(error)}", path=path) from error
     if len(images) < len(data["images"]):
         raise LabelError("two of its images share an id", path=path)
@@ -97,7 +97,7 @@ def read_coco(
                 at = 3 * points.index(wanted)
                 x, y, visibility = (float(v) for v in annotation["keypoints"][at : at + 3])
                 picture = images[annotation["image_id"]]
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise LabelError(f"annotation {number}: {_said(error)}", path=path) from error
             xy = _finite(x, y, f"annotation {number}", path) if visibility else None
             occluded += visibility == 1
