@@ -1,11 +1,11 @@
 """How long a frame takes that somebody scrubs to, in a clip with few keyframes.
 
     python benchmarks/reader_latency.py [--frames 1000] [--size 800x600] [--gop 250]
-        [--stops 200] [--seed 0] [--output latency.json]
+        [--stops 200] [--seed 0] [--output latency.json] [--docs]
 
 The clip is made first, from the seed: H.264 in MP4 with B-frames, speckle that drifts and changes.
 Each order is read from a source of its own, so that none finds what another has left. Every
-frame's barcode is checked.
+frame's barcode is checked. Processor time is that of all threads, the first frame left out.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from barcodes import number_of, write_clip
 from napari_deepmtj.io.video import open_video
+from tables import FORMATS, markdown, write_between
 
 #: Frames that one movement of a mouse passes over, at most.
 STRIDE = 40
@@ -47,8 +48,10 @@ def orders(n_frames: int, stops: int, seed: int) -> dict[str, list[int]]:
     return {name: [int(frame) for frame in frames] for name, frames in named.items()}
 
 
-def measure(path: Path, order: list[int]) -> list[float]:
-    """Return how many milliseconds each frame took; the first, which opens the file, is left out.
+def measure(path: Path, order: list[int]) -> tuple[list[float], float]:
+    """Return how many milliseconds each frame took, and processor milliseconds a frame.
+
+    The first frame, which opens the file, is left out.
 
     Raises
     ------
@@ -58,13 +61,15 @@ def measure(path: Path, order: list[int]) -> list[float]:
     took = []
     with open_video(path) as source:
         source.read(order[0])
+        busy = time.process_time()
         for frame in order[1:]:
             start = time.perf_counter()
             grey = source.read(frame)
             took.append(1000 * (time.perf_counter() - start))
             if number_of(grey) != frame:
                 raise SystemExit(f"frame {frame} was asked for, {number_of(grey)} came")
-    return took
+        busy = time.process_time() - busy
+    return took, 1000 * busy / len(took)
 
 
 def main() -> None:
@@ -76,6 +81,7 @@ def main() -> None:
     parser.add_argument("--stops", type=int, default=200, help="frames read in each order")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="also write the table as JSON")
+    parser.add_argument("--docs", action="store_true", help=f"write the table into {FORMATS.name}")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
@@ -98,17 +104,31 @@ def main() -> None:
         name: {
             "median_ms": round(float(np.median(took)), 2),
             "p95_ms": round(float(np.percentile(took, 95)), 2),
+            "busy_ms": round(busy, 2),
             "frames": len(took),
         }
-        for name, took in rows.items()
+        for name, (took, busy) in rows.items()
     }
-    print(
+    what = (
         f"H.264, {options.size}, a keyframe every {options.gop} of {options.frames} frames, "
         f"{size / 1000:.1f} kB a frame, {os.cpu_count()} cores"
     )
-    print("| order | median ms | 95 % ms | frames |\n|---|---|---|---|")
-    for name, row in table.items():
-        print(f"| {name} | {row['median_ms']:.1f} | {row['p95_ms']:.1f} | {row['frames']} |")
+    text = markdown(
+        ("order", "median ms", "95 % ms", "processor ms a frame", "frames"),
+        [
+            (
+                name,
+                f"{row['median_ms']:.1f}",
+                f"{row['p95_ms']:.1f}",
+                f"{row['busy_ms']:.1f}",
+                row["frames"],
+            )
+            for name, row in table.items()
+        ],
+    )
+    print(f"{what}\n{text}")
+    if options.docs:
+        write_between(FORMATS, "latency", f"{what}:\n\n{text}")
     if options.output is not None:
         facts = {"argv": sys.argv[1:], "cores": os.cpu_count(), "bytes_per_frame": size}
         options.output.write_text(json.dumps({**facts, "orders": table}, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """Read one source from three threads at once, and check every frame by the number it shows.
 
     python benchmarks/reader_threads.py [--seconds 60] [--kind h264.mp4] [--frames 1500]
-        [--size 320x240] [--gop 250] [--seed 0] [--output threads.json]
+        [--size 320x240] [--gop 250] [--seed 0] [--output threads.json] [--docs]
 
 Two threads read frames at random, the third reads all in order, over and over. A wrong frame or an
 error ends with status 1; a crash ends the process.
@@ -22,6 +22,7 @@ import numpy as np
 
 from barcodes import KINDS, number_of, write_clip
 from napari_deepmtj.io.video import VideoSource, open_video
+from tables import FORMATS, write_between
 
 
 class Reader(threading.Thread):
@@ -77,6 +78,7 @@ def main() -> int:
     parser.add_argument("--gop", type=int, default=250, help="frames from keyframe to keyframe")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="also write the figures as JSON")
+    parser.add_argument("--docs", action="store_true", help=f"write the line into {FORMATS.name}")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
@@ -109,14 +111,17 @@ def main() -> int:
         "wrong": len(wrong),
     }
     at_random, again, in_order = found["read"]
-    print(
+    line = (
         f"{options.kind}, {options.size}, {options.seconds:g} s: {at_random} + {again} frames at "
         f"random, {in_order} in order; {len(wrong)} wrong"
     )
+    print(line)
     for line in wrong[:10]:
         print(f"  {line}")
     if options.output is not None:
         options.output.write_text(json.dumps(found, indent=1) + "\n")
+    if options.docs:
+        write_between(FORMATS, "threads", line)
     return 1 if wrong else 0
 
 
