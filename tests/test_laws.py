@@ -217,6 +217,9 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "io.video",
         "annotation.session",
         "annotation.useful",
+        "tracking.gate",
+        "tracking.smooth",
+        "tracking.mechanics",
     ],
 )
 def test_reading_rooms_load_no_torch_and_no_qt(module: str) -> None:

@@ -6,7 +6,7 @@ writing files is `io.exports`; turning it into layers is `_napari.convert`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -43,6 +43,14 @@ class Flag(StrEnum):
     NOT_IN_VIEW = "not_in_view"
     LOW_CONFIDENCE = "low_confidence"
     OUTSIDE_ROI = "outside_roi"
+    #: The standard deviation is too large (`tracking.gate`, as all that follow).
+    HIGH_SD = "high_sd"
+    #: Near the border of the region: the MTJ is leaving the field of view, or coming back.
+    AT_EDGE = "at_edge"
+    #: Off the path for a moment, faster than tissue, and back: not to be used.
+    OUTLIER = "outlier"
+    #: Reached faster than tissue moves, and stayed: a cut in the clip, or another structure.
+    JUMP = "jump"
 
 
 COLUMNS: tuple[str, ...] = (
@@ -63,6 +71,8 @@ COLUMNS: tuple[str, ...] = (
     "x_raw_px",
     "y_raw_px",
 )
+
+_XY = ["x_px", "y_px"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +172,7 @@ class Trajectory:
     @property
     def xy_px(self) -> FloatArray:
         """Positions to use, shape (n, 2) as (x, y) in frame pixels; NaN where not in view."""
-        return self.table[["x_px", "y_px"]].to_numpy(dtype=np.float64)
+        return self.table[_XY].to_numpy(dtype=np.float64)
 
     @property
     def by_hand(self) -> npt.NDArray[np.bool_]:
@@ -197,6 +207,35 @@ class Trajectory:
             ],
         )
         return replace(self, table=_with_mm(self.table, scale), provenance=provenance)
+
+    def changed(self, columns: Mapping[str, Any], operation: str, **arguments: Any) -> Self:
+        """Return a copy with columns replaced, millimetres anew, and the operation in the log.
+
+        Parameters
+        ----------
+        columns : mapping of str to array, shape (n,)
+            New values by column; what a scale gives (`x_mm, y_mm, sd_mm`) follows by itself.
+        operation : str
+            What was done, as `Operation.name`.
+        **arguments
+            What it was done with, JSON-serialisable.
+
+        Raises
+        ------
+        ResultError
+            If a row that a person made would get another position, or a raw value would change.
+        """
+        table = self.table.assign(**columns)
+        hand = self.by_hand
+        before, now = (
+            [t[names].to_numpy(dtype=np.float64) for names in (["x_raw_px", "y_raw_px"], _XY)]
+            for t in (self.table, table)
+        )
+        raw_kept = np.array_equal(before[0], now[0], equal_nan=True)
+        if not (raw_kept and np.array_equal(before[1][hand], now[1][hand], equal_nan=True)):
+            raise ResultError(f"{operation} must not change raw values or what a person set")
+        provenance = self.provenance.and_then(operation, **arguments)
+        return replace(self, table=_with_mm(table, provenance.scale), provenance=provenance)
 
     def updated_by(self, newer: Trajectory) -> Self:
         """Return this trajectory with the rows of a newer run put in.
