@@ -266,6 +266,32 @@ def test_what_only_napari_does_not_show_stays_in_the_sidecar(session, open_clip)
     assert info.scale.same_as(NEW)
 
 
+def test_a_scale_given_past_this_plugin_is_followed_everywhere(session, dressed):
+    before = over_pixels(session, dressed)
+    old = convert.trajectory_of(session.find(dressed, Kind.TRAJECTORY))
+    dressed.units = ("s", "mm", "mm")
+    dressed.scale = (0.05, 0.3, 0.6)
+    dressed.translate = (0, 5, 7)
+    assert session.info.scale == Scale(0.6, 0.3, "napari layer")
+    after = over_pixels(session, dressed)
+    for name, pixels in before.items():
+        np.testing.assert_allclose(after[name], pixels, atol=1e-9)
+    points = session.find(dressed, Kind.TRAJECTORY)
+    np.testing.assert_allclose(points.scale, dressed.scale)
+    result = convert.trajectory_of(points)
+    assert result.provenance.scale == session.info.scale
+    np.testing.assert_allclose(result.table["x_mm"], old.table["x_px"] * 0.6)
+    np.testing.assert_allclose(points.features["sd_mm"], np.hypot(2 * 0.6, 1 * 0.3))
+    operations = len(result.provenance.operations)
+    dressed.scale = (0.02, 0.3, 0.6)  # time alone is no new scale
+    np.testing.assert_allclose(points.scale, dressed.scale)
+    assert len(convert.trajectory_of(points).provenance.operations) == operations
+    dressed.units = ("s", "pixel", "pixel")
+    result = convert.trajectory_of(points)
+    assert result.table["x_mm"].isna().all()
+    assert result.table["x_px"].equals(old.table["x_px"])
+
+
 def test_a_search_that_fails_is_one_line(session, open_clip, in_a_loop, monkeypatch):
     def fail(source):
         raise VideoError("cannot be decoded; save it again", path="clip.avi", frame=3)

@@ -41,17 +41,41 @@ def apply_scale(session: Session, clip: Any, scale: Scale) -> None:
     if session.running:
         raise CalibrationError("a job is running; apply the scale when it has ended")
     old = Placement.of_layer(clip)
-    new = old.calibrated(scale)
     with session.updating():
         clips.remember(clip, replace(clips.info_of(clip), scale=scale))
-        for layer in session.layers_of(clip):
-            Placement.of_layer(layer).following(old, new).apply_picture_to(layer)
-            if convert.kind_of(layer) is Kind.TRAJECTORY:
-                convert.show_trajectory(layer, convert.trajectory_of(layer).rescaled(scale))
+        old.calibrated(scale).apply_picture_to(clip)
+        _carry_along(session, clip, old, rescale=True)
     session.refresh()
     session.proposal = None
     if clip is session.active:
         session.look_at(clip)
+
+
+def follow(session: Session, clip: Any, old: Placement) -> None:
+    """Carry along what belongs to a clip whose layer was placed anew past this plugin."""
+    rescale = old.scale_mm("layer") != Placement.of_layer(clip).scale_mm("layer")
+    with session.updating():
+        _carry_along(session, clip, old, rescale)
+    session.refresh()
+    if rescale and session.running:
+        session.tell(
+            f"The scale of {clip.name} was changed while a job runs; what that finds is in the old "
+            "one. Apply a scale in Calibrate when it has ended."
+        )
+
+
+def _carry_along(session: Session, clip: Any, old: Placement, rescale: bool) -> None:
+    """Bring all that belongs to a clip from where that lay before to where it lies now."""
+    new, scale = Placement.of_layer(clip), clips.info_of(clip).scale
+    for layer in session.layers_of(clip):
+        if layer is clip:
+            continue
+        Placement.of_layer(layer).following(old, new).apply_picture_to(layer)
+        new.apply_time_to(layer)
+        if rescale and convert.kind_of(layer) is Kind.TRAJECTORY:
+            result = convert.trajectory_of(layer)
+            if result.provenance.scale != scale:
+                convert.show_trajectory(layer, result.rescaled(scale))
 
 
 def compare_scales(session: Session, name: str, result: Trajectory, clip: Any) -> None:

@@ -180,6 +180,11 @@ class Placement:
             others = tuple(getattr(layer, name))[:-2]
             setattr(layer, name, (*others, *getattr(self, name)[-2:]))
 
+    def apply_time_to(self, layer: Any) -> None:
+        """Move the axis t of a layer of ours here, if it has one, and leave its others."""
+        for name in ("scale", "translate", "units") if layer.ndim > 2 else ():
+            setattr(layer, name, (getattr(self, name)[0], *tuple(getattr(layer, name))[1:]))
+
 
 def _per_unit(unit: str, wanted: str) -> float | None:
     """Return how many `wanted` one `unit` is, None if it measures something else."""

@@ -66,6 +66,7 @@ class Session(EventedModel):
     _frames: dict[str, int] = PrivateAttr(default_factory=dict)
     _hidden: dict[str, set[int]] = PrivateAttr(default_factory=dict)
     _cameras: dict[str, tuple[Any, float]] = PrivateAttr(default_factory=dict)
+    _placed: dict[str, Placement] = PrivateAttr(default_factory=dict)
     _editing: bool = PrivateAttr(default=False)
     _switching: bool = PrivateAttr(default=False)
     _job: Any = PrivateAttr(default=None)
@@ -106,6 +107,7 @@ class Session(EventedModel):
             layers.remove(layer)
             layers.insert(place, clip)
         else:
+            self._watch(clip)
             self._claim_results(clip)
         return clip
 
@@ -245,6 +247,7 @@ class Session(EventedModel):
         if kind is Kind.CLIP:
             if any(clips.id_of(c) == clips.id_of(layer) for c in self.clips() if c is not layer):
                 clips.separate(layer)  # napari's "Duplicate" copies metadata too
+            self._watch(layer)
             self._claim_results(layer)
             self.activate(layer)
             if (roi := convert.info_of(layer).roi) is not None:
@@ -266,6 +269,19 @@ class Session(EventedModel):
             self.refresh()
         elif kind in (Kind.REGION, Kind.RULER):
             calibration.take_over(self, layer)
+
+    def _watch(self, clip: Image) -> None:
+        """Notice when a clip is placed anew past this plugin, from the console say."""
+        self._placed[clips.id_of(clip)] = Placement.of_layer(clip)
+        for event in (clip.events.scale, clip.events.translate, clip.events.units):
+            event.connect(self._on_placed)
+
+    def _on_placed(self, event: Any) -> None:
+        clip, key = event.source, clips.id_of(event.source)
+        old = self._placed[key]
+        self._placed[key] = Placement.of_layer(clip)
+        if not self._editing and old != self._placed[key]:
+            calibration.follow(self, clip, old)
 
     def _on_selected(self, event: Any) -> None:
         clip = None if self._editing else self.clip_of(event.value)
@@ -374,6 +390,8 @@ def session_of(viewer: Any) -> Session:
         for layer in list(viewer.layers):
             if convert.kind_of(layer) in (Kind.TRAJECTORY, Kind.REGION, Kind.RULER):
                 session._listen(layer)
+            elif clips.is_clip(layer):
+                session._watch(layer)
         if found := session.clips():
             session.activate(session.clip_of(viewer.layers.selection.active) or found[-1])
     return _SESSIONS[viewer]
