@@ -24,7 +24,7 @@ from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.session import Session, session_of
 from napari_deepmtj.annotation.ahead import Ahead
-from napari_deepmtj.annotation.marks import Role, marks_of
+from napari_deepmtj.annotation.marks import Mark, Role, marks_of
 from napari_deepmtj.annotation.proposals import saved_prediction
 from napari_deepmtj.annotation.queue import Item
 from napari_deepmtj.annotation.session import AnnotationSession
@@ -78,6 +78,8 @@ class Annotation(EventedModel):
     _moving: bool = PrivateAttr(default=False)
     _opened: list[Image] = PrivateAttr(default_factory=list)
     _asked: set[str] = PrivateAttr(default_factory=set)
+    _later: Callable[[Callable[[], None]], None] | None = PrivateAttr(default=None)
+    _hashed: Any = PrivateAttr(default_factory=weakref.WeakKeyDictionary)
     _looks: dict[tuple[str, int], Any] = PrivateAttr(default_factory=dict)
 
     @property
@@ -221,10 +223,29 @@ class Annotation(EventedModel):
             with self._by_program():
                 self._window.activate(clip)
                 self._show_clip(clip)
-                if self._window.frame() != item.frame:
+                if self._window.frame() == item.frame:
+                    self._show_marks(clip)
+                else:  # the marks of the frame that comes are there; those of the one left can wait
                     self._window.go_to(item.frame)
+                    self.soon(partial(self._catch_up, clip))
         self._read_ahead()
         self.shown += 1
+
+    def soon(self, act: Callable[[], None]) -> None:
+        """Do something after the window has been drawn; at once where there is none."""
+        if self._later is None:
+            act()
+        else:
+            self._later(act)
+
+    def use_clock(self, later: Callable[[Callable[[], None]], None]) -> None:
+        """Let a window say when it has been drawn."""
+        self._later = later
+
+    def _catch_up(self, clip: Image) -> None:
+        if self.core is not None and clip in self._window.clips():
+            with self._by_program():
+                self._show_marks(clip)
 
     def _on_step(self, event: Any = None) -> None:
         """Follow a person who moves the slider, or goes to another clip."""
@@ -234,6 +255,7 @@ class Annotation(EventedModel):
         core.place.visit(self._item(clip, self._window.frame()))
         with self._by_program():
             self._show_clip(clip)
+            self._show_marks(clip)
         self.shown += 1
 
     @contextmanager
@@ -246,26 +268,32 @@ class Annotation(EventedModel):
             self._moving = before
 
     def _show_clip(self, clip: Image) -> None:
-        """Show the labels of a clip, and more contrast if that is wanted."""
-        core, window = self.core, self._window
-        assert core is not None
-        core.propose = self.predictions
-        if self.predictions:
-            self.find_prediction(clip)
-        marks = marks_of(core, self._item(clip, 0).clip_sha256, others=self.others)
+        """Have a clip's label layer, ready to be clicked, and more contrast if that is wanted."""
+        window = self._window
         layer = window.find(clip, Kind.LABELS)
         if layer is None:
-            placement = Placement.of_layer(clip)
-            made = label_layers.layer_of_labels(marks, clip.name, placement, clips.id_of(clip))
+            placement, key = Placement.of_layer(clip), clips.id_of(clip)
+            made = label_layers.layer_of_labels(self._marks(clip), clip.name, placement, key)
             layer = window.add(clip, made)
             layer.events.data.connect(self._on_edit)
-        else:
-            label_layers.show_labels(layer, marks)
         self._show_contrast(clip)
         selection = window.viewer.layers.selection
         if self.label_mode and selection.active is not layer:
             selection.active = layer
         layer.mode = "pan_zoom" if self.label_mode else "select"
+
+    def _show_marks(self, clip: Image) -> None:
+        layer = self._window.find(clip, Kind.LABELS)
+        if layer is not None:
+            label_layers.show_labels(layer, self._marks(clip))
+
+    def _marks(self, clip: Image) -> list[Mark]:
+        core = self.core
+        assert core is not None
+        core.propose = self.predictions
+        if self.predictions:
+            self.find_prediction(clip)
+        return marks_of(core, self._item(clip, 0).clip_sha256, others=self.others)
 
     def _on_edit(self, event: Any) -> None:
         if self.core is not None and not self._moving:
@@ -302,10 +330,14 @@ class Annotation(EventedModel):
 
     def _item(self, clip: Image, frame: int) -> Item:
         """Return a frame of a clip; the clip is then known to the round."""
-        source = clips.source_of(clip)
-        if self.core is not None:
-            self.core.clips[source.sha256] = source
-        return Item(source.sha256, source.name, frame)
+        data, sha256, name = self._hashed.get(clip, (None, "", ""))
+        if data is not clip.data or (self.core is not None and sha256 not in self.core.clips):
+            source = clips.source_of(clip)
+            sha256, name = source.sha256, source.name
+            self._hashed[clip] = (clip.data, sha256, name)
+            if self.core is not None:
+                self.core.clips[sha256] = source
+        return Item(sha256, name, frame)
 
     def _clip_for(self, item: Item) -> Image | None:
         """Return the clip of an item; its file is opened if need be."""

@@ -115,7 +115,7 @@ def show_labels(layer: Any, marks: Sequence[Mark]) -> None:
             layer.border_color = looks["border_color"]
             layer.symbol = looks["symbol"]
         layer.visible = visible
-    layer.refresh()
+    layer.refresh(thumbnail=False, extent=False)
 
 
 def marks_of(layer: Any) -> tuple[Mark, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,7 @@ def rgba(colour: str) -> FloatArray:
     return np.array([*channels, 1.0])
 
 
+@cache
 def confidence_colormap() -> Any:
     """Return napari's colormap of a confidence in 0..1."""
     from napari.utils import Colormap

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_deepmtj._napari import clips, queueing
 from napari_deepmtj._napari.annotating import Annotation, annotation_of
+from napari_deepmtj._napari.jobs import later
 from napari_deepmtj._napari.label_file import open_labels, pause
 from napari_deepmtj._napari.shortcuts import SHORTCUTS
 from napari_deepmtj._napari.widgets.annotate_forms import QueueForm, RoundForm
@@ -56,6 +57,7 @@ class AnnotateWidget(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.annotation = annotation = annotation_of(viewer)
+        annotation.use_clock(later)
         self.round = RoundForm()
         self.open = QPushButton("Open labels")
         self.queue = QueueForm()
