@@ -71,9 +71,21 @@ def test_what_only_they_changed_is_merged(store: LabelStore, path: Path) -> None
     merged = [label(0, 7.0), label(2, 5.0), label(9), label(4)]
     assert list(store.labels) == merged
     assert store.outside_change() is None
-    assert read_labels(path) == [label(0), label(1), label(2, 5.0), label(4)]
-    store.compact()
     assert read_labels(path) == merged
+
+
+def test_what_they_do_after_a_merge_is_not_taken_for_older(store: LabelStore, path: Path) -> None:
+    """The journal knows that label 9 was not there once; that they removed it is news."""
+    write_labels(path, [*read_labels(path), label(9, 5.0)])
+    change = store.outside_change()
+    assert change is not None
+    assert [edit.key[1] for edit in change.conflicts] == [9]
+    store.merge(change, "ours")
+    assert label(9) in read_labels(path)
+    write_labels(path, [found for found in read_labels(path) if found.frame != 9])
+    change = store.outside_change()
+    assert change is not None
+    assert change.removed == (label(9),)
 
 
 def test_compacting_merges_and_tells(store: LabelStore, path: Path) -> None:

@@ -152,7 +152,7 @@ class LabelStore:
         return self._change(self._look())
 
     def merge(self, change: OutsideChange, prefer: Literal["ours", "theirs"] | None = None) -> None:
-        """Take up what changed outside; conflicts go as `prefer` says.
+        """Take up what changed outside; conflicts go as `prefer` says. Then the files are written.
 
         Raises
         ------
@@ -170,6 +170,7 @@ class LabelStore:
             theirs = prefer == "theirs"
             self._save([edit if theirs else edit.inverse() for edit in change.conflicts])
         self._take(change, found)
+        self._try_compact()  # so that what the journal says of earlier is not held against theirs
 
     def compact(self) -> None:
         """Write labels and state into their files and empty the journal.
