@@ -70,6 +70,8 @@ def test_what_only_they_changed_is_merged(store: LabelStore, path: Path) -> None
     store.merge(change)
     merged = [label(0, 7.0), label(2, 5.0), label(9), label(4)]
     assert list(store.labels) == merged
+    assert read_labels(path.with_name("a.removed-1.csv")) == [label(3)]
+    assert store.notices[-1] == "1 labels that another program removed are in a.removed-1.csv"
     assert store.outside_change() is None
     assert read_labels(path) == merged
 
@@ -86,6 +88,21 @@ def test_what_they_do_after_a_merge_is_not_taken_for_older(store: LabelStore, pa
     change = store.outside_change()
     assert change is not None
     assert change.removed == (label(9),)
+
+
+def test_an_old_copy_that_is_put_back_loses_nothing(store: LabelStore, path: Path) -> None:
+    old = path.read_bytes()
+    store.compact()
+    path.write_bytes(old.splitlines(keepends=True)[0])
+    store.compact()
+    assert store.labels == ()
+    assert read_labels(path.with_name("a.removed-1.csv")) == OURS
+    write_labels(path, OURS)
+    store.compact()
+    write_labels(path, OURS[1:])
+    store.compact()
+    assert read_labels(path.with_name("a.removed-2.csv")) == OURS[:1]
+    assert store.labels == tuple(OURS[1:])
 
 
 def test_compacting_merges_and_tells(store: LabelStore, path: Path) -> None:

@@ -154,6 +154,25 @@ class LabelFile(WatchedFile):
     def _content(self) -> bytes:
         return label_bytes(cast("Iterable[Label]", self.values.values()))
 
+    def keep_removed(self, removed: Iterable[Label]) -> str:
+        """Write what another program removed, by putting an old copy back perhaps, beside the file.
+
+        Returns
+        -------
+        str
+            Name of the new file, a label file but for its name.
+
+        Raises
+        ------
+        ResultError
+            If it cannot be written.
+        """
+        stem = self.path.name.removesuffix(SUFFIX)
+        number = 1
+        while (path := self.path.with_name(f"{stem}.removed-{number}.csv")).exists():
+            number += 1
+        return atomic_write(path, label_bytes(removed)).name
+
 
 class StateFile(WatchedFile):
     """`*.mtj-annotation.json`: the state of annotation, entries by their names."""

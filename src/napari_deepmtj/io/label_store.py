@@ -321,7 +321,10 @@ class LabelStore:
         return None
 
     def _take(self, change: OutsideChange, found: Mapping[WatchedFile, Found]) -> None:
-        """Put theirs into memory and hold the files as seen."""
+        """Put theirs into memory, keep what they removed, and hold the files as seen."""
+        if change.removed:
+            kept = self._labels.keep_removed(change.removed)
+            self._tell(f"{len(change.removed)} labels that another program removed are in {kept}")
         self._put(change.edits)
         self.merges += bool(change)
         for file, now in found.items():
