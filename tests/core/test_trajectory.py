@@ -285,3 +285,21 @@ def test_columns_keep_their_types_whatever_is_done() -> None:
 def test_flags_are_joined_by_semicolons() -> None:
     assert join_flags([Flag.NOT_IN_VIEW, Flag.OUTSIDE_ROI]) == "not_in_view;outside_roi"
     assert join_flags([]) == ""
+
+
+def test_new_columns_bring_millimetres_and_the_log_with_them() -> None:
+    made = trajectory(scale=Scale(0.1, 0.2, "test"))
+    done = made.changed({"x_px": np.arange(10.0)}, "shift", by=3)
+    assert done.table["x_mm"].to_numpy() == pytest.approx(np.arange(10) * 0.1)
+    assert done.provenance.operations[-1].name == "shift"
+    assert done.provenance.operations[-1].arguments == {"by": 3}
+    assert made.table["x_px"][0] == 100
+
+
+@pytest.mark.parametrize("column", ["x_raw_px", "y_px"])
+def test_new_columns_leave_raw_values_and_what_a_person_set(column: str) -> None:
+    made = trajectory().corrected(4, (1.0, 2.0))
+    values = made.table[column].to_numpy(dtype=float).copy()
+    values[4] += 1e-9
+    with pytest.raises(ResultError, match="shift must not change"):
+        made.changed({column: values}, "shift")

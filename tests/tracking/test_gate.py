@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.trajectory import Flag, Trajectory
 from napari_deepmtj.errors import ResultError
+from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 from napari_deepmtj.tracking.gate import COLUMNS, Gated, Limits, gate
 from napari_deepmtj.tracking.series import Duration
 from napari_deepmtj.tracking.smooth import smooth
@@ -189,6 +191,18 @@ def test_without_times_the_clip_is_its_own_measure_and_it_says_so(made: Make) ->
     assert done.findings["time_s"].isna().all()
     with pytest.raises(ResultError, match="no times"):
         gate(made(xy, scale=MM), Limits(max_excursion=Duration.seconds(0.1)))
+
+
+def test_flags_and_log_read_back_from_the_file(made: Make, tmp_path: Path) -> None:
+    xy = calm()
+    xy[40] += [60, 0]
+    xy[70:] += [120, 0]
+    done = gate(made(xy, T, scale=MM), Limits(max_excursion=Duration.frames(2))).trajectory
+    back = read_trajectory(write_trajectory(done, tmp_path / "a.mtj.csv"))
+    assert back.table["flags"].tolist() == done.table["flags"].tolist()
+    log = back.provenance.operations[-1]
+    assert (log.name, log.arguments["max_excursion"]) == ("gate", "2 frames")
+    assert log.arguments["flagged"]["outlier"] == log.arguments["flagged"]["jump"] == 1
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])

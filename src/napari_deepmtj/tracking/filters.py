@@ -1,6 +1,6 @@
 """Filters of a sequence of positions, on arrays of one stretch; `smooth.py` applies them.
 
-- W09: Winter, Biomechanics and Motor Control of Human Movement, 4th ed. 2009, section 3.4.4.
+- W09: Winter, Biomechanics and Motor Control of Human Movement, 4th ed. 2009, chapter 3.
 - RD03: Robertson and Dowling, J Electromyogr Kinesiol 2003;13:569-573. Cut-off of two passes.
 - SG64: Savitzky and Golay, Anal Chem 1964;36:1627-1639.
 - P05: Pearson, Mining Imperfect Data, SIAM 2005. The Hampel filter.
