@@ -144,3 +144,23 @@ def test_real_screens_are_found_within_12_px(real, kind) -> None:
     sides = np.array([roi.x, roi.y, roi.x + roi.width, roi.y + roi.height])
     assert np.abs(sides - [215, 45, 935, 619]).max() <= 12
     assert roi.source.startswith("detected (0.")
+
+
+def test_frames_are_spread_over_a_long_clip_once_its_length_is_known() -> None:
+    class Claims(ArraySource):
+        """Claims 40 frames until it is waited for, and has 10."""
+
+        listed_all = False
+
+        @property
+        def n_frames(self) -> int:
+            return 10 if self.listed_all else 40
+
+        def wait(self, progress=None) -> None:
+            self.listed_all = True
+
+    levels = np.arange(0, 100, 10, dtype=np.uint8)
+    frames = np.broadcast_to(levels[:, None, None], (10, 8, 8))
+    spread = spread_frames(Claims(frames, "claims"), 4)
+    assert spread is not None
+    assert spread[:, 0, 0].tolist() == [0, 30, 60, 90]

@@ -97,6 +97,7 @@ def spread_frames(source: VideoSource, n_frames: int) -> UInt8Array | None:
 
     Frames that cannot be decoded are passed over: what becomes of them is told by whoever tracks.
     """
+    source.wait()  # of a long clip, until then, the number of frames is but a claim
     numbers = np.linspace(0, source.n_frames - 1, max(1, n_frames)).round().astype(int)
     frames = []
     for number in np.unique(numbers):

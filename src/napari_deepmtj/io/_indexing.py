@@ -29,6 +29,9 @@ PART_EVERY, PART_SHARE = 0.3, 0.1
 #: How much of a search is the reading of packets where all frames must be decoded as well.
 READING_SHARE = 0.1
 
+#: Part done when all packets are read: sorting, and looking at the end, is still to come.
+LAST_STRETCH = 0.99
+
 #: Seconds that a search is given to notice that it must end: it reads a packet, decodes a frame
 #: or a group of pictures in one go.
 STOPPING = 10.0
@@ -173,7 +176,7 @@ class Indexing:
     def _check(self, fraction: float) -> None:
         if self._stop.is_set():
             raise _StoppedError
-        self.fraction = fraction
+        self.fraction = min(fraction, LAST_STRETCH)
 
     def _publish(self, make: Callable[[], FrameIndex | None]) -> None:
         """Let those who wait see the table so far, now and then."""
