@@ -9,18 +9,21 @@ import tifffile
 import zarr
 from napari.components import ViewerModel
 from napari.layers import Points
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 import napari_deepmtj
-from napari_deepmtj._napari import convert
+from napari_deepmtj._napari import calibration, convert
 from napari_deepmtj._napari.commands import open_clips
 from napari_deepmtj._napari.reader import get_reader
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import PLUGIN, Settings, read_settings
+from napari_deepmtj._napari.tracking import Request, TrackRun
 from napari_deepmtj._napari.writer import save_result
+from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import ResultError, VideoError
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 
@@ -39,6 +42,77 @@ def plugin(npe2pm):
 def test_the_manifest_at_the_root_is_the_one_in_the_package():
     assert (ROOT / "napari.yaml").read_bytes() == MANIFEST.read_bytes()
     assert (ROOT / "napari.yaml").is_symlink()
+
+
+#: What must not leave a DICOM file.
+SECRETS = {
+    "PatientName": "DOEBERMANN^JANE",
+    "PatientID": "PAT4711",
+    "PatientBirthDate": "19700131",
+    "InstitutionName": "Saint Elsewhere",
+    "StudyDate": "20260823",
+    "StudyInstanceUID": "1.2.826.0.1.99.777",
+    "ImageComments": "third visit of Mrs Doebermann",
+}
+
+
+def test_nothing_personal_of_a_dicom_file_reaches_the_viewer_or_what_is_saved(
+    tmp_path, tiny_model, in_a_loop, caplog
+):
+    path, out = tmp_path / "a" / "IM_0001", tmp_path / "b"
+    path.parent.mkdir()
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.3.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    dataset.update({"Rows": 48, "Columns": 96, "NumberOfFrames": 3, "SamplesPerPixel": 1})
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.PixelRepresentation, dataset.PhotometricInterpretation = 0, "MONOCHROME2"
+    region = pydicom.Dataset()  # one that does not fit, so that there is something to tell
+    for name, value in {
+        "RegionSpatialFormat": 1,
+        "RegionDataType": 1,
+        "RegionLocationMinX0": 0,
+        "RegionLocationMinY0": 0,
+        "RegionLocationMaxX1": 900,
+        "RegionLocationMaxY1": 40,
+    }.items():
+        setattr(region, name, value)
+    dataset.SequenceOfUltrasoundRegions = [region]
+    for name, value in SECRETS.items():
+        setattr(dataset, name, value)
+    noise = np.random.default_rng(0).integers(0, 255, (3, 48, 96), np.uint8)
+    dataset.PixelData = noise.tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+
+    viewer, told = ViewerModel(), []
+    session = session_of(viewer)
+    with notification_manager:
+        notification_manager.notification_ready.connect(lambda note: told.append(note.message))
+        (clip,) = open_clips(viewer, [path])
+        damaged = tmp_path / "a" / "IM_0002"
+        damaged.write_bytes(path.read_bytes()[:-9000])
+        open_clips(viewer, [damaged])
+    TrackRun(session, clip, Request(tiny_model, device="cpu", path=True)).start()
+    calibration.find_picture(session, clip, lambda found: None)
+    calibration.show_region(session, clip, Roi(1, 2, 30, 40))
+    calibration.apply_scale(session, clip, Scale(0.1, 0.1, "given by hand"))
+    said = [repr(told), viewer.status, viewer.canvas.overlays.text.text, session.message]
+    points = session.find(clip, convert.Kind.TRAJECTORY)
+    saved = [save_result(points, path, out), calibration.save(clip)]
+    for layer in viewer.layers:
+        found = convert.ours(layer)
+        said += [layer.name, repr(dict(layer.metadata)), str(found.get("trajectory"))]
+    files = [file for file in (*out.iterdir(), *saved) if file.is_file()]
+    assert len(told) >= 2
+    assert len(files) >= 4
+    text = "\n".join([*said, caplog.text, *(file.read_text() for file in files)])
+    assert "dicom-" in text
+    secrets = [*SECRETS.values(), "DOEBERMANN", "JANE", "Doebermann"]
+    secrets.append(meta.MediaStorageSOPInstanceUID)
+    assert [secret for secret in secrets if secret in text] == []
+    assert str(tmp_path) not in text
 
 
 def test_every_command_of_the_manifest_can_be_imported(plugin):
