@@ -147,9 +147,9 @@ def test_an_array_is_calibrated_in_its_layer_alone(session, viewer):
 def test_the_region_of_a_clip_is_shown_when_it_opens(session, open_clip):
     clip = open_clip(ClipInfo(roi=ROI, distal_side="left"))
     layer = session.find(clip, Kind.REGION)
-    assert session.info == ClipInfo(None, Roi(11, 5, 70, 30, "side-car"), "left")
+    assert session.info == ClipInfo(None, Roi(11, 5, 70, 30, "side-car (given)"), "left")
     layer.data = layer.data  # touched, not changed
-    assert session.info.roi.source == "side-car"
+    assert session.info.roi.source == "side-car (given)"
     layer.data = [layer.data[0] + [2, 3]]
     assert session.info.roi == Roi(14, 7, 70, 30, "drawn")
     session.viewer.layers.remove(layer)

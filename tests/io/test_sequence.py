@@ -109,7 +109,7 @@ def test_sidecars_stand_beside_the_folder(folder) -> None:
     )
     with open_video(path) as source:
         assert source.scale == Scale(0.1, 0.2, "side-car (by hand)")
-        assert source.roi == Roi(1, 2, 30, 40, "side-car")
+        assert source.roi == Roi(1, 2, 30, 40, "side-car (given)")
         np.testing.assert_allclose(source.times.seconds, [0, 0.1, 0.3, 0.4])
 
 

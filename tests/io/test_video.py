@@ -106,11 +106,13 @@ def test_sidecar_comes_with_the_clip(clip_folder, tmp_path) -> None:
     assert read_sidecar(clip) is None
     with open_video(clip) as source:
         assert (source.scale, source.roi) == (None, None)
-    info = ClipInfo(Scale(0.07, 0.08, "calibration line"), Roi(10, 12, 80, 40), "left")
+    info = ClipInfo(
+        Scale(0.07, 0.08, "calibration line"), Roi(10, 12, 80, 40, "detected (0.72)"), "left"
+    )
     assert write_sidecar(clip, info) == tmp_path / "a.mtj-clip.json" == sidecar_path(clip)
     with open_video(clip) as source:
         assert source.scale == Scale(0.07, 0.08, "side-car (calibration line)")
-        assert source.roi == Roi(10, 12, 80, 40, "side-car")
+        assert source.roi == Roi(10, 12, 80, 40, "side-car (detected (0.72))")
     read = read_sidecar(clip)
     assert read is not None
     assert read.distal_side == "left"
@@ -130,6 +132,10 @@ def test_sidecar_comes_with_the_clip(clip_folder, tmp_path) -> None:
         ('{"schema": 1, "roi": {"x": 1, "y": 2, "width": 3}}', "roi lacks height"),
         ('{"schema": 1, "roi": {"x": 1.5, "y": 2, "width": 3, "height": 4}}', "roi x must be"),
         ('{"schema": 1, "roi": {"x": 1, "y": 2, "width": 0, "height": 4}}', "empty"),
+        (
+            '{"schema": 1, "roi": {"x": 1, "y": 2, "width": 3, "height": 4, "source": 5}}',
+            "the roi's source must be",
+        ),
         (
             '{"schema": 1, "scale": {"x_mm_per_px": "a", "y_mm_per_px": 1, "source": "s"}}',
             "x_mm_per_px must be a number",
@@ -153,6 +159,14 @@ def test_malformed_sidecar_is_refused_by_name(clip_folder, tmp_path, content, wh
         open_video(clip)
     assert str(caught.value).startswith("a.mtj-clip.json: ")
     assert "correct or delete it" in str(caught.value)
+
+
+def test_a_region_may_leave_out_its_source(clip_folder, tmp_path) -> None:
+    clip = shutil.copy(clip_folder / "mjpeg.avi", tmp_path / "a.avi")
+    text = '{"schema": 1, "roi": {"x": 1, "y": 2, "width": 3, "height": 4}}'
+    sidecar_path(clip).write_text(text)
+    with open_video(clip) as source:
+        assert source.roi == Roi(1, 2, 3, 4, "side-car")
 
 
 @pytest.mark.parametrize("colour_range", ["full", "limited"])

@@ -223,7 +223,7 @@ def save(clip: Any) -> Path:
 def overruled(clip: Any) -> str:
     """Return what of a saved region the file will not let count, empty if nothing."""
     own, said = clips.source_of(clip).roi, clips.info_of(clip).roi
-    if own is None or said is None or own.source == "side-car" or str(own) == str(said):
+    if own is None or said is None or own.source.startswith("side-car") or str(own) == str(said):
         return ""
     return f"When the clip is opened again, its file's own region ({own}) will be used."
 

@@ -20,6 +20,7 @@ SUFFIX = ".mtj-clip.json"
 
 #: Entries that may be null or left out, and those of them that are one of two words.
 _ENTRIES = frozenset({"scale", "roi", "distal_side", "colour_range"})
+_SIDES = ("x", "y", "width", "height")
 _CHOICES = {"distal_side": ("left", "right"), "colour_range": ("full", "limited")}
 
 DistalSide = Literal["left", "right"]
@@ -63,7 +64,13 @@ def write_sidecar(clip: str | Path, info: ClipInfo) -> Path:
         else {"x_mm_per_px": scale.x_mm, "y_mm_per_px": scale.y_mm, "source": scale.source},
         "roi": None
         if roi is None
-        else {"x": roi.x, "y": roi.y, "width": roi.width, "height": roi.height},
+        else {
+            "x": roi.x,
+            "y": roi.y,
+            "width": roi.width,
+            "height": roi.height,
+            "source": roi.source,
+        },
         "distal_side": info.distal_side,
         "colour_range": info.colour_range,
     }
@@ -74,7 +81,7 @@ def write_sidecar(clip: str | Path, info: ClipInfo) -> Path:
 def read_sidecar(clip: str | Path) -> ClipInfo | None:
     """Return what the side-car of `clip` says, None where there is none.
 
-    The region's source is "side-car"; so is the scale's, with the original in brackets.
+    The source of scale and region is "side-car", with the original one in brackets.
 
     Raises
     ------
@@ -119,11 +126,15 @@ def _parse(data: Any) -> ClipInfo:
             _from_sidecar(entry["source"]),
         )
     if data.get("roi") is not None:
-        entry = _object(data["roi"], "roi", {"x", "y", "width", "height"})
-        for name in entry:
+        entry = _object(data["roi"], "roi", set(_SIDES), frozenset({"source"}))
+        for name in _SIDES:
             if isinstance(entry[name], bool) or not isinstance(entry[name], int):
                 raise CalibrationError(f"roi {name} must be a whole number, not {entry[name]!r}")
-        roi = Roi(entry["x"], entry["y"], entry["width"], entry["height"], "side-car")
+        source = entry.get("source", "side-car")
+        if not isinstance(source, str) or not source:
+            raise CalibrationError("the roi's source must be a text that is not empty")
+        x, y, width, height = (entry[name] for name in _SIDES)
+        roi = Roi(x, y, width, height, _from_sidecar(source))
     for name, (one, other) in _CHOICES.items():
         if data.get(name) not in (None, one, other):
             raise CalibrationError(f'{name} must be "{one}", "{other}" or null, not {data[name]!r}')
@@ -131,7 +142,7 @@ def _parse(data: Any) -> ClipInfo:
 
 
 def _from_sidecar(source: str) -> str:
-    """Return the scale's source, which says "side-car" once however often it is rewritten."""
+    """Return a source that says "side-car" once, however often it is rewritten."""
     return source if source.startswith("side-car") else f"side-car ({source})"
 
 
