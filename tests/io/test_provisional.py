@@ -44,6 +44,7 @@ class Gate:
         self._open = threading.Event()
         monkeypatch.setattr(_av, "SHORT_PATIENCE", 0.0)
         monkeypatch.setattr(_index, "_PACE", 1)
+        monkeypatch.setattr(_indexing, "PAUSE", 0.0)
         monkeypatch.setattr(_indexing, "PART_EVERY", 0.0)
         monkeypatch.setattr(_indexing, "PART_SHARE", 1e9)
         monkeypatch.setattr(_stamp, "SETTLED_FILE", float("inf"))  # nothing is shared

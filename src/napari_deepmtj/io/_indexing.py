@@ -32,6 +32,10 @@ READING_SHARE = 0.1
 #: Part done when all packets are read: sorting, and looking at the end, is still to come.
 LAST_STRETCH = 0.99
 
+#: Seconds for which a thread that reads packets lets go of the interpreter, now and then, while
+#: nobody waits for it: a window has its first picture to draw meanwhile.
+PAUSE = 0.002
+
 #: Seconds that a search is given to notice that it must end: it reads a packet, decodes a frame
 #: or a group of pictures in one go.
 STOPPING = 10.0
@@ -60,6 +64,7 @@ class Indexing:
         self._thread: threading.Thread | None = None
         self._callbacks: list[Callable[[], None]] = []
         self._next_part = 0.0
+        self._waiting = 0
         self._total = max(1, len(seen.claim()))
         self._decodes = seen.shuffled
         self.fraction = 0.0
@@ -150,9 +155,13 @@ class Indexing:
             If the search failed, or the clip was closed.
         """
         with self._changed:
-            came = self._changed.wait_for(
-                lambda: self.ended or (frame is not None and frame < len(self.part)), seconds
-            )
+            self._waiting += 1
+            try:
+                came = self._changed.wait_for(
+                    lambda: self.ended or (frame is not None and frame < len(self.part)), seconds
+                )
+            finally:
+                self._waiting -= 1
         if self.error is not None:
             raise self.error
         return came
@@ -165,6 +174,8 @@ class Indexing:
         self._check(share * min(1.0, len(pts) / self._total))
         if not self._decodes and not self._seen.first.format.has_palette:
             self._publish(partial(self._sorted, pts, key_pts))
+        if self._thread is not None and not self._waiting:
+            time.sleep(PAUSE)
 
     def decoded(self, order: Sequence[int | None], packets: Packets) -> None:
         """Take the frames that were decoded so far; see `_examine.Watcher`."""
