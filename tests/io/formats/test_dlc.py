@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -211,6 +213,21 @@ def test_names_that_say_no_frame_are_listed(tmp_path: Path, make_clip: MakeClip)
         "row 4, labeled-data/a/photo.png: the name says no clip and frame",
         "row 5, b: no clip of this name was given",
     ]
+
+
+@pytest.mark.parametrize(("frames", "name"), [(12, "img05.png"), (1001, "img0005.png")])
+def test_pictures_are_named_as_deeplabcut_extracts_them(
+    tmp_path: Path, make_clip: MakeClip, labels: list[Label], frames: int, name: str
+) -> None:
+    """It writes `str(frame).zfill(ceil(log10(frames)))`."""
+    clip = make_clip(frames=frames)
+    sha256 = hashlib.sha256(clip.read_bytes()).hexdigest()
+    labels = [dataclasses.replace(label, clip_sha256=sha256) for label in labels]
+    dlc.write(tmp_path / "CollectedData_a.csv", labels, clips=[clip])
+    text = (tmp_path / "CollectedData_a.csv").read_text(encoding="utf-8")
+    assert f"labeled-data/{clip.stem}/{name}," in text
+    with pytest.raises(LabelError, match="no clip of this name was given"):
+        dlc.write(tmp_path / "CollectedData_a.csv", labels, clips=[])
 
 
 def test_a_formula_is_not_written_as_one(tmp_path: Path, clip: Path, labels: list[Label]) -> None:

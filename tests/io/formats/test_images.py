@@ -253,7 +253,7 @@ def test_label_studio_tasks(tmp_path: Path, make_clip: MakeClip) -> None:
 def test_sizes_come_from_the_clips_that_were_labelled(
     tmp_path: Path, clip: Path, labels: list[Label]
 ) -> None:
-    with pytest.raises(LabelError, match=r"no clip of this name was given; its picture's size"):
+    with pytest.raises(LabelError, match=r"no clip of this name was given; its size is needed"):
         images.write_label_studio(tmp_path / "x.json", labels, [])
     with clip.open("wb") as file:
         np.save(file, np.zeros((12, 50, 50), np.uint8))

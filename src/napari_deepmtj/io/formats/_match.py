@@ -94,7 +94,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class Facts:
     """What a label needs to know of its clip."""
 
     name: str
@@ -127,7 +127,7 @@ class ClipIndex:
     paths: Iterable[str | Path]
     one_file: bool = field(init=False, default=False)  # one clip was given, and no folder
     _clips: tuple[Path, ...] = field(init=False)
-    _opened: dict[Path, _Facts | DeepMTJError] = field(init=False, default_factory=dict)
+    _opened: dict[Path, Facts | DeepMTJError] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         found: dict[Path, Path] = {}
@@ -163,13 +163,13 @@ class ClipIndex:
             raise _NoClip(f"{len(clips)} clips go by this name ({said})")
         return clips[0]
 
-    def facts(self, clip: Path) -> _Facts:
+    def facts(self, clip: Path) -> Facts:
         """Open a clip, once, and return what a label needs of it."""
         if clip not in self._opened:
             try:
                 with open_video(clip) as source:
                     times = source.times
-                    self._opened[clip] = _Facts(
+                    self._opened[clip] = Facts(
                         source.name,
                         source.sha256,
                         source.n_frames,
@@ -282,7 +282,12 @@ def stems(labels: Iterable[Label], what: str) -> dict[str, str]:
 def sizes(
     labels: Iterable[Label], clips: ClipIndex | Iterable[str | Path]
 ) -> dict[str, tuple[int, int]]:
-    """Return clip -> height and width in px, of clips whose contents are those labelled.
+    """Return clip -> height and width in px, as `facts_of` finds them."""
+    return {clip: (facts.height, facts.width) for clip, facts in facts_of(labels, clips).items()}
+
+
+def facts_of(labels: Iterable[Label], clips: ClipIndex | Iterable[str | Path]) -> dict[str, Facts]:
+    """Return what is to be known of the clips whose contents are those labelled, by name.
 
     Raises
     ------
@@ -290,20 +295,20 @@ def sizes(
         If a clip is not among those given, or has other contents.
     """
     index = clips if isinstance(clips, ClipIndex) else ClipIndex(clips)
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, Facts] = {}
     for label in labels:
         if label.clip in found:
             continue
         try:
             facts = index.facts(index.find(label.clip))
         except _NoClip as why:
-            raise LabelError(f"{why}; its picture's size is needed", path=label.clip) from None
+            raise LabelError(f"{why}; its size is needed", path=label.clip) from None
         if facts.sha256 != label.clip_sha256:
             raise LabelError(
                 "the labels belong to another file of this name; its contents differ",
                 path=label.clip,
             )
-        found[label.clip] = (facts.height, facts.width)
+        found[label.clip] = facts
     return found
 
 
@@ -342,7 +347,7 @@ def _clips_in(path: Path) -> Iterator[Path]:
             yield inside
 
 
-def _label(found: Found, facts: _Facts, annotator: str, number: int, when: str) -> Label:
+def _label(found: Found, facts: Facts, annotator: str, number: int, when: str) -> Label:
     x, y = (None, None) if found.xy_px is None else found.xy_px
     return Label(
         clip=facts.name,
@@ -363,7 +368,7 @@ def _same(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _check_place(found: Found, facts: _Facts) -> None:
+def _check_place(found: Found, facts: Facts) -> None:
     if not 0 <= found.frame < facts.n_frames:
         raise _NoClip(
             f"frame {found.frame} is beyond the clip's {facts.n_frames} frames, 0 to "

@@ -112,7 +112,7 @@ def write(
     form : Format
         Which one.
     clips : ClipIndex, optional
-        The clips, where the format wants the size of their pictures.
+        The clips, where the format wants the size of their pictures or their length.
     individual : str, optional
         DeepLabCut: name of the animal, for a multi-animal project.
     """
@@ -121,7 +121,7 @@ def write(
         case Format.AUTHORS:
             return authors.write(path, labels)
         case Format.DEEPLABCUT:
-            return dlc.write(path, labels, individual=individual)
+            return dlc.write(path, labels, individual=individual, clips=clips)
         case Format.DEEPLABCUT_PREDICTIONS:
             return dlc.write_predictions(path, labels, individual=individual)
         case Format.SLEAP:

@@ -26,6 +26,7 @@ from napari_deepmtj.io.formats._match import (
     Found,
     Imported,
     Unmatched,
+    facts_of,
     match,
     one_a_frame,
     picture_place,
@@ -99,6 +100,7 @@ def write(
     *,
     scorer: str | None = None,
     individual: str | None = None,
+    clips: ClipIndex | Iterable[str | Path] | None = None,
 ) -> tuple[str, ...]:
     """Write hand labels as DeepLabCut does, `.csv` or `.h5` by the name, atomically.
 
@@ -112,6 +114,9 @@ def write(
         By default what the file's name says, else the one annotator.
     individual : str, optional
         Name of the animal: the file is then that of a multi-animal project.
+    clips : ClipIndex, or iterable of str or Path, optional
+        The clips: by their lengths the pictures get as many digits as those that DeepLabCut
+        extracts, `ceil(log10(frames))`; else three, or as many as are needed.
 
     Returns
     -------
@@ -131,8 +136,12 @@ def write(
     scorer = scorer or (named[1] if named else _annotator(labels))
     stem = stems(labels, "DeepLabCut")
     digits: dict[str, int] = {}
-    for label in labels:
-        digits[label.clip] = max(3, digits.get(label.clip, 0), len(str(label.frame)))
+    if clips is not None:
+        lengths = {clip: facts.n_frames for clip, facts in facts_of(labels, clips).items()}
+        digits = {clip: math.ceil(math.log10(n_frames)) for clip, n_frames in lengths.items()}
+    else:
+        for label in labels:
+            digits[label.clip] = max(3, digits.get(label.clip, 0), len(str(label.frame)))
     index = [
         f"labeled-data/{stem[label.clip]}/img{label.frame:0{digits[label.clip]}d}.png"
         for label in labels
