@@ -5,7 +5,7 @@ import pytest
 from napari_deepmtj.annotation.queue import Item
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.session import AnnotationSession
-from napari_deepmtj.core.labels import CONSENSUS, Edit
+from napari_deepmtj.core.labels import CONSENSUS, Edit, StateEdit
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.labels import read_labels, write_labels
@@ -430,6 +430,16 @@ def test_a_round_is_gone_on_with_as_it_was_begun(begin, store):
         AnnotationSession(store, "ann", 0)
     with pytest.raises(LabelError, match="no frames by itself"):
         AnnotationSession(store, "ann", 1).begin_again()
+
+
+def test_a_state_that_somebody_broke_is_no_crash(begin, store):
+    broken = {"flag/x": 1, "flag/a b/3": 1, "position/ann/1": "three", "round/ann/2": 5}
+    store.apply(*(StateEdit(name, None, value) for name, value in broken.items()))
+    session = begin()
+    assert here(session) == ("a.avi", 0)
+    assert session.known.flagged == {("a b", 3)}
+    with pytest.raises(LabelError, match="round 2 of ann is malformed; begin another"):
+        begin(round_=2)
 
 
 def test_annotators_of_one_file_each_have_their_own_place(begin, store):

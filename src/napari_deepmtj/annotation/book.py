@@ -6,6 +6,7 @@ What is edited, and where a person is, is decided by `session` and `place`; the 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -103,8 +104,8 @@ class Book:
 
     def flagged(self) -> frozenset[tuple[str, int]]:
         """Return (clip_sha256, frame) of all frames that somebody flagged."""
-        names = (name.split("/") for name in self.store.state if name.startswith("flag/"))
-        return frozenset((sha256, int(frame)) for _, sha256, frame in names)
+        names = (re.fullmatch(r"flag/(.+)/([0-9]+)", name) for name in self.store.state)
+        return frozenset((name[1], int(name[2])) for name in names if name)
 
     def is_flagged(self, frame: Frame) -> bool:
         """Whether somebody flagged a frame."""

@@ -55,7 +55,8 @@ class Place:
         stored: Any = book.state(self._queue_name)
         position: Any = book.state(self._position_name)
         self.queue = Queue() if stored is None else Queue.from_json(stored)
-        self.position = min(int(position or 0), max(0, len(self.queue) - 1))
+        at = position if isinstance(position, int) else 0
+        self.position = max(0, min(at, len(self.queue) - 1))
         self._beside: Item | None = None
 
     @property

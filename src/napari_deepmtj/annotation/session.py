@@ -108,6 +108,12 @@ class AnnotationSession:
                 self.book.set_state(name, {"mode": self.mode.value, "of": of, "seed": seed})
             )
             return seed
+        if not isinstance(known, dict) or known.keys() != {"mode", "of", "seed"}:
+            raise LabelError(
+                f"what is known of round {self.round} of {self.annotator} is malformed; begin "
+                "another round",
+                path=self.book.store.path,
+            )
         if (known["mode"], known["of"] and list(known["of"])) != (self.mode.value, of):
             whose = " of {}, round {}".format(*known["of"]) if known["of"] else ""
             raise LabelError(
