@@ -250,7 +250,7 @@ class Annotation(EventedModel):
     def _on_step(self, event: Any = None) -> None:
         """Follow a person who moves the slider, or goes to another clip."""
         core, clip = self.core, self._window.active
-        if core is None or clip is None or self._moving:
+        if core is None or self._moving or clip not in self._window.clips():
             return
         core.place.visit(self._item(clip, self._window.frame()))
         with self._by_program():
