@@ -197,6 +197,14 @@ def test_a_run_with_another_scale_brings_the_old_rows_to_it_and_says_so() -> Non
     assert "scale changed" not in [op.name for op in merged.provenance.operations]
 
 
+def test_a_later_state_of_a_result_keeps_its_log_as_it_was_made() -> None:
+    before = trajectory(range(6), scale=Scale(0.1, 0.1, "side-car"))
+    after = before.corrected(2, (7, 8)).rescaled(Scale(0.2, 0.3, "calibration line"))
+    merged = before.updated_by(after)
+    assert merged.provenance == after.provenance
+    np.testing.assert_allclose(merged.table["y_mm"], merged.table["y_px"] * 0.3)
+
+
 def test_a_correction_replaces_one_row_and_keeps_the_raw_value() -> None:
     before = trajectory(scale=Scale(0.1, 0.2, "test"))
     after = before.corrected(5, (7.5, 8.0))

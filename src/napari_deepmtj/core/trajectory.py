@@ -256,7 +256,12 @@ class Trajectory:
                 "move it away or choose another output folder"
             )
         same = theirs.scale is None if ours.scale is None else ours.scale.same_as(theirs.scale)
-        if len(self) and not same:
+        # A later state of this very result says itself when its scale was changed.
+        since, before = theirs.operations[len(ours.operations) :], ours.operations
+        told = theirs.operations[: len(before)] == before and any(
+            op.name == "scale changed" for op in since
+        )
+        if len(self) and not same and not told:
             return self.rescaled(theirs.scale).updated_by(newer)
         kept = self.table[self.by_hand | ~self.table["frame"].isin(newer.table["frame"])]
         fresh = newer.table[~newer.table["frame"].isin(kept["frame"])]
