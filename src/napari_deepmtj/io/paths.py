@@ -21,7 +21,8 @@ def clip_stem(clip: str | Path) -> str:
     """
     clip = Path(clip)
     ending = clip.suffix.removeprefix(".")
-    part_of_name = ending.isdecimal() or (ending.lower() != "zarr" and clip.is_dir())
+    is_folder = os.path.isdir(clip)  # noqa: PTH112 - of a name that cannot be, it says no
+    part_of_name = ending.isdecimal() or (is_folder and ending.lower() != "zarr")
     return clip.name if part_of_name else clip.stem
 
 
