@@ -35,6 +35,7 @@ from pydicom.uid import (
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io import _part
+from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.io.video import VideoSource, open_video
 
 N, HEIGHT, WIDTH = 4, 24, 40
@@ -592,6 +593,10 @@ def test_video_inside(tmp_path, clip_folder, clips, syntax, file, codec, kind, p
         for frame in (0, clip.n - 1, clip.n // 2, 3):
             np.testing.assert_array_equal(source.read(frame), plain.read(frame))
         assert len(list(source.frames())) == clip.n
+    write_sidecar(path, ClipInfo(colour_range="full"))
+    with open_video(path) as source, open_video(clip_folder / file, colour_range="full") as plain:
+        assert source.metadata["colour_range_from"] == "override"
+        np.testing.assert_array_equal(source.read(3), plain.read(3))
 
 
 @pytest.mark.parametrize(
