@@ -234,6 +234,7 @@ class Session(EventedModel):
             return
         frame = self.frame()
         text = opening.describe(clip, frame) or clips.describe_frame(clip, frame)
+        overlay.box = False  # its shader would be compiled anew for every frame, 10 ms and more
         overlay.position, overlay.visible, overlay.text = "top_left", True, text
         scale = self.info.scale
         said = "" if scale is None else f"   {clips.describe_scale(scale)}"
