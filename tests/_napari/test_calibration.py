@@ -4,18 +4,20 @@ import json
 
 import numpy as np
 import pytest
-from napari.layers import Layer, Shapes
+from napari.layers import Image, Layer, Shapes
 
 from napari_deepmtj._napari import calibration, clips, convert, drawings
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.tracking import Request, TrackRun
+from napari_deepmtj._napari.widgets.track import TrackWidget
 from napari_deepmtj.calibration.picture import Detection
 from napari_deepmtj.calibration.scale import Suggestion
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.errors import CalibrationError, VideoError
 from napari_deepmtj.io.sidecar import ClipInfo, read_sidecar, write_sidecar
+from napari_deepmtj.phantom.screen import draw_screen, sample_screen
 
 NEW = Scale(0.05, 0.4, "calibration line 10 mm")
 ROI = Roi(11, 5, 70, 30)
@@ -300,3 +302,58 @@ def test_a_search_that_fails_is_one_line(session, open_clip, in_a_loop, monkeypa
     calibration.find_picture(session, open_clip(), lambda found: None)
     assert session.message == "clip.avi, frame 3: cannot be decoded; save it again"
     assert not session.running
+
+
+@pytest.fixture
+def recording(viewer):
+    """A recording of a whole screen, as a layer, and where the picture is in it."""
+    screen = draw_screen(sample_screen("desktop", 3), n_frames=8)
+    layer = Image(screen.frames, name="screen", rgb=False)
+    viewer.add_layer(layer)
+    return layer, screen.roi
+
+
+def test_where_tracking_will_look_is_shown_before_it(session, recording, in_a_loop):
+    layer, roi = recording
+    clip = session.adopt(layer)
+    session.activate(clip)
+    calibration.look_for_region(session, clip)
+    shown = clips.drawn_region(session.find(clip, Kind.REGION), clip)
+    assert abs(shown.x - roi.x) + abs(shown.y - roi.y) <= 6
+    assert abs(shown.width - roi.width) + abs(shown.height - roi.height) <= 12
+    assert session.info.roi.source.startswith("detected (")
+    session.viewer.layers.remove(session.find(clip, Kind.REGION))
+    calibration.look_for_region(session, clip)  # a person took it away: once is enough
+    assert session.find(clip, Kind.REGION) is None
+
+
+def test_what_a_person_said_meanwhile_stands(session, recording, monkeypatch, in_a_loop):
+    clip = session.adopt(recording[0])
+
+    class Slow(in_a_loop):
+        def start(self):
+            calibration.show_region(session, clip, ROI)
+            super().start()
+
+    monkeypatch.setattr(calibration, "Job", Slow)
+    calibration.look_for_region(session, clip)
+    assert clips.info_of(clip).roi == ROI
+
+
+def test_a_picture_that_fills_the_frame_gets_no_rectangle(session, recording, in_a_loop):
+    layer, roi = recording
+    layer.data = layer.data[:, *roi.slices]
+    clip = session.adopt(layer)
+    calibration.look_for_region(session, clip)
+    assert clips.info_of(clip).roi is None
+    assert session.find(clip, Kind.REGION) is None
+
+
+@pytest.mark.gui
+def test_the_track_widget_looks_for_the_region(session, recording, in_a_loop, qapp):
+    clip = session.adopt(recording[0])
+    session.activate(clip)
+    widget = TrackWidget(session.viewer)
+    assert session.find(clip, Kind.REGION) is not None
+    assert widget._wanted_roi() == session.info.roi
+    widget.close()

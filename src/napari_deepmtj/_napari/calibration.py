@@ -6,12 +6,13 @@ millimetres of results of `core.trajectory`.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_deepmtj._napari import clips, convert, drawings
+from napari_deepmtj._napari import clips, convert, drawings, opening
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job
 from napari_deepmtj._napari.placement import Placement
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from napari_deepmtj._napari.session import Session
     from napari_deepmtj.calibration.picture import Detection
     from napari_deepmtj.calibration.scale import Suggestion
+
+#: Clips whose picture was looked for without being asked.
+_LOOKED: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 # ----- millimetres ----------------------------------------------------------------------------
@@ -169,6 +173,33 @@ def find_picture(session: Session, clip: Any, take: Callable[[Detection], None])
             take(found)
 
     _search(session, lambda: detect_picture(source), taken, "Looking for the picture...")
+
+
+def look_for_region(session: Session, clip: Any) -> None:
+    """Show where tracking will look before it does so: once a clip, in the background.
+
+    Nothing waits for it, and what a person says meanwhile stands: tracking finds the same region.
+    """
+    from napari_deepmtj.calibration.roi import resolve_roi
+
+    if clip in _LOOKED or opening.is_provisional(clip) or clips.info_of(clip).roi is not None:
+        return
+    _LOOKED.add(clip)
+    source = clips.source_of(clip)
+    whole = Roi.full(source.height, source.width)
+
+    def events() -> Iterator[Any]:
+        yield Done(resolve_roi("auto", source)[0])
+
+    def on_events(group: list[Any]) -> None:
+        viewer = session.viewer
+        for event in group:
+            if isinstance(event, Failed) or viewer is None or clip not in viewer.layers:
+                continue  # tracking will fail in the same way, and tell
+            if clips.info_of(clip).roi is None and str(event.result) != str(whole):
+                show_region(session, clip, event.result)
+
+    Job(events, on_events, lambda: None, f"Find the picture of {clip.name}").start()
 
 
 def take_over(session: Session, layer: Any) -> None:

@@ -257,6 +257,8 @@ class TrackWidget(Container[Any]):
         if active is not None:
             self.clip.reset_choices()
             self.clip.value = active
+            if self.roi.value == "auto" and not self._session.running:
+                calibration.look_for_region(self._session, active)
 
     def _show_all(self) -> None:
         self._show_range()
