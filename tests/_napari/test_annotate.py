@@ -1,5 +1,6 @@
 """Annotation in a viewer without a window: what is shown, and what layers, keys and mouse do."""
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,7 +9,14 @@ import pytest
 from app_model.types import KeyBinding
 from napari.layers import Layer
 
-from napari_deepmtj._napari import clips, convert, label_file, label_layers, styles
+from napari_deepmtj._napari import (
+    clips,
+    convert,
+    label_file,
+    label_layers,
+    queued_clips,
+    styles,
+)
 from napari_deepmtj._napari.annotating import annotation_of
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.label_file import Round, open_labels, pause
@@ -19,6 +27,7 @@ from napari_deepmtj.annotation.queue import Known, Plan, Queue
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.strategies import Every
 from napari_deepmtj.core.trajectory import Origin
+from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io.exports import write_trajectory
 from napari_deepmtj.io.label_store import LabelStore
 from napari_deepmtj.io.labels import read_labels, write_labels
@@ -241,6 +250,7 @@ def test_clips_of_a_folder_are_opened_as_the_queue_comes_to_them(
         annotation.do(lambda s: s.click(10, 10))
     assert seen == [["a.avi"], ["a.avi", "b.avi"], ["b.avi", "c.avi"], ["c.avi", "d.avi"]]
     assert [label.clip for label in core.book.store.labels] == names
+    assert len(core.clips) == 2  # the others are closed
     for _ in range(3):
         press(viewer, "Q")
     assert session.active.name == "a.avi"  # opened again
@@ -252,7 +262,36 @@ def test_clips_of_a_folder_are_opened_as_the_queue_comes_to_them(
     assert "b.avi: is not the file that was put into the queue" in annotation.message
     (tmp_path / "c.avi").unlink()
     press(viewer, "W")
-    assert "c.avi: there is no such file" in annotation.message
+    assert "c.avi: " in annotation.message
+    assert "o such file" in annotation.message
+
+
+def test_the_next_file_of_a_queue_is_opened_ahead(
+    begin, annotation, make_clip, session, tmp_path, monkeypatch
+):
+    opened = []
+
+    real = queued_clips.open_for_viewer
+    monkeypatch.setattr(
+        queued_clips,
+        "open_for_viewer",
+        lambda path: (opened.append((path.name, threading.current_thread().name)), real(path))[1],
+    )
+    names = ("a.avi", "b.avi", "c.avi")
+    for i, name in enumerate(names):
+        make_clip(name, n_frames=4 + i)
+    begin()
+    job = Queue(Plan(Every(10)), pending=names).grow(9, Known(), tmp_path, lambda _: None)
+    annotation.do(lambda s: s.place.set_queue(list(job)[-1].result))
+    assert annotation._ahead.wait(5)
+    annotation.do(lambda s: s.click(10, 10))
+    assert annotation._ahead.wait(5)
+    assert session.active.name == "b.avi"
+    assert opened == [("a.avi", "MainThread"), ("b.avi", "ahead"), ("c.avi", "ahead")]
+    sources = list(annotation._files._ready.values())
+    annotation.close()
+    with pytest.raises(VideoError, match="closed"):
+        sources[0].read(0)
 
 
 def test_reopening_goes_on_at_the_same_frame(begin, annotation, open_clip, session, path):

@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from napari_deepmtj.annotation import queue as queue_module
 from napari_deepmtj.annotation.queue import Filter, Item, Known, Plan, Queue, find_clips, relative
@@ -184,6 +186,39 @@ def test_a_folder_is_searched_by_content(make_file, tmp_path):
     ]
     with pytest.raises(VideoError, match="no such folder"):
         find_clips(tmp_path / "nowhere")
+
+
+def test_pictures_are_a_clip_together_and_none_beside_clips(make_file, tmp_path):
+    def picture(name):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+        return path
+
+    for name in ("series/1.png", "series/2.png", "one/only.png", "study/plot.png"):
+        picture(name)
+    make_file("study/clip.npy")
+    tifffile.imwrite(tmp_path / "study" / "clip.mtj-attention.tif", np.zeros((4, 4), np.float32))
+    (tmp_path / "study" / "clip.mtj.csv").write_text("frame\n")
+    assert [relative(path, tmp_path) for path in find_clips(tmp_path)] == [
+        "one/only.png",
+        "series",
+        "study/clip.npy",
+    ]
+
+
+def test_frames_of_a_provisional_clip_are_chosen_when_it_is_complete(
+    make_source, tmp_path, monkeypatch
+):
+    source, waiting = make_source(), []
+    kind = type(source)
+    monkeypatch.setattr(kind, "complete", property(lambda self: bool(waiting)))
+    monkeypatch.setattr(kind, "when_complete", lambda self, call: (waiting.append(1), call()))
+    events = list(Queue(Plan(Evenly(2))).grow(1, Known(), tmp_path, lambda _: None, [source]))
+    assert isinstance(events[0], Notice)
+    assert "when all frames are listed" in events[0].message
+    assert waiting
+    assert len(events[-1].result) == 2
 
 
 def test_batches_cut_the_queue(make_source, tmp_path):

@@ -10,30 +10,27 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image, Layer
 from psygnal import EventedModel
 from pydantic import ConfigDict, PrivateAttr
 
-from napari_deepmtj._napari import clips, convert, label_layers, shortcuts
+from napari_deepmtj._napari import clips, convert, label_layers, queueing, shortcuts
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.label_file import Question
 from napari_deepmtj._napari.label_mouse import mouse_callback, on_edit
 from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
+from napari_deepmtj._napari.queued_clips import QueuedClips
 from napari_deepmtj._napari.session import Session, session_of
 from napari_deepmtj.annotation.ahead import Ahead
 from napari_deepmtj.annotation.marks import Mark, Role, marks_of
-from napari_deepmtj.annotation.proposals import saved_prediction
 from napari_deepmtj.annotation.queue import Item
 from napari_deepmtj.annotation.session import AnnotationSession
-from napari_deepmtj.errors import DeepMTJError, LabelError, VideoError
+from napari_deepmtj.errors import DeepMTJError, VideoError
 
 _ANNOTATIONS: weakref.WeakKeyDictionary[Any, Annotation] = weakref.WeakKeyDictionary()
-
-#: Clips that the queue opened by itself and that stay open.
-KEPT_CLIPS = 2
 
 #: How much nearer than the whole picture the zoom to a label is.
 NEARER = 4.0
@@ -76,8 +73,9 @@ class Annotation(EventedModel):
     _ahead: Ahead = PrivateAttr(default_factory=Ahead)
     _mouse: Any = PrivateAttr(default=None)
     _moving: bool = PrivateAttr(default=False)
-    _opened: list[Image] = PrivateAttr(default_factory=list)
-    _asked: set[str] = PrivateAttr(default_factory=set)
+    _files: QueuedClips = PrivateAttr()
+    _contrasts: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _searched: set[str] = PrivateAttr(default_factory=set)
     _later: Callable[[Callable[[], None]], None] | None = PrivateAttr(default=None)
     _hashed: Any = PrivateAttr(default_factory=weakref.WeakKeyDictionary)
     _looks: dict[tuple[str, int], Any] = PrivateAttr(default_factory=dict)
@@ -88,6 +86,11 @@ class Annotation(EventedModel):
         return self._window
 
     @property
+    def searched(self) -> set[str]:
+        """Content hashes of the clips beside which a saved prediction was looked for."""
+        return self._searched
+
+    @property
     def looks(self) -> dict[tuple[str, int], Any]:
         """Thumbnails that were made, kept for the next most useful frame."""
         return self._looks
@@ -96,7 +99,7 @@ class Annotation(EventedModel):
         """Show a round and listen to keys and mouse."""
         viewer = self._window.viewer
         self.core = core
-        self._ahead, self._mouse, self._asked = Ahead(), mouse_callback(self), set()
+        self._ahead, self._mouse, self._searched = Ahead(), mouse_callback(self), set()
         shortcuts.bind(viewer, self)
         viewer.mouse_drag_callbacks.append(self._mouse)
         viewer.dims.events.current_step.connect(self._on_step)
@@ -117,6 +120,7 @@ class Annotation(EventedModel):
             return
         self.core = None
         self._ahead.stop()
+        self._files.close()
         self._window.events.active.disconnect(self._on_step, missing_ok=True)
         if (viewer := self._window.viewer) is not None:
             shortcuts.unbind(viewer)
@@ -292,7 +296,7 @@ class Annotation(EventedModel):
         assert core is not None
         core.propose = self.predictions
         if self.predictions:
-            self.find_prediction(clip)
+            queueing.find_prediction(self, clip)
         return marks_of(core, self._item(clip, 0).clip_sha256, others=self.others)
 
     def _on_edit(self, event: Any) -> None:
@@ -301,30 +305,16 @@ class Annotation(EventedModel):
 
     def _show_contrast(self, clip: Image) -> None:
         layer = self._window.find(clip, Kind.CONTRAST)
+        sha256 = self._item(clip, 0).clip_sha256
         if self.contrast and layer is None and clip.ndim == 3:
             made = label_layers.layer_of_contrast(
                 clips.source_of(clip), clip.name, Placement.of_layer(clip), clips.id_of(clip)
             )
+            self._contrasts[sha256] = made[0].source
             self._window.add(clip, made, above=clip)
         elif layer is not None and not self.contrast:
+            self._contrasts.pop(sha256, None)
             self._window.viewer.layers.remove(layer)
-
-    def find_prediction(self, clip: Image) -> None:
-        """Make a clip's prediction known to the round: that in its layer, else that saved."""
-        assert self.core is not None
-        layer = self._window.find(clip, Kind.TRAJECTORY)
-        source = clips.source_of(clip)
-        if layer is not None:
-            self.core.predict(convert.trajectory_of(layer))
-        elif source.sha256 not in self._asked:
-            self._asked.add(source.sha256)
-            try:
-                found = saved_prediction(source)
-            except DeepMTJError as error:
-                self.tell(str(error))
-            else:
-                if found is not None and source.sha256 not in self.core.predictions:
-                    self.core.predict(found)
 
     # ----- clips ------------------------------------------------------------------------------
 
@@ -347,34 +337,41 @@ class Annotation(EventedModel):
             if self._item(clip, 0).clip_sha256 == item.clip_sha256:
                 return clip
         try:
-            return self._open(item)
+            if (path := self._file_of(item)) is None:
+                raise VideoError("is not open; open it to label it", path=item.clip)
+            with self._by_program():
+                clip = self._files.open(path, item.clip_sha256)
         except DeepMTJError as error:
             self.tell(str(error))
             return None
-
-    def _open(self, item: Item) -> Image:
-        """Open the file of an item, and close those that were opened so long before."""
-        assert self.core is not None
-        if (file := self.core.place.queue.files.get(item.clip_sha256)) is None:
-            raise VideoError("is not open; open it to label it", path=item.clip)
-        clip = Layer.create(*clip_layer(self.core.root / file))
-        if self._item(clip, 0).clip_sha256 != item.clip_sha256:
-            raise LabelError("is not the file that was put into the queue", path=item.clip)
-        layers = self._window.viewer.layers
-        with self._by_program():
-            layers.append(clip)
-            self._opened = [c for c in (*self._opened, clip) if c in layers]
-            for old in self._opened[:-KEPT_CLIPS]:
-                for layer in self._window.layers_of(old):
-                    layers.remove(layer)
+        self.forget_closed()
         return clip
 
+    def forget_closed(self) -> None:
+        """Let the round know only the clips that are still open."""
+        if (core := self.core) is not None:
+            opened = {self._item(clip, 0).clip_sha256 for clip in self._window.clips()}
+            core.clips = {sha: source for sha, source in core.clips.items() if sha in opened}
+
+    def _file_of(self, item: Item) -> Path | None:
+        """Return where the file of an item was when it was queued, None if it had none."""
+        core = self.core
+        file = None if core is None else core.place.queue.files.get(item.clip_sha256)
+        return None if core is None or file is None else core.root / file
+
     def _read_ahead(self) -> None:
-        """Have the next frame read while the person looks at this one."""
-        if (core := self.core) is None:
+        """Have the next frame read while the person looks at this one; its clip opened, too."""
+        core = self.core
+        if core is None:
             return
-        coming = ((core.clips.get(item.clip_sha256), item) for item in core.place.following())
-        reads = [partial(source.read, item.frame) for source, item in coming if source is not None]
+        reads: list[Callable[[], object]] = []
+        for item in core.place.following():
+            source, path = core.clips.get(item.clip_sha256), self._file_of(item)
+            if source is not None:
+                better = self._contrasts.get(item.clip_sha256, source)
+                reads.append(partial(better.read, item.frame))
+            elif path is not None:
+                reads.append(partial(self._files.prepare, path, item.clip_sha256))
         self._ahead.want(reads)
 
 
@@ -390,5 +387,6 @@ def annotation_of(viewer: Any) -> Annotation:
     if viewer not in _ANNOTATIONS:
         annotation = Annotation()
         annotation._window = session_of(viewer)
+        annotation._files = QueuedClips(annotation._window)
         _ANNOTATIONS[viewer] = annotation
     return _ANNOTATIONS[viewer]

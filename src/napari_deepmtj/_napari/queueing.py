@@ -105,8 +105,9 @@ def most_useful(annotation: Annotation) -> None:
     """Go to the frame whose label would teach most, and put it into the queue."""
     if (core := _core(annotation)) is None:
         return
+    annotation.forget_closed()
     for clip in annotation.window.clips():
-        annotation.find_prediction(clip)
+        find_prediction(annotation, clip)
     try:
         job = next_most_useful(core, annotation.looks)
     except DeepMTJError as error:
@@ -115,10 +116,29 @@ def most_useful(annotation: Annotation) -> None:
     _run(annotation, lambda: job, core.place.add, "Find the next most useful frame")
 
 
+def find_prediction(annotation: Annotation, clip: Any) -> None:
+    """Make a clip's prediction known to the round: that in its layer, else that saved beside it."""
+    core = annotation.core
+    assert core is not None
+    source = clips.source_of(clip)
+    if (layer := annotation.window.find(clip, Kind.TRAJECTORY)) is not None:
+        core.predict(convert.trajectory_of(layer))
+    elif source.sha256 not in annotation.searched:
+        annotation.searched.add(source.sha256)
+        try:
+            found = saved_prediction(source)
+        except DeepMTJError as error:
+            annotation.tell(str(error))
+        else:
+            if found is not None and source.sha256 not in core.predictions:
+                core.predict(found)
+
+
 def predict(annotation: Annotation) -> None:
     """Predict the frames of the queue whose clips are open and that have no label yet."""
     if (core := _core(annotation)) is None:
         return
+    annotation.forget_closed()
     wanted: dict[str, list[int]] = {}
     for item in core.place.queue.items:
         if item.clip_sha256 in core.clips and core.label_of(item) is None:

@@ -7,6 +7,7 @@ What is edited, and where a person is, is decided by `session` and `place`; the 
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_deepmtj.io.label_store import LabelStore
 
 AnyEdit = Edit | StateEdit
+Whose = tuple[str, int]  #: An annotator and a round.
 
 
 class Frame(Protocol):
@@ -41,6 +43,27 @@ class _Step:
     item: Item
 
 
+class _Index:
+    """Labels by clip, frame and whose they are; frames by whose labels they have."""
+
+    def __init__(self) -> None:
+        self.clips: dict[str, dict[int, dict[Whose, Label]]] = {}
+        self.frames: dict[Whose, set[tuple[str, int]]] = {}
+
+    def at(self, clip_sha256: str, frame: int) -> dict[Whose, Label]:
+        return self.clips.get(clip_sha256, {}).get(frame, {})
+
+    def put(self, label: Label) -> None:
+        whose, frames = (label.annotator, label.round), self.clips.setdefault(label.clip_sha256, {})
+        frames.setdefault(label.frame, {})[whose] = label
+        self.frames.setdefault(whose, set()).add((label.clip_sha256, label.frame))
+
+    def take(self, label: Label) -> None:
+        whose = label.annotator, label.round
+        del self.clips[label.clip_sha256][label.frame][whose]
+        self.frames[whose].remove((label.clip_sha256, label.frame))
+
+
 class Book:
     """The labels of a store by frame, with undo.
 
@@ -59,40 +82,36 @@ class Book:
     def refresh(self) -> None:
         """Take over the labels of the store."""
         self._merges = self.store.merges
-        self._frames: dict[tuple[str, int], dict[tuple[str, int], Label]] = {}
+        self._index = _Index()
         for label in self.store.labels:
-            self._put(label)
-
-    def _put(self, label: Label) -> None:
-        here = self._frames.setdefault((label.clip_sha256, label.frame), {})
-        here[label.annotator, label.round] = label
+            self._index.put(label)
 
     @property
-    def _at(self) -> dict[tuple[str, int], dict[tuple[str, int], Label]]:
+    def _known(self) -> _Index:
         """The labels by frame; taken over anew where the store was merged by itself."""
         if self._merges != self.store.merges:
             self.refresh()
-        return self._frames
+        return self._index
 
     # ----- looking ----------------------------------------------------------------------------
 
     def at(self, frame: Frame) -> tuple[Label, ...]:
         """Return all labels of a frame."""
-        return tuple(self._at.get((frame.clip_sha256, frame.frame), {}).values())
+        return tuple(self._known.at(frame.clip_sha256, frame.frame).values())
 
     def get(self, frame: Frame, annotator: str, round_: int) -> Label | None:
         """Return one annotator's label of a frame in one round, None where there is none."""
-        return self._at.get((frame.clip_sha256, frame.frame), {}).get((annotator, round_))
+        return self._known.at(frame.clip_sha256, frame.frame).get((annotator, round_))
 
     def of_clip(self, clip_sha256: str) -> list[Label]:
         """Return all labels of a clip, by frame, annotator and round."""
-        found = [
-            la
-            for (sha256, _), here in self._at.items()
-            if sha256 == clip_sha256
-            for la in here.values()
-        ]
+        frames = self._known.clips.get(clip_sha256, {})
+        found = [label for here in frames.values() for label in here.values()]
         return sorted(found, key=lambda la: (la.frame, la.annotator, la.round))
+
+    def labelled(self, annotator: str, round_: int) -> AbstractSet[tuple[str, int]]:
+        """Return (clip_sha256, frame) of all frames that an annotator labelled in a round."""
+        return self._known.frames.get((annotator, round_), set())
 
     def state(self, name: str) -> Json:
         """Return an entry of the state, None where there is none."""
@@ -124,11 +143,9 @@ class Book:
         for edit in edits:
             if isinstance(edit, Edit):
                 if edit.before is not None:
-                    before = edit.before
-                    here = self._frames[before.clip_sha256, before.frame]
-                    del here[before.annotator, before.round]
+                    self._index.take(edit.before)
                 if edit.after is not None:
-                    self._put(edit.after)
+                    self._index.put(edit.after)
 
     def commit(self, item: Item, edits: list[AnyEdit], *moves: AnyEdit) -> None:
         """Put edits of one frame on disk, with moves that undo leaves alone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,16 +41,16 @@ class Place:
     ----------
     book : Book
         Puts every move on disk.
-    whose : str
-        "annotator/round", under which queue and place are kept.
-    is_labelled : callable
-        Whether a frame is labelled in this round.
+    annotator : str
+    round_ : int
+        Whose queue and place it is.
     """
 
-    def __init__(self, book: Book, whose: str, is_labelled: Callable[[Item], bool]) -> None:
+    def __init__(self, book: Book, annotator: str, round_: int) -> None:
         self._book = book
-        self._queue_name, self._position_name = f"queue/{whose}", f"position/{whose}"
-        self._is_labelled = is_labelled
+        self._whose = annotator, round_
+        self._queue_name = f"queue/{annotator}/{round_}"
+        self._position_name = f"position/{annotator}/{round_}"
         stored: Any = book.state(self._queue_name)
         position: Any = book.state(self._position_name)
         self.queue = Queue() if stored is None else Queue.from_json(stored)
@@ -104,8 +103,9 @@ class Place:
 
     def skip(self) -> bool:
         """Go to the next frame without a label; False if there is none."""
+        labelled = self._book.labelled(*self._whose)
         for position in range(self.position + (not self.beside), len(self.queue)):
-            if not self._is_labelled(self.queue.items[position]):
+            if self.queue.items[position].key not in labelled:
                 self.move(position)
                 return True
         return False
@@ -172,7 +172,8 @@ class Place:
     def batch(self) -> Batch:
         """How far the annotator is."""
         here = self.queue.batch_at(self.position)
-        done = [self._is_labelled(item) for item in self.queue.items]
+        labelled = self._book.labelled(*self._whose)
+        done = [item.key in labelled for item in self.queue.items]
         return Batch(
             number=here.start // self.queue.plan.batch + 1 if len(self.queue) else 0,
             of=self.queue.batches,

@@ -23,7 +23,8 @@ from napari_deepmtj.core.jobs import Done, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, LabelError, VideoError
-from napari_deepmtj.io.video import VideoSource, open_video, sniff
+from napari_deepmtj.io.paths import ATTENTION_SUFFIX
+from napari_deepmtj.io.video import VideoSource, open_video, sniff, until_complete
 
 #: Frames in one batch; Leitner et al. 2020, doi:10.1109/EMBC44109.2020.9176145, had theirs
 #: annotated "in small batches".
@@ -284,6 +285,7 @@ class Queue:
             return Progress(min(len(items) - len(self), n), n)
 
         for source in opened:
+            yield from until_complete(source)
             yield from _telling(choose, source)
             yield progress()
         while left and len(items) < len(self) + n:
@@ -297,9 +299,11 @@ class Queue:
 
 
 def find_clips(folder: str | Path) -> list[Path]:
-    """Return the files in a folder, and in those below it, that look like clips; opens none.
+    """Return the clips in a folder, and in those below it, opening none of them.
 
-    Told by the first bytes of each file, not by its extension; hidden files are left out.
+    Files are told by their first bytes, not by their extension. A folder that holds pictures and
+    no other clip is one clip; pictures beside clips are none. Hidden files and this program's
+    attention maps are left out.
 
     Raises
     ------
@@ -318,10 +322,11 @@ def find_clips(folder: str | Path) -> list[Path]:
     for here, folders, files in os.walk(folder, onerror=failed):
         place = Path(here)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        arrays = [name for name in folders if _is_clip(place / name, {"zarr"})]
-        folders[:] = [name for name in folders if name not in arrays]
-        names = [name for name in files if not name.startswith(".") and _is_clip(place / name)]
-        found += [place / name for name in sorted([*arrays, *names])]
+        kinds = {place / name: _kind_of(place / name) for name in sorted([*folders, *files])}
+        folders[:] = [name for name in folders if kinds[place / name] == "folder"]
+        clips = [path for path, kind in kinds.items() if kind not in ("", "folder", "picture")]
+        pictures = [path for path, kind in kinds.items() if kind == "picture"]
+        found += clips or (pictures if len(pictures) < 2 else [place])
     return found
 
 
@@ -347,12 +352,14 @@ def relative(path: Path, root: Path) -> str:
         return path.absolute().as_posix()
 
 
-def _is_clip(path: Path, kinds: set[str] | None = None) -> bool:
+def _kind_of(path: Path) -> str:
+    """Return what kind of clip a file or folder is, nothing if none."""
+    if path.name.startswith(".") or path.name.endswith(ATTENTION_SUFFIX):
+        return ""
     try:
-        kind = sniff(path)
+        return sniff(path)
     except VideoError:
-        return False
-    return kind != "folder" if kinds is None else kind in kinds
+        return ""
 
 
 def _may_be_named(path: Path, names: set[str]) -> bool:

@@ -79,8 +79,7 @@ class AnnotationSession:
         self.annotator, self.round = (CONSENSUS, 1) if self.settles else (self.person, round_)
         self.of = of if mode in (Mode.REVIEW, Mode.BLINDED) else None
         self.seed = self._begin(seed)
-        whose = f"{self.annotator}/{self.round}"
-        self.place = Place(self.book, whose, lambda item: self.label_of(item) is not None)
+        self.place = Place(self.book, self.annotator, self.round)
         self.clips: dict[str, VideoSource] = {}
         self.advance = self.propose = True
         self._predictions: dict[str, Mapping[int, Proposal]] = {}
