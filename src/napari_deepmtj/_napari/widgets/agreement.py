@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 #: Frames that the list of the worst has at most.
 WORST = 100
 AXES = {"x, along the picture": "x", "y, depth": "y"}
+#: Width and height of the plot in inches, as long as the window has no more room.
+PLOT_SIZE = (3.6, 2.8)
 #: Below this size, in pixels, matplotlib finds no room for the axes.
-PLOT_SIZE = (320, 260)
+SMALLEST_PLOT = (320, 260)
 
 
 class AgreementWidget(QWidget):
@@ -85,8 +87,8 @@ class AgreementWidget(QWidget):
         self._suggest(comparison.window.active)
 
     def _lay_out(self) -> None:
-        self.files.setMaximumHeight(80)
-        self.raters.setMaximumHeight(110)
+        self.files.setMaximumHeight(60)
+        self.raters.setMaximumHeight(80)
         seen = QWidget()
         column = QVBoxLayout(seen)
         column.setContentsMargins(0, 0, 0, 0)
@@ -275,10 +277,10 @@ def _canvas(pair: Pair, axis: str) -> QWidget:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingExtraError("the Bland-Altman plot", "plots") from error
-    figure = Figure(layout="constrained")
+    figure = Figure(figsize=PLOT_SIZE, layout="constrained")
     draw_bland_altman(figure.subplots(), pair, axis)
     canvas: QWidget = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
-    canvas.setMinimumSize(*PLOT_SIZE)
+    canvas.setMinimumSize(*SMALLEST_PLOT)
     return canvas
 
 
