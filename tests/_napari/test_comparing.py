@@ -157,6 +157,7 @@ def test_a_study_is_saved(viewer, comparison, labelled, tmp_path):
     comparison.compare()
     comparison.save(out)
     assert comparison.message.startswith("Saved agreement.csv, agreement-frames.csv, bland-altman")
+    assert "not independent" in comparison.message
     assert pd.read_csv(out / "agreement-frames.csv")["frame"].tolist() == [0, 2, 4, 6, 8, 10]
     assert (out / "bland-altman.svg").exists()
 

@@ -60,6 +60,7 @@ class Comparison:
         self.message = ""
         self._session = session
         self._known: set[str] = set()
+        self._remarks: tuple[str, ...] = ()
 
     @property
     def window(self) -> Session:
@@ -134,7 +135,8 @@ class Comparison:
 
         gathered, self.result = made
         self._take_raters(gathered)
-        self.tell(*remarks(self.result))
+        self._remarks = tuple(remarks(self.result))
+        self.tell()
         self.compared.emit()
 
     # ----- what is done with it ---------------------------------------------------------------
@@ -168,8 +170,8 @@ class Comparison:
         self._run(saved, told, "Save the study")
 
     def tell(self, *messages: str) -> None:
-        """Tell a person something, in place of what was told before."""
-        self.message = "\n".join(messages)
+        """Tell a person something, in place of what was told before, and remark on the result."""
+        self.message = "\n".join((*messages, *self._remarks))
         self.told.emit()
 
     # ----- jobs -------------------------------------------------------------------------------
