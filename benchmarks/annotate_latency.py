@@ -40,6 +40,8 @@ from napari_deepmtj.io.labels import read_labels
 from napari_deepmtj.phantom import subjects
 
 HEIGHT, WIDTH, FRAMES, RATE = 600, 800, 300, 25.0
+#: The window, as on a small laptop; without a graphics card every pixel of it takes time.
+SIZE = (1280, 800)
 #: Frames that are drawn; a clip shows them there and back.
 DRAWN = 40
 FLAG_EVERY, UNDONE = 10, 10
@@ -50,7 +52,7 @@ class Window:
 
     def __init__(self, clips: list[Path], labels: Path, annotator: str) -> None:
         self.viewer = napari.Viewer()
-        self.viewer.window.resize(1600, 1000)
+        self.viewer.window.resize(*SIZE)
         for clip in clips:
             self.viewer.open(str(clip), plugin="napari-deepmtj")
         _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-deepmtj", "Annotate MTJ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -186,6 +187,7 @@ class Placement:
             setattr(layer, name, (getattr(self, name)[0], *tuple(getattr(layer, name))[1:]))
 
 
+@cache
 def _per_unit(unit: str, wanted: str) -> float | None:
     """Return how many `wanted` one `unit` is, None if it measures something else."""
     import pint
