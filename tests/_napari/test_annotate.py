@@ -107,6 +107,10 @@ def points(annotation):
     ]
 
 
+def texts(layer):
+    return [text.strip(" ") for text in layer.features["text"]]
+
+
 def test_a_click_on_the_picture_labels_in_pixels_and_goes_on(
     begin, annotation, open_clip, session, viewer, scale
 ):
@@ -182,8 +186,9 @@ def test_keys_do_what_the_table_says(begin, annotation, open_clip, session, view
     assert not core.book.is_flagged(core.item)
     press(viewer, "Ctrl+Shift+Z")
     assert core.book.is_flagged(core.item)
-    press(viewer, "Q")
-    press(viewer, "Q")
+    for message in ("", "", "This is the first frame of the queue."):
+        press(viewer, "Q")
+        assert annotation.message == message
     press(viewer, "Shift+W")
     assert session.frame() == 5
     press(viewer, "G")
@@ -349,7 +354,7 @@ def test_others_points_stay_where_they_are(begin, annotation, open_clip, viewer)
     annotation.toggle("others")
     assert points(annotation) == [(0, 30, 20, "other", "MANUAL")]
     layer = annotation.label_layer
-    assert list(layer.features["text"]) == ["bea: manual"]
+    assert texts(layer) == ["bea: manual"]
     place = clip.data_to_world((0, 20, 30))
     mouse(annotation, viewer, place, clip.data_to_world((0, 25, 40)))  # pans
     layer.selected_data = {0}
@@ -387,7 +392,7 @@ def test_predictions_are_shown_when_wanted_and_corrected_by_dragging(
         (5, 20, 20.5, "proposed", "PREDICTED"),
     ]
     layer = annotation.label_layer
-    assert list(layer.features["text"]) == ["model: accept? 0.00", "model: accept? 0.50"]
+    assert texts(layer) == ["model: accept? 0.00", "model: accept? 0.50"]
     assert layer.border_color[0] == pytest.approx(styles.rgba("#ff4d4d"), abs=0.01)
     press(viewer, "G")
     here = tracked.data_to_world((5, 20.5, 20))
@@ -396,7 +401,7 @@ def test_predictions_are_shown_when_wanted_and_corrected_by_dragging(
         (0, 10, 20.5, "own", "PREDICTED"),
         (5, 24, 22, "own", "CORRECTED"),
     ]
-    assert list(layer.features["text"]) == ["ann: predicted", "ann: corrected"]
+    assert texts(layer) == ["ann: predicted", "ann: corrected"]
     annotation.toggle("predictions")
     press(viewer, "Q")
     press(viewer, "Shift+N")
@@ -587,6 +592,8 @@ def test_marks_say_whose_they_are_and_how_they_came_about():
         "model: accept? 1.00",
         "model: accept?",
     ]
+    lines = [text.count("\n") for text in label_layers.points_of(marks)[1]["features"]["text"]]
+    assert lines == [4, 3, 2, 1, 0]  # no text over another
     colours = label_layers.colours_of(marks)
     assert len(np.unique(colours, axis=0)) == 5
     data, looks = label_layers.points_of(marks, 4)

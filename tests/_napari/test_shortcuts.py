@@ -1,5 +1,7 @@
 """Annotation's keys against every key that napari itself uses, but for its menus' (a window's)."""
 
+from pathlib import Path
+
 import pytest
 from app_model.types import KeyBinding
 from napari import layers
@@ -51,6 +53,14 @@ def test_every_key_stands_once_in_the_table():
     keys = [KeyBinding.from_str(s.key) for s in SHORTCUTS]
     assert len(set(keys)) == len(keys)
     assert all(s.text for s in SHORTCUTS)
+
+
+def test_the_manual_has_the_same_table():
+    manual = Path(__file__).parents[2] / "docs" / "annotation.md"
+    lines = manual.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("| `")] == [
+        f"| `{s.key}` | {s.text} |" for s in SHORTCUTS
+    ]
 
 
 def test_keys_are_bound_and_given_back():

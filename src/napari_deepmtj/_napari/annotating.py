@@ -148,17 +148,23 @@ class Annotation(EventedModel):
 
     # ----- what a person does -----------------------------------------------------------------
 
-    def do(self, act: Callable[[AnnotationSession], Any]) -> None:
-        """Do something with the round; tell what cannot be done, and show what is so now."""
+    def do(self, act: Callable[[AnnotationSession], Any], if_false: str = "") -> None:
+        """Do something with the round; tell what cannot be done, and show what is so now.
+
+        Parameters
+        ----------
+        act : callable
+            Does it.
+        if_false : str
+            What to tell if it returns False: there was nothing to do.
+        """
         if (core := self.core) is None:
             self.message = "Open a label file first."
             return
         try:
-            act(core)
+            self.message = if_false if act(core) is False else ""
         except DeepMTJError as error:
             self.message = str(error)
-        else:
-            self.message = ""
         self.show()
 
     def do_at(self, layer: Layer, frame: int, act: Callable[[AnnotationSession], Any]) -> None:

@@ -5,6 +5,7 @@ What a mark is, is `annotation.marks`; the layers of clips and trajectories are 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,13 +45,23 @@ def points_of(marks: Sequence[Mark], ndim: int = 3) -> tuple[FloatArray, dict[st
         "annotator": [m.who for m in marks],
         "round": [m.round or 0 for m in marks],
         "confidence": [np.nan if m.confidence is None else m.confidence for m in marks],
-        "text": [m.text for m in marks],
+        "text": _lines_of(marks),
     }
     return widened(data, ndim), {
         "features": pd.DataFrame(columns, columns=list(FEATURES)),
         "border_color": colours_of(marks),
         "symbol": np.array([styles.POINTS.symbol(m.origin) for m in marks], dtype=object),
     }
+
+
+def _lines_of(marks: Sequence[Mark]) -> list[str]:
+    """Return the texts of marks, each below those of the same frame that come after it."""
+    lines: list[str] = []
+    below: Counter[int] = Counter()
+    for mark in reversed(marks):
+        lines.insert(0, below[mark.frame] * "\n" + styles.LABELS.text_gap + mark.text)
+        below[mark.frame] += 1
+    return lines
 
 
 def colours_of(marks: Sequence[Mark]) -> FloatArray:
@@ -78,7 +89,7 @@ def layer_of_labels(
         "ndim": placement.ndim,
         "metadata": stamp(Kind.LABELS, clip, marks=tuple(marks)),
         "text": {
-            "string": style.text,
+            "string": "{text}",
             "size": style.text_size,
             "color": style.own,
             "anchor": "lower_left",

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 #: Pixels that one press moves a point, alone and with Shift.
 NUDGE, FINE = 1.0, 0.1
 
+LAST = "This is the last frame of the queue."
+FIRST = "This is the first frame of the queue."
+DONE = "All frames from here on are labelled."
+
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
@@ -37,17 +41,21 @@ def _nudge(dx: float, dy: float) -> Callable[[Annotation], Any]:
 
 
 SHORTCUTS: tuple[Shortcut, ...] = (
-    Shortcut("W", "next frame of the queue", lambda a: a.do(lambda s: s.place.next())),
-    Shortcut("Q", "frame before in the queue", lambda a: a.do(lambda s: s.place.previous())),
+    Shortcut("W", "next frame of the queue", lambda a: a.do(lambda s: s.place.next(), LAST)),
+    Shortcut("Q", "frame before in the queue", lambda a: a.do(lambda s: s.place.previous(), FIRST)),
     Shortcut(
-        "Shift+W", "skip to the next unlabelled frame", lambda a: a.do(lambda s: s.place.skip())
+        "Shift+W",
+        "skip to the next unlabelled frame",
+        lambda a: a.do(lambda s: s.place.skip(), DONE),
     ),
     Shortcut("N", "not visible", lambda a: a.do(lambda s: s.not_visible())),
     Shortcut("Shift+N", "delete the label", lambda a: a.do(lambda s: s.delete())),
     Shortcut("G", "good: accept what is proposed", lambda a: a.accept()),
     Shortcut("Shift+G", "flag, or unflag", lambda a: a.do(lambda s: s.flag())),
-    Shortcut("Ctrl+Z", "undo", lambda a: a.do(lambda s: s.undo())),
-    Shortcut("Ctrl+Shift+Z", "redo", lambda a: a.do(lambda s: s.redo())),
+    Shortcut("Ctrl+Z", "undo", lambda a: a.do(lambda s: s.undo(), "There is nothing to undo.")),
+    Shortcut(
+        "Ctrl+Shift+Z", "redo", lambda a: a.do(lambda s: s.redo(), "There is nothing to redo.")
+    ),
     Shortcut(
         "Shift+Q", "copy the label before in the clip", lambda a: a.do(lambda s: s.copy_previous())
     ),

@@ -124,7 +124,7 @@ class LabelStyle:
     size: float = 18.0
     canvas_size_limits: tuple[float, float] = (0.0, 28.0)
     border_width: float = 0.1
-    text: str = "     {text}"  # clear of the point at any zoom
+    text_gap: str = "     "  # keeps texts clear of the points at any zoom
     text_size: int = 10
 
 

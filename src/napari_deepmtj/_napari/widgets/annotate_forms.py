@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from qtpy.QtWidgets import (
@@ -60,8 +61,7 @@ class RoundForm(QWidget):
         self.choose = QPushButton("...")
         self.annotator = QLineEdit(read_settings().annotator, placeholderText="your name")
         self.number = _number(1, 1, 99)
-        self.mode = QComboBox()
-        self.mode.addItems(list(MODES))
+        self.mode = _choice(MODES)
         self.of_annotator = QLineEdit(placeholderText="whose labels; empty is your own")
         self.of_round = _number(1, 1, 99)
         self.seed = _number(0, 0, 2**31 - 1)
@@ -110,20 +110,16 @@ class QueueForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scope = QComboBox()
-        self.scope.addItems([CLIP, CLIPS, FOLDER])
+        self.scope = _choice([CLIP, CLIPS, FOLDER])
         self.folder = QLineEdit(placeholderText="folder, searched with those below it")
         self.choose = QPushButton("...")
-        self.way = QComboBox()
-        self.way.addItems(list(WAYS))
+        self.way = _choice(WAYS)
         self.n = _number(PAPER_FRAMES, 1, 100_000)
         self.seed = _number(0, 0, 2**31 - 1)
         self.listed = QLineEdit(placeholderText="3, 10-20, 40")
-        self.filter = QComboBox()
-        self.filter.addItems([filter_.value for filter_ in Filter])
+        self.filter = _choice(filter_.value for filter_ in Filter)
         self.tolerance = QDoubleSpinBox(value=10.0, maximum=1e4, decimals=2)
-        self.unit = QComboBox()
-        self.unit.addItems(["px", "mm"])
+        self.unit = _choice(["px", "mm"])
         self.batch = _number(BATCH, 1, 100_000)
         self._form = QFormLayout(self)
         self._form.setContentsMargins(0, 0, 0, 0)
@@ -180,6 +176,15 @@ class QueueForm(QWidget):
             MostDiverse(n, seed),
         )
         return made[way] if way < len(made) else ByHand.parse(self.listed.text())
+
+
+def _choice(offered: Iterable[str]) -> QComboBox:
+    """Return a box to choose from, which does not widen the dock for a long entry."""
+    box = QComboBox()
+    box.addItems(list(offered))
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(6)
+    return box
 
 
 def _number(value: int, least: int, most: int) -> QSpinBox:
