@@ -96,6 +96,15 @@ CLIPS = {
         Clip("mjpeg.avi", "mjpeg", "yuvj420p"),
         Clip("mjpeg_odd.avi", "mjpeg", "yuvj444p", size=(63, 161)),
         Clip("h264_long_gop.mp4", "libx264", "yuv420p", n=120, gop=250, b_frames=3, options=X264),
+        Clip(
+            "h264_unreferred.mp4",  # three of four frames are B-frames that none refers to
+            "libx264",
+            "yuv420p",
+            n=120,
+            gop=250,
+            b_frames=3,
+            options=X264 | {"x264-params": "b-adapt=0:b-pyramid=none:scenecut=0"},
+        ),
         Clip("h264_full_range.mov", "libx264", "yuvj420p", gop=10, b_frames=2, options=X264),
         Clip(
             "h264_open_gop.mkv",

@@ -320,3 +320,14 @@ def test_the_last_frame_that_is_missing_is_told(clip_folder, tmp_path) -> None:
             assert "the file was cut off" in source.notices[0]
             last = source.n_frames - 1
             np.testing.assert_array_equal(source.read(last), whole.read(last))
+
+
+def test_a_leap_leaves_out_frames_that_none_refers_to(clip_folder, clips, show_number) -> None:
+    n = clips["h264_unreferred.mp4"].n
+    with open_video(clip_folder / "h264_unreferred.mp4") as source:
+        assert isinstance(source, _av.AvSource)
+        source._decoder.threads = 2
+        assert show_number(source.read(n - 10)) == n - 10
+        assert len(source._cache) < n / 2
+        for frame in (n - 1, n - 12, n - 11, 3, n - 30, n - 29):
+            assert show_number(source.read(frame)) == frame

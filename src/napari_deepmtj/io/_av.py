@@ -21,11 +21,12 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import BaseSource, reason
+from napari_deepmtj.io._container import AV_ERRORS
 from napari_deepmtj.io._display import AS_STORED
 from napari_deepmtj.io._examine import Found, GivenTimes
 from napari_deepmtj.io._glance import glance
 from napari_deepmtj.io._grey import ColourRange, Levels, grey_of, luma_table
-from napari_deepmtj.io._index import AV_ERRORS, Decoder, FrameIndex
+from napari_deepmtj.io._index import Decoder, FrameIndex
 from napari_deepmtj.io._indexing import Indexing
 from napari_deepmtj.io._part import FilePart
 from napari_deepmtj.io._stamp import require_unchanged
@@ -41,6 +42,9 @@ CACHE_BYTES = 64 * 2**20
 SPARSE_KEYS = 8
 #: So many at a time at most.
 THREADS = 8
+
+#: Frames forward beyond which those in between are not wanted.
+LEAP = 4
 
 #: A clip that claims more frames than this may be given out before all of them are listed,
 #: after so many seconds; a shorter one is waited for, on a busy machine too.
@@ -111,6 +115,7 @@ class AvSource(BaseSource):
         self._stretched = eight_bit and facts["colour_range"] == "limited"
         self._decoder = Decoder(path, container_format, FrameIndex((), ()), stamp=seen.stamp)
         self._damaged = False
+        self._last = 0
         self._found: Found | None = None
         self._claim: int | None = None
         super().__init__(
@@ -251,8 +256,11 @@ class AvSource(BaseSource):
     def _decode_to(self, frame: int) -> None:
         """Put a frame, and those on the way to it, into the cache."""
         decoder = self._decoder
+        # Somebody who goes on by leaps wants no frame in between; who goes back wants them all.
+        skim = decoder.threads > 1 and frame > self._last + LEAP
+        self._last = frame
         try:
-            for number, picture in decoder.advance(frame):
+            for number, picture in decoder.advance(frame, skim=skim):
                 if picture.is_corrupt and decoder.threads > 1:
                     break
                 if frame - number >= self._capacity:

@@ -17,9 +17,9 @@ import numpy as np
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
+from napari_deepmtj.io._container import AV_ERRORS, decode_packets, open_container
 from napari_deepmtj.io._display import Display
 from napari_deepmtj.io._grey import is_monochrome_h264
-from napari_deepmtj.io._index import AV_ERRORS, decode_packets, open_container
 from napari_deepmtj.io._part import FilePart
 from napari_deepmtj.io._stamp import Stamp
 

@@ -7,7 +7,7 @@ rate, because variable-rate files and B-frames in AVI break every reader that do
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Generator, Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,27 +20,19 @@ import av
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io._base import reason
+from napari_deepmtj.io._container import AV_ERRORS, decode_packets, decoded, open_container
 from napari_deepmtj.io._ending import is_whole_gif
 from napari_deepmtj.io._part import FilePart
 from napari_deepmtj.io._stamp import Stamp, require_unchanged
-
-#: What PyAV raises on damaged files; it is many things.
-AV_ERRORS = (
-    av.FFmpegError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    EOFError,
-    LookupError,
-)
 
 #: Bytes of an MPEG-4 picture without content at most (`MAX_NVOP_SIZE` of FFmpeg's mpeg4videodec.h).
 _PLACEHOLDER = 19
 
 #: Codecs whose keyframes may refer to earlier frames all the same (as FFmpeg writes them).
 _FALSE_KEYS = ("rpza", "smc")
+
+#: Codecs in which frames that none refers to can be left out without changing any other.
+_SKIMMED = ("h264", "hevc")
 
 
 @dataclass(frozen=True)
@@ -216,15 +208,24 @@ class Decoder:
         self._frames: Iterator[tuple[int, av.VideoFrame]] | None = None
         self._next = 0
         self._sought = False
+        self._skim_to = 0
 
-    def advance(self, frame: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    def advance(self, frame: int, *, skim: bool = False) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield the frames decoded on the way to `frame`, which comes last, with numbers.
+
+        Parameters
+        ----------
+        frame : int
+            Its number.
+        skim : bool
+            Leave out frames on the way that no other frame refers to. The picture is the same.
 
         Raises
         ------
         VideoError
             If the frame cannot be decoded.
         """
+        self._skim_to = frame if skim and not self.index.counted else 0
         key = self.index.key_before(frame)
         key_frame = self.index.keys[key][0] if key >= 0 else 0
         if self._frames is None or not key_frame <= self._next <= frame:
@@ -314,7 +315,7 @@ class Decoder:
         """Decode the first packet: in some files it alone brings the palette."""
         stream = self._container.streams.best("video")
         with suppress(*AV_ERRORS):
-            _decode_packet(next(self._container.demux(stream)))
+            decoded(next(self._container.demux(stream)))
 
     def _rewind(self) -> None:
         """Start decoding at the beginning."""
@@ -332,10 +333,21 @@ class Decoder:
         self, first: Any, packets: Iterator[Any], floor: int
     ) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield numbered frames from `floor` on; earlier ones may lack their references."""
-        for count, picture in enumerate(decode_packets(first, packets)):
+        for count, picture in enumerate(decode_packets(first, self._skimmed(packets))):
             number = count if self.index.counted else self.index.find(picture.pts)
             if number >= floor:
                 yield number, picture
+
+    def _skimmed(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Pass packets on; have the decoder drop those before `_skim_to` that none refers to."""
+        context = self._container.streams.best("video").codec_context
+        if context.name not in _SKIMMED:
+            yield from packets
+            return
+        for packet in packets:
+            aside = packet.pts is not None and self.index.find(packet.pts) < self._skim_to
+            context.skip_frame = "NONREF" if aside else "DEFAULT"
+            yield packet
 
 
 def _begins_anew(packet: Any) -> bool:
@@ -347,47 +359,6 @@ def _begins_anew(packet: Any) -> bool:
     codec = packet.stream.codec_context.name
     placeholder = packet.size <= _PLACEHOLDER and codec == "mpeg4"
     return packet.is_keyframe and not placeholder and codec not in _FALSE_KEYS
-
-
-def decode_packets(first: Any, packets: Iterator[Any]) -> Generator[av.VideoFrame]:
-    """Decode packets, passing over those the decoder refuses: their frames are then missing."""
-    if first is not None:
-        yield from _decode_packet(first)
-    for packet in packets:
-        yield from _decode_packet(packet)
-
-
-def _decode_packet(packet: Any) -> list[av.VideoFrame]:
-    try:
-        return list(packet.decode())
-    except AV_ERRORS:
-        return []
-
-
-def open_container(path: Path | FilePart, container_format: str, threads: int = 1) -> Any:
-    """Open a file with PyAV as the format its content shows, to decode `threads` frames at a time.
-
-    Raises
-    ------
-    VideoError
-        If the file is damaged, or holds no picture.
-    """
-    try:
-        file: Any = path.stream() if isinstance(path, FilePart) else str(path.absolute())
-        container = av.open(file, mode="r", format=container_format)
-    except AV_ERRORS as error:
-        raise VideoError(
-            f"cannot be opened as {container_format} video ({reason(error, path)}); the recording "
-            "may have been cut off: export it again",
-            path=path,
-        ) from error
-    stream: Any = container.streams.best("video")
-    if stream is None or stream.codec_context is None:
-        container.close()
-        raise VideoError("holds no video that can be decoded; export it again", path=path)
-    stream.codec_context.thread_type = "FRAME"  # slices in threads are not concealed when lost
-    stream.codec_context.thread_count = threads
-    return container
 
 
 def seconds_of(ids: tuple[int, ...], time_base: Fraction) -> list[float]:

@@ -168,8 +168,8 @@ def read_journal(path: Path) -> Left:
             "the program that wrote the labels stopped in the middle of an edit; "
             "that edit, which was not saved yet, is dropped"
         )
-    edits = tuple(edit for batch in batches for edit in batch)
-    return Left(path, len(batches), edits, tuple(notices))
+    steps = tuple(edit for batch in batches for edit in batch)
+    return Left(path, len(batches), steps, tuple(notices))
 
 
 def journal_stem(labels: Path) -> str:

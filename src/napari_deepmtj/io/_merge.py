@@ -111,7 +111,8 @@ class Said:
 
 def compare(ours: Mapping[Key, Value], theirs: Mapping[Key, Value], said: Said) -> OutsideChange:
     """Return what leads from ours to theirs, without what is only older there."""
-    edits, conflicts = [], []
+    edits: list[Edit | StateEdit] = []
+    conflicts: list[Edit | StateEdit] = []
     for key in dict.fromkeys([*ours, *theirs]):
         mine, other = ours.get(key), theirs.get(key)
         if mine is other or same(mine, other):
