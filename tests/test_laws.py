@@ -226,8 +226,9 @@ def test_reading_rooms_load_no_torch_and_no_qt(module: str) -> None:
     assert loaded_by(f"import napari_deepmtj.{module}") == set()
 
 
-def test_the_reader_loads_no_torch() -> None:
-    assert "torch" not in loaded_by("import napari_deepmtj._napari.reader")
+@pytest.mark.parametrize("module", ["reader", "widgets.annotate"])
+def test_reading_and_annotating_load_no_torch(module: str) -> None:
+    assert "torch" not in loaded_by(f"import napari_deepmtj._napari.{module}")
 
 
 def test_loading_the_manifest_loads_none_of_our_modules() -> None:

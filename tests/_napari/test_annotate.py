@@ -142,10 +142,41 @@ def test_what_is_no_click_labels_nothing(begin, annotation, open_clip, viewer):
     assert annotation.label_layer.mode == "select"
     mouse(annotation, viewer, here)
     annotation.toggle("label_mode")
-    viewer.layers.selection.active = clip
+    viewer.add_shapes(name="of somebody else")  # becomes the active layer
     mouse(annotation, viewer, here)
     assert core.book.store.labels == ()
     assert annotation.label_layer.mouse_pan
+    viewer.layers.selection.active = clip  # clicking the clip itself is labelling
+    mouse(annotation, viewer, here)
+    assert len(core.book.store.labels) == 1
+
+
+def test_a_double_click_neither_zooms_nor_labels_twice(begin, annotation, open_clip, viewer):
+    clip = open_clip()
+    core = begin()
+    event = SimpleNamespace(
+        type="mouse_double_click",
+        modifiers=(),
+        position=clip.data_to_world((0, 20, 30)),
+    )
+
+    def double_click():
+        for callback in viewer.mouse_double_click_callbacks:
+            callback(viewer, event)
+
+    zoom = viewer.scene.camera.zoom
+    mouse(annotation, viewer, clip.data_to_world((0, 20, 30)))
+    double_click()
+    assert viewer.scene.camera.zoom == zoom
+    assert len(core.book.store.labels) == 1
+    assert "double click" in annotation.message
+    annotation.toggle("label_mode")
+    viewer.layers.selection.active = clip
+    double_click()
+    assert viewer.scene.camera.zoom == 2 * zoom
+    annotation.close()
+    double_click()
+    assert viewer.scene.camera.zoom == 4 * zoom
 
 
 def test_a_point_is_dragged_without_going_on(begin, annotation, open_clip, session, viewer):

@@ -20,7 +20,7 @@ from pydantic import ConfigDict, PrivateAttr
 from napari_deepmtj._napari import clips, convert, label_layers, queueing, shortcuts
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.label_file import Question
-from napari_deepmtj._napari.label_mouse import mouse_callback, on_edit
+from napari_deepmtj._napari.label_mouse import listen, on_edit
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.queued_clips import QueuedClips
 from napari_deepmtj._napari.session import Session, session_of
@@ -31,9 +31,6 @@ from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError, VideoError
 
 _ANNOTATIONS: weakref.WeakKeyDictionary[Any, Annotation] = weakref.WeakKeyDictionary()
-
-#: How much nearer than the whole picture the zoom to a label is.
-NEARER = 4.0
 
 
 class Annotation(EventedModel):
@@ -71,7 +68,7 @@ class Annotation(EventedModel):
 
     _window: Session = PrivateAttr()
     _ahead: Ahead = PrivateAttr(default_factory=Ahead)
-    _mouse: Any = PrivateAttr(default=None)
+    _release_mouse: Callable[[], None] = PrivateAttr()
     _moving: bool = PrivateAttr(default=False)
     _files: QueuedClips = PrivateAttr()
     _contrasts: dict[str, Any] = PrivateAttr(default_factory=dict)
@@ -99,9 +96,9 @@ class Annotation(EventedModel):
         """Show a round and listen to keys and mouse."""
         viewer = self._window.viewer
         self.core = core
-        self._ahead, self._mouse, self._searched = Ahead(), mouse_callback(self), set()
+        self._ahead, self._searched = Ahead(), set()
+        self._release_mouse = listen(viewer, self)
         shortcuts.bind(viewer, self)
-        viewer.mouse_drag_callbacks.append(self._mouse)
         viewer.dims.events.current_step.connect(self._on_step)
         self._window.events.active.connect(self._on_step)
         if core.item is None:
@@ -124,7 +121,7 @@ class Annotation(EventedModel):
         self._window.events.active.disconnect(self._on_step, missing_ok=True)
         if (viewer := self._window.viewer) is not None:
             shortcuts.unbind(viewer)
-            viewer.mouse_drag_callbacks.remove(self._mouse)
+            self._release_mouse()
             viewer.dims.events.current_step.disconnect(self._on_step)
             for layer in [] if keep_layers else list(viewer.layers):
                 if convert.kind_of(layer) in (Kind.LABELS, Kind.CONTRAST):
@@ -196,11 +193,7 @@ class Annotation(EventedModel):
         if label is None or clip is None:
             self.message = "there is no visible label in this clip to zoom to"
             return
-        self._window.look_at(clip)
-        camera = self._window.viewer.scene.camera
-        place = clip.data_to_world((*clip.data.shape[:-2], label.y_px, label.x_px))[-2:]
-        camera.center = (*camera.center[:-2], *place)
-        camera.zoom *= NEARER
+        label_layers.bring_near(self._window, clip, label)
 
     def toggle(self, name: str) -> None:
         """Turn `label_mode`, `others`, `predictions` or `contrast` on or off, and show it."""
@@ -218,10 +211,11 @@ class Annotation(EventedModel):
     @property
     def takes_clicks(self) -> bool:
         """Whether a click on the picture is for labelling, and for no tool of napari."""
-        layer = self.label_layer
-        if layer is None or self.core is None or not self.label_mode:
+        if self.label_layer is None or self.core is None or not self.label_mode:
             return False
-        return layer is self._window.viewer.layers.selection.active and layer.mode == "pan_zoom"
+        active = self._window.viewer.layers.selection.active
+        mine = self._window.clip_of(active) is self._window.active
+        return mine and active.mode == "pan_zoom"
 
     def show(self) -> None:
         """Show the frame to be labelled, with its labels, and have the next one read ahead."""

@@ -21,7 +21,13 @@ from napari_deepmtj.core.trajectory import Origin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_deepmtj._napari.session import Session
+    from napari_deepmtj.core.labels import Label
+
 FloatArray = npt.NDArray[np.float64]
+
+#: How much nearer than the whole picture the zoom to a label is.
+NEARER = 4.0
 
 #: Columns of a label layer's features.
 FEATURES = ("frame", "role", "origin", "annotator", "round", "confidence", "text")
@@ -157,3 +163,12 @@ def show_drag(layer: Any, row: int, position: Any) -> None:
     with layer.events.blocker_all():
         layer.data = data
     layer.refresh()
+
+
+def bring_near(window: Session, clip: Any, label: Label) -> None:
+    """Centre the view on a visible label, and zoom in on it."""
+    window.look_at(clip)
+    camera = window.viewer.scene.camera
+    *_, y, x = clip.data_to_world((*(0,) * (clip.ndim - 2), label.y_px, label.x_px))
+    camera.center = (*camera.center[:-2], y, x)
+    camera.zoom *= NEARER

@@ -20,6 +20,32 @@ if TYPE_CHECKING:
 STILL = 4.0
 
 
+def listen(viewer: Any, annotation: Annotation) -> Callable[[], None]:
+    """Let the mouse label in a viewer, and return what gives it back.
+
+    While it labels, napari does not zoom on a double click: it is two clicks in so short a time
+    that nobody has looked at the frame between them, and the second one counts for nothing.
+    """
+    press, doubles = mouse_callback(annotation), viewer.mouse_double_click_callbacks
+    before = list(doubles)
+
+    def on_double_click(viewer: Any, event: Any) -> None:
+        if annotation.takes_clicks:
+            annotation.message = "That was a double click; its second click is not counted."
+            return
+        for callback in before:
+            callback(viewer, event)
+
+    viewer.mouse_drag_callbacks.append(press)
+    doubles[:] = [on_double_click]
+
+    def give_back() -> None:
+        viewer.mouse_drag_callbacks.remove(press)
+        doubles[:] = before
+
+    return give_back
+
+
 def mouse_callback(annotation: Annotation) -> Callable[[Any, Any], Iterator[None]]:
     """Return what napari is to call when the mouse is pressed on a viewer's canvas."""
 
@@ -35,7 +61,8 @@ def mouse_callback(annotation: Annotation) -> Callable[[Any, Any], Iterator[None
             world=True,
         )
         held = row is not None and annotation.may_move(row)
-        layer.mouse_pan = not held
+        active = viewer.layers.selection.active
+        active.mouse_pan = not held
         try:
             yield
             while event.type == "mouse_move":
@@ -44,7 +71,7 @@ def mouse_callback(annotation: Annotation) -> Callable[[Any, Any], Iterator[None
                     label_layers.show_drag(layer, row, event.position)
                 yield
         finally:
-            layer.mouse_pan = True
+            active.mouse_pan = True
         if held or not dragged:
             annotation.point_at(event.position, go_on=not dragged)
 
