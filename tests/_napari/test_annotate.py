@@ -330,6 +330,23 @@ def test_the_next_file_of_a_queue_is_opened_ahead(
         sources[0].read(0)
 
 
+def test_only_what_is_seen_is_labelled(begin, annotation, open_clip, session, viewer, tmp_path):
+    """The queue is at a clip that was taken away and cannot be opened again."""
+    a, b = open_clip("a.avi"), open_clip("b.avi", 10)
+    core = begin()
+    session.activate(b)
+    for layer in session.layers_of(a):
+        viewer.layers.remove(layer)
+    (tmp_path / "a.avi").unlink()
+    press(viewer, "W")
+    assert "a.avi: " in annotation.message
+    press(viewer, "N")
+    assert "a.avi: is not open" in annotation.message
+    assert core.book.store.labels == ()
+    mouse(annotation, viewer, b.data_to_world((0, 20, 30)))
+    assert [label.clip for label in core.book.store.labels] == ["b.avi"]
+
+
 def test_reopening_goes_on_at_the_same_frame(begin, annotation, open_clip, session, path):
     open_clip()
     begin()

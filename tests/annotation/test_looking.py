@@ -165,3 +165,18 @@ def test_frames_are_put_into_few_ranges(frames, runs):
     found = runs_of(frames)
     assert found == runs
     assert sorted(frame for run in found for frame in run) == sorted(set(frames))
+
+
+def test_what_is_reviewed_is_shown_once(begin, make_source):
+    source = make_source()
+    begin("ann", sources=[source]).click(3, 4)
+    begin("cal", sources=[source]).click(5, 6)
+    review = begin("bea", 2, Mode.REVIEW, ("ann", 1), sources=[source])
+
+    def roles():
+        found = marks_of(review, source.sha256, others=True)
+        return [(mark.role, mark.who) for mark in found]
+
+    assert roles() == [(Role.OTHER, "cal"), (Role.PROPOSED, "ann")]
+    review.accept()
+    assert roles() == [(Role.OTHER, "ann"), (Role.OTHER, "cal"), (Role.OWN, "bea")]

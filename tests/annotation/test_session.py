@@ -415,7 +415,7 @@ def test_somebody_must_be_named(store, name):
 
 def test_a_round_is_gone_on_with_as_it_was_begun(begin, store):
     begin("ann", 1).click(1, 1)
-    AnnotationSession(store, "bea", 2, Mode.REVIEW, ("ann", 1))
+    begin("bea", 2, Mode.REVIEW, ("ann", 1)).accept()
     with pytest.raises(LabelError, match="begun as review of ann, round 1"):
         AnnotationSession(store, "bea", 2)
     with pytest.raises(LabelError, match="begun as review of ann, round 1"):
@@ -438,8 +438,24 @@ def test_a_state_that_somebody_broke_is_no_crash(begin, store):
     session = begin()
     assert here(session) == ("a.avi", 0)
     assert session.known.flagged == {("a b", 3)}
-    with pytest.raises(LabelError, match="round 2 of ann is malformed; begin another"):
+    again = begin(round_=2)  # without a label it can be begun anew
+    again.click(1, 1)
+    store.apply(StateEdit("round/ann/2", store.state["round/ann/2"], {"mode": "party"}))
+    with pytest.raises(LabelError, match="round 2 of ann was begun as nobody knows what"):
         begin(round_=2)
+
+
+def test_a_round_without_a_label_may_be_begun_as_another(begin, store, make_source):
+    sources = [make_source("a.avi")]
+    first = begin("ann", 1, sources=sources)
+    first.click(1, 1)
+    first.click(1, 1)
+    mistaken = begin("ann", 2, sources=sources)
+    mistaken.place.next()
+    meant = begin("ann", 2, Mode.BLINDED, ("ann", 1), sources=sources, seed=3)
+    assert len(meant.place.queue) == 2
+    assert meant.place.position == 0
+    assert begin("ann", 2, Mode.BLINDED, ("ann", 1), sources=sources, seed=8).seed == 3
 
 
 def test_annotators_of_one_file_each_have_their_own_place(begin, store):

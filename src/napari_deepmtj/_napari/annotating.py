@@ -176,7 +176,9 @@ class Annotation(EventedModel):
 
     def point_at(self, position: Any, *, go_on: bool) -> None:
         """Label the shown frame at a place on the picture, in world coordinates."""
-        if (clip := self._window.active) is not None:
+        core, clip = self.core, self._window.active
+        if core is not None and clip is not None:
+            core.place.visit(self._item(clip, self._window.frame()))  # what is seen is labelled
             y, x = clip.world_to_data(position)[-2:]
             self.do(lambda s: s.click(x, y) if go_on else s.move(x, y))
 
@@ -336,6 +338,7 @@ class Annotation(EventedModel):
         for clip in [*likely, *(clip for clip in opened if clip not in likely)]:
             if self._item(clip, 0).clip_sha256 == item.clip_sha256:
                 return clip
+        self.forget_closed()  # so that nothing can be said of a frame that is not shown
         try:
             if (path := self._file_of(item)) is None:
                 raise VideoError("is not open; open it to label it", path=item.clip)

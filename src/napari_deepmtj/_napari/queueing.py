@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from napari_deepmtj.errors import DeepMTJError, LabelError
 if TYPE_CHECKING:
     from napari_deepmtj._napari.annotating import Annotation
     from napari_deepmtj.annotation.session import AnnotationSession
+    from napari_deepmtj.core.geometry import Roi
     from napari_deepmtj.io.video import VideoSource
 
 
@@ -146,8 +148,11 @@ def predict(annotation: Annotation) -> None:
     if not wanted:
         annotation.message = "There is no unlabelled frame of an open clip in the queue."
         return
-    sources = {sha256: core.clips[sha256] for sha256 in wanted}
     settings = read_settings()
+    regions: dict[str, str | Roi] = {}
+    for clip in annotation.window.clips():
+        regions[clips.source_of(clip).sha256] = clips.info_of(clip).roi or settings.roi
+    sources = [(core.clips[sha256], regions[sha256], found) for sha256, found in wanted.items()]
 
     def take(found: list[Trajectory]) -> None:
         for trajectory in found:
@@ -156,47 +161,43 @@ def predict(annotation: Annotation) -> None:
 
     _run(
         annotation,
-        lambda: _predicted(sources, wanted, settings.model, settings.roi, settings.device),
+        lambda: _predicted(sources, settings.model, settings.device),
         take,
         "Predict the queue",
     )
 
 
 def _predicted(
-    sources: dict[str, VideoSource],
-    wanted: dict[str, list[int]],
-    model_id: str,
-    roi: str,
-    device: str,
+    wanted: list[tuple[VideoSource, str | Roi, list[int]]], model_id: str, device: str
 ) -> Iterator[Notice | Progress | Done[list[Trajectory]] | Failed]:
-    """Track just the frames that are wanted; runs in the worker, where torch is imported."""
+    """Track just some frames of clips, in a region of each; torch is imported here, in the worker.
+
+    Every clip is opened anew, so that the window keeps its own.
+    """
     from napari_deepmtj.inference.predictor import track
     from napari_deepmtj.io.video import open_video
     from napari_deepmtj.weights.store import load_model
 
     model = load_model(model_id)
-    total, done = sum(map(len, wanted.values())), 0
+    total, done = sum(len(frames) for *_, frames in wanted), 0
     found: list[Trajectory] = []
-    for sha256, source in sources.items():
+    for source, roi, frames in wanted:
         own = nullcontext(source) if source.path is None else open_video(source.path)
-        merged: Trajectory | None = None
+        parts: list[Trajectory] = []
         with own as clip:
-            for frames in runs_of(wanted[sha256]):
-                job = track(clip, model, roi=roi, scale=source.scale, frames=frames, device=device)
+            for run in runs_of(frames):
+                job = track(clip, model, roi=roi, scale=source.scale, frames=run, device=device)
                 with closing(job):
                     for event in job:
-                        if isinstance(event, Notice):
+                        if isinstance(event, Notice | Failed):
                             yield event
-                        elif isinstance(event, Failed):
-                            yield event
+                        if isinstance(event, Failed):
                             return
-                        elif isinstance(event, Done):
-                            part = event.result
-                            merged = part if merged is None else merged.updated_by(part)
-                done += len(frames)
+                        if isinstance(event, Done):
+                            parts.append(event.result)
+                done += len(run)
                 yield Progress(done, total)
-        if merged is not None:
-            found.append(merged)
+        found.append(reduce(Trajectory.updated_by, parts))
     yield Done(found)
 
 

@@ -75,14 +75,14 @@ def marks_of(session: AnnotationSession, clip_sha256: str, *, others: bool) -> l
         Whether the labels of others, and earlier ones of one's own, are wanted. Adjudicating
         always shows them.
     """
-    marks: list[Mark] = []
-    labelled: set[int] = set()
+    labels = session.book.of_clip(clip_sha256)
+    labelled = {label.frame for label in labels if session.is_own(label)}
     seen = not session.blind and (others or session.settles)
-    for label in session.book.of_clip(clip_sha256):
+    marks: list[Mark] = []
+    for label in labels:
         own = session.is_own(label)
-        if own:
-            labelled.add(label.frame)
-        if label.x_px is None or label.y_px is None or not (own or seen):
+        proposed = session.reviews(label) and label.frame not in labelled  # shown as such below
+        if label.x_px is None or label.y_px is None or not (own or (seen and not proposed)):
             continue
         role = Role.OWN if own else Role.OTHER
         at = (label.frame, label.x_px, label.y_px)

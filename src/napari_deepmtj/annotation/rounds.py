@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from napari_deepmtj.core.geometry import Scale
-from napari_deepmtj.core.labels import CONSENSUS, Label
+from napari_deepmtj.core.labels import CONSENSUS, Json, Label
 from napari_deepmtj.errors import LabelError
 
 
@@ -25,6 +26,42 @@ class Mode(StrEnum):
     REVIEW = "review"
     BLINDED = "blinded"
     ADJUDICATE = "adjudicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How a round was begun.
+
+    Parameters
+    ----------
+    mode : Mode
+        What it is for.
+    of : (annotator, round) or None
+        What is reviewed or labelled again.
+    seed : int
+        Of the order of a blinded round.
+    """
+
+    mode: Mode
+    of: tuple[str, int] | None
+    seed: int
+
+    def to_json(self) -> Json:
+        """Return it as it is stored."""
+        of: Json = None if self.of is None else list(self.of)
+        return {"mode": self.mode.value, "of": of, "seed": self.seed}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Begun | None:
+        """Return what was stored, None if that is not as this version stores it."""
+        try:
+            of = None if data["of"] is None else (str(data["of"][0]), int(data["of"][1]))
+            return cls(Mode(data["mode"]), of, int(data["seed"]))
+        except (KeyError, TypeError, ValueError, IndexError):
+            return None
+
+    def __str__(self) -> str:
+        return self.mode.value + (" of {}, round {}".format(*self.of) if self.of else "")
 
 
 @dataclass(frozen=True, slots=True)

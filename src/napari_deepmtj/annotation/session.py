@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from napari_deepmtj.annotation.book import AnyEdit, Book, flag_name
 from napari_deepmtj.annotation.place import Place
 from napari_deepmtj.annotation.proposals import Proposal, moved, proposals_of
 from napari_deepmtj.annotation.queue import Item, Known
-from napari_deepmtj.annotation.rounds import Mode, frames_of, latest, mean_position
-from napari_deepmtj.core.labels import CONSENSUS, Edit, Json, Label, now
+from napari_deepmtj.annotation.rounds import Begun, Mode, frames_of, latest, mean_position
+from napari_deepmtj.core.labels import CONSENSUS, Edit, Label, now
 from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.label_store import LabelStore
@@ -38,7 +37,7 @@ class AnnotationSession:
     round_ : int
         Which round, from 1; the consensus has one only.
     mode : Mode
-        What the round is for. A round that was begun keeps the mode it was begun with.
+        What the round is for. A round that has labels keeps the mode it was begun with.
     of : (annotator, round), optional
         The labels that are reviewed or labelled again; needed by those modes.
     seed : int
@@ -97,30 +96,26 @@ class AnnotationSession:
                     f"round {self.round} cannot be a {self.mode} round of itself; begin round "
                     f"{self.round + 1}"
                 )
-        name = f"round/{self.annotator}/{self.round}"
-        of: Json = None if self.of is None else list(self.of)
-        known: Any = self.book.state(name)
-        if known is None:
-            if self.has_own_queue:
-                self._frames(seed)  # a round about nothing is not begun
-            self.book.apply(
-                self.book.set_state(name, {"mode": self.mode.value, "of": of, "seed": seed})
-            )
-            return seed
-        if not isinstance(known, dict) or known.keys() != {"mode", "of", "seed"}:
+        asked, whose = Begun(self.mode, self.of, seed), f"{self.annotator}/{self.round}"
+        stored = self.book.state(f"round/{whose}")
+        known = None if stored is None else Begun.from_json(stored)
+        if known is not None and (known.mode, known.of) == (asked.mode, asked.of):
+            return known.seed
+        if stored is not None and self.book.labelled(self.annotator, self.round):
+            begun = "nobody knows what" if known is None else str(known)
             raise LabelError(
-                f"what is known of round {self.round} of {self.annotator} is malformed; begin "
-                "another round",
+                f"round {self.round} of {self.annotator} was begun as {begun}; go on with that, or "
+                "begin another round",
                 path=self.book.store.path,
             )
-        if (known["mode"], known["of"] and list(known["of"])) != (self.mode.value, of):
-            whose = " of {}, round {}".format(*known["of"]) if known["of"] else ""
-            raise LabelError(
-                f"round {self.round} of {self.annotator} was begun as {known['mode']}{whose}; go "
-                "on with that, or begin another round",
-                path=self.book.store.path,
-            )
-        return int(known["seed"])
+        if self.has_own_queue:
+            self._frames(seed)  # a round about nothing is not begun
+        fresh = [self.book.set_state(f"{what}/{whose}", None) for what in ("queue", "position")]
+        self.book.apply(
+            self.book.set_state(f"round/{whose}", asked.to_json()),
+            *(edit for edit in fresh if edit.before is not None),
+        )
+        return seed
 
     # ----- what is known of a frame -----------------------------------------------------------
 
@@ -147,6 +142,10 @@ class AnnotationSession:
     def is_own(self, label: Label) -> bool:
         """Whether a label is of this annotator and round."""
         return (label.annotator, label.round) == (self.annotator, self.round)
+
+    def reviews(self, label: Label) -> bool:
+        """Whether a label is one of those that the round reviews."""
+        return self.mode is Mode.REVIEW and (label.annotator, label.round) == self.of
 
     def label_of(self, item: Item) -> Label | None:
         """Return the label of this annotator and round in a frame."""

@@ -32,8 +32,8 @@ from napari_deepmtj._napari.widgets.annotate_forms import QueueForm, RoundForm
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io.labels import SUFFIX, labels_path
 
-#: Milliseconds between two looks at whether the label file changed outside; the file is written
-#: at the same time, so that other programs see the labels of a person who pauses.
+#: Milliseconds without an action that are a pause: then the label file is written, so that other
+#: programs see the labels, and it is looked at whether they changed it.
 PAUSE = 3000
 
 #: Field of the annotation -> text and explanation of its check box.
@@ -77,11 +77,11 @@ class AnnotateWidget(QWidget):
         self._choices, self._answers = QVBoxLayout(self.choices), QHBoxLayout(self.answers)
         self.question, self.message = QLabel(wordWrap=True), QLabel(wordWrap=True)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._lay_out()
-        self._connect()
         self._timer = QTimer(self)
         self._timer.timeout.connect(lambda: pause(annotation))
         self._timer.start(PAUSE)
+        self._lay_out()
+        self._connect()
         self._show_clip(annotation.window.active)
         self._show()
         self._show_question(annotation.question)
@@ -132,7 +132,7 @@ class AnnotateWidget(QWidget):
             box.toggled.connect(lambda on, name=name: self._set(name, on))
         slots = [
             (annotation.events.shown, self._show),
-            (annotation.events.shown, self._grow),
+            (annotation.events.shown, self._on_action),
             (annotation.events.message, self._show_message),
             (annotation.events.question, self._show_question),
             *((getattr(annotation.events, name), self._show) for name in TOGGLES),
@@ -226,8 +226,9 @@ class AnnotateWidget(QWidget):
         self._show_choices()
         self._show_message(annotation.message)
 
-    def _grow(self, *_: Any) -> None:
-        """Have the next batch chosen when the last one has begun."""
+    def _on_action(self, *_: Any) -> None:
+        """Wait for the next pause, and have frames chosen when the last batch has begun."""
+        self._timer.start(PAUSE)
         core = self.annotation.core
         if core is not None and core.place.running_out and not self.annotation.window.running:
             queueing.grow(self.annotation)
