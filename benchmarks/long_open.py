@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from barcodes import KINDS, number_of, write_clip
-from tables import FORMATS, markdown, write_between
+from markdown_tables import FORMATS, markdown, write_between
 
 #: Containers that are opened if none is named.
 COMMON = ("h264.mp4", "h264.mkv", "mjpeg.avi", "wmv2.wmv")

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from barcodes import number_of, write_clip
+from markdown_tables import FORMATS, markdown, write_between
 from napari_deepmtj.io.video import open_video
-from tables import FORMATS, markdown, write_between
 
 #: Frames that one movement of a mouse passes over, at most.
 STRIDE = 40

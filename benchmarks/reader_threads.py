@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from barcodes import KINDS, number_of, write_clip
+from markdown_tables import FORMATS, write_between
 from napari_deepmtj.io.video import VideoSource, open_video
-from tables import FORMATS, write_between
 
 
 class Reader(threading.Thread):
