@@ -81,6 +81,8 @@ def colours_of(marks: Sequence[Mark]) -> FloatArray:
         elif mark.role is Role.OWN:
             corrected = mark.origin is Origin.CORRECTED
             colours[row] = styles.rgba(style.corrected if corrected else style.own)
+        elif mark.confidence is None:
+            colours[row] = styles.rgba(style.reviewed)
     return colours
 
 

@@ -113,7 +113,8 @@ class TicksStyle:
 class LabelStyle:
     """Look of the points that are labelled: white one's own, orange what was corrected.
 
-    Proposals have the colour of their confidence; others' points a blue that it does not have.
+    Proposals have the colour of their confidence, those of a review one that it does not have;
+    so have others' points.
     The lower limit of the size on the screen is 0: with one, vispy draws borders half as thick as
     it, which would hide the junction, and a dot in the corner of frames without a point.
     """
@@ -121,6 +122,7 @@ class LabelStyle:
     own: str = "#ffffff"
     corrected: str = "#ff9f1c"
     other: str = "#6ea8ff"
+    reviewed: str = "#ff5cf4"
     size: float = 18.0
     canvas_size_limits: tuple[float, float] = (0.0, 28.0)
     border_width: float = 0.1

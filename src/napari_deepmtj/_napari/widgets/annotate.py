@@ -110,7 +110,14 @@ class AnnotateWidget(QWidget):
         scroll = QScrollArea(widgetResizable=True)
         scroll.setWidget(form)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setMinimumWidth(form.minimumSizeHint().width() + scroll.verticalScrollBar().width())
+
+        def fit() -> None:
+            wanted = form.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width()
+            scroll.setMinimumWidth(wanted)
+
+        fit()
+        for box in (self.round.mode, self.queue.scope, self.queue.way, self.queue.filter):
+            box.currentTextChanged.connect(fit)  # rows come and go
         self.tabs = QTabWidget()
         self.tabs.addTab(scroll, "Label")
         self.tabs.addTab(_key_table(), "Keys")

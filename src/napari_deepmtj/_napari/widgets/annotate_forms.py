@@ -62,7 +62,7 @@ class RoundForm(QWidget):
         self.annotator = QLineEdit(read_settings().annotator, placeholderText="your name")
         self.number = _number(1, 1, 99)
         self.mode = _choice(MODES)
-        self.of_annotator = QLineEdit(placeholderText="whose labels; empty is your own")
+        self.of_annotator = QLineEdit(placeholderText="whose; empty is you")
         self.of_round = _number(1, 1, 99)
         self.seed = _number(0, 0, 2**31 - 1)
         self._form = QFormLayout(self)
@@ -72,7 +72,7 @@ class RoundForm(QWidget):
         self._form.addRow("round", _side_by_side(self.number, self.mode))
         self._of = _side_by_side(self.of_annotator, self.of_round)
         self._form.addRow("of", self._of)
-        self._form.addRow("seed of the order", self.seed)
+        self._form.addRow("order's seed", self.seed)
         self.mode.currentTextChanged.connect(self._show)
         self._show()
 
@@ -111,7 +111,7 @@ class QueueForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.scope = _choice([CLIP, CLIPS, FOLDER])
-        self.folder = QLineEdit(placeholderText="folder, searched with those below it")
+        self.folder = QLineEdit(placeholderText="searched with those below it")
         self.choose = QPushButton("...")
         self.way = _choice(WAYS)
         self.n = _number(PAPER_FRAMES, 1, 100_000)
@@ -132,7 +132,7 @@ class QueueForm(QWidget):
         self._form.addRow("frames", self.listed)
         self._form.addRow("seed", self.seed)
         self._form.addRow("among", self.filter)
-        self._form.addRow("apart by more than", self._tolerance)
+        self._form.addRow("apart by over", self._tolerance)
         self._form.addRow("in batches of", self.batch)
         for box in (self.scope, self.way, self.filter):
             box.currentTextChanged.connect(self._show)
