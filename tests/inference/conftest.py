@@ -64,6 +64,11 @@ class ArrayClip:
         finally:
             self.open_iterators -= 1
 
+    complete = True
+
+    def wait(self, progress: object = None) -> None:
+        """All frames are known."""
+
     def close(self):
         pass
 
