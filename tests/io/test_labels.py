@@ -246,3 +246,5 @@ def test_impossible_labels_cannot_be_made(changes: dict[str, object]) -> None:
 
 def test_labels_lie_beside_the_clip() -> None:
     assert labels_path("x/MG_012.avi") == Path("x/MG_012.mtj-labels.csv")
+    # Scanners number their files where others have an extension: each has labels of its own.
+    assert labels_path("x/IM.0001") == Path("x/IM.0001.mtj-labels.csv")

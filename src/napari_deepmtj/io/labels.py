@@ -19,6 +19,7 @@ from napari_deepmtj.core.labels import LABEL_COLUMNS, Label, LabelKey
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.atomic import atomic_write
+from napari_deepmtj.io.paths import clip_stem
 
 SUFFIX = ".mtj-labels.csv"
 
@@ -31,7 +32,7 @@ _FORMULA = re.compile(r"(^'*(?=[\t\r\n])|(?:^|[;\t\r\n])'*(?=[ \xa0]*[=+\-@ï¼ï¼
 def labels_path(clip: str | Path) -> Path:
     """Return where the labels of a clip lie: beside it, `<stem>.mtj-labels.csv`."""
     clip = Path(clip)
-    return clip.with_name(clip.stem + SUFFIX)
+    return clip.with_name(clip_stem(clip) + SUFFIX)
 
 
 def guarded(text: str) -> str:
