@@ -102,3 +102,16 @@ def test_written_clips_carry_scale_and_truth(tmp_path: Path) -> None:
         assert [label.frame for label in labels] == [0, 1, 2, 3]
         assert {label.clip_sha256 for label in labels} == {source.sha256}
         assert labels[2].x_px == pytest.approx(drawn.truth[2, 0])
+
+
+def test_a_probe_that_slips_takes_everything_along_and_out_of_the_picture() -> None:
+    subject = subjects(1, 5)[0]
+    still = subject.clip(0, n_frames=3)
+    slipped = subject.clip(0, n_frames=3, slip_mm=np.array([0.0, 2.0, 90.0]))
+    assert still.scale is not None
+    moved = (slipped.truth - still.truth) * still.scale.x_mm
+    side = -1 if still.distal_side == "left" else 1
+    np.testing.assert_allclose(moved[:2, 0], [0, 2 * side], atol=1e-3)
+    assert np.isnan(slipped.truth[2]).all()
+    np.testing.assert_allclose(slipped.course.slip_mm - still.course.slip_mm, [0, 2, 90])
+    assert slipped.sha256 != still.sha256

@@ -54,9 +54,14 @@ class Subject:
 
     seed: int
 
-    def clip(self, index: int, *, n_frames: int = 60) -> PhantomClip:
-        """Return the subject's clip number `index`: passive ROM if even, MVC if odd."""
-        return PhantomClip(self.seed, index, n_frames)
+    def clip(
+        self, index: int, *, n_frames: int = 60, slip_mm: FloatArray | None = None
+    ) -> PhantomClip:
+        """Return the subject's clip number `index`: passive ROM if even, MVC if odd.
+
+        `slip_mm` is how far, in each frame, the probe slips besides what it does anyway.
+        """
+        return PhantomClip(self.seed, index, n_frames, slip_mm)
 
 
 def subjects(n: int, seed: int) -> list[Subject]:
@@ -76,14 +81,21 @@ class PhantomClip(BaseSource):
         Number of the clip: movement, grain and probe position.
     n_frames : int
         Length, at 25 frames a second.
+    slip_mm : ndarray, shape (n_frames,), or None
+        Displacement of everything, distal positive, besides the slip that is drawn; it may take
+        the MTJ out of the picture.
 
     Attributes
     ----------
+    course : Course
+        How the tissue and the probe move.
     truth : ndarray of float64, shape (n_frames, 2)
         (x, y) of the MTJ in frame pixels; NaN where it is outside the picture.
     """
 
-    def __init__(self, subject_seed: int, index: int, n_frames: int) -> None:
+    def __init__(
+        self, subject_seed: int, index: int, n_frames: int, slip_mm: FloatArray | None = None
+    ) -> None:
         rng = torch.Generator().manual_seed(subject_seed)
         height, width = SIZES[int(torch.randint(len(SIZES), (1,), generator=rng))]
         self._flipped = bool(torch.rand(1, generator=rng) < 0.5)
@@ -93,10 +105,13 @@ class PhantomClip(BaseSource):
         numbers = np.random.default_rng([subject_seed, index])
         self.movement = list(Movement)[index % len(Movement)]
         times = FrameTimes.from_rate(n_frames, RATE, "phantom")
-        self._course = course(self.movement, times.seconds, numbers)
-        self._scene = _placed(scene, self._course.tip_mm + self._course.slip_mm, numbers)
+        self.course = course(self.movement, times.seconds, numbers)
+        self._scene = _placed(scene, self.course.tip_mm + self.course.slip_mm, numbers)
+        if slip_mm is not None:
+            self.course = replace(self.course, slip_mm=self.course.slip_mm + slip_mm)
+        self._added = slip_mm
         mm_per_px = float(scene.width_mm) / width
-        reach = np.abs(self._course.tip_mm) + np.abs(self._course.slip_mm)
+        reach = np.abs(self.course.tip_mm) + np.abs(self.course.slip_mm)
         margin = int(np.ceil(reach.max() / mm_per_px)) + 2
         grain = torch.Generator().manual_seed(int(numbers.integers(2**31)))
         drawn = sample_materials(1, height, width, grain, margin=margin)
@@ -139,7 +154,7 @@ class PhantomClip(BaseSource):
     def _moved(self, frames: range) -> Scene:
         """Return the scene at `frames`, each a row of the batch."""
         table = self._scene.to_table().expand(len(frames), -1)
-        now = self._course
+        now = self.course
         shift = torch.from_numpy((now.tip_mm + now.slip_mm)[list(frames)]).float()
         gain = torch.from_numpy(now.slope_gain[list(frames)]).float()
         return Scene.from_table(table).moved(shift, gain)
@@ -148,7 +163,7 @@ class PhantomClip(BaseSource):
         def of(values: FloatArray) -> torch.Tensor:
             return torch.tensor([values[frame]], dtype=torch.float32)
 
-        now = self._course
+        now = self.course
         motion = Motion(of(now.tip_mm), of(now.soleus_mm), of(now.slip_mm))
         scene = self._moved(range(frame, frame + 1))
         with torch.inference_mode():
@@ -157,7 +172,10 @@ class PhantomClip(BaseSource):
 
     def _hash(self) -> str:
         facts = (self.metadata["subject_seed"], self.metadata["clip"], self.n_frames)
-        return hashlib.sha256(f"phantom 1 {facts}".encode()).hexdigest()
+        digest = hashlib.sha256(f"phantom 1 {facts}".encode())
+        if self._added is not None:
+            digest.update(self._added.astype("<f8").tobytes())
+        return digest.hexdigest()
 
 
 def _placed(scene: Scene, excursion_mm: FloatArray, rng: np.random.Generator) -> Scene:
