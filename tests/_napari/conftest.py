@@ -6,9 +6,17 @@ import sys
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 
-from napari_deepmtj._napari import calibration, jobs, tracking
+from napari_deepmtj._napari import calibration, clips, convert, jobs, tracking
+from napari_deepmtj._napari.annotating import annotation_of
+from napari_deepmtj._napari.label_file import Round, open_labels
+from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.session import session_of
+from napari_deepmtj.annotation.queue import Known, Plan, Queue
+from napari_deepmtj.annotation.rounds import Mode
+from napari_deepmtj.annotation.strategies import Every
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
@@ -139,3 +147,53 @@ def in_a_loop(monkeypatch):
         monkeypatch.setattr(module, "Job", job)
     monkeypatch.setattr(tracking, "later", lambda callback: callback())
     return job
+
+
+# ----- annotation ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_clip(viewer, session, make_clip):
+    def add(*args, **kwargs):
+        return viewer.add_layer(Layer.create(*clip_layer(make_clip(*args, **kwargs))))
+
+    return add
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "all.mtj-labels.csv"
+
+
+@pytest.fixture
+def annotation(viewer, session):
+    made = annotation_of(viewer)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def begin(annotation, session, path):
+    """Open the label file for a round over every fifth frame of all clips."""
+
+    def open_(annotator="ann", number=1, mode=Mode.LABEL, of=None):
+        open_labels(annotation, Round(path, annotator, number, mode, of))
+        core = annotation.core
+        if mode is Mode.LABEL and core is not None and not len(core.place.queue):
+            sources = [clips.source_of(clip) for clip in session.clips()]
+            job = Queue(Plan(Every(5))).grow(1, Known(), core.root, lambda _: None, sources)
+            annotation.do(lambda s: s.place.set_queue(list(job)[-1].result))
+        return core
+
+    return open_
+
+
+@pytest.fixture
+def tracked(open_clip, viewer, make_trajectory):
+    """A clip with the trajectory of its own content."""
+    clip = open_clip(n_frames=8)
+    source = clips.source_of(clip)
+    trajectory = make_trajectory(sha256=source.sha256)
+    made = convert.layer_of_trajectory(trajectory, Placement.of_layer(clip), clips.id_of(clip))
+    viewer.add_layer(Layer.create(*made))
+    return clip
