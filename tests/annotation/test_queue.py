@@ -3,16 +3,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tifffile
-from PIL import Image
 
 from napari_deepmtj.annotation import queue as queue_module
-from napari_deepmtj.annotation.queue import Filter, Item, Known, Plan, Queue, find_clips, relative
+from napari_deepmtj.annotation.queue import Filter, Item, Known, Plan, Queue, relative
 from napari_deepmtj.annotation.rounds import Tolerance
 from napari_deepmtj.annotation.strategies import ByHand, Evenly, Every, LowestConfidence
 from napari_deepmtj.core.jobs import Done, Notice, Progress
 from napari_deepmtj.core.labels import CONSENSUS, Label
 from napari_deepmtj.errors import LabelError, VideoError
+from napari_deepmtj.io.folders import find_clips
 from napari_deepmtj.io.video import open_video
 
 
@@ -165,46 +164,6 @@ def test_files_without_labels_are_not_opened_to_look_for_some(make_file, tmp_pat
     queue, _, _ = grow(start, 9, tmp_path, known=Known([label], annotator="ann"))
     assert names == ["b.npy"]
     assert frames_of(queue) == [("b.npy", 4)]
-
-
-def test_a_folder_is_searched_by_content(make_file, tmp_path):
-    hidden = make_file("a.npy")
-    hidden.rename(tmp_path / ".hidden.npy")
-    make_file("b.npy").rename(tmp_path / "B_without_extension")
-    (tmp_path / "notes.avi").write_text("this is no video")
-    (tmp_path / "empty.avi").touch()
-    make_file("sub/deeper/c.npy")
-    make_file(".git/d.npy")
-    stack = tmp_path / "stack.zarr"
-    stack.mkdir()
-    (stack / "zarr.json").write_text("{}")
-    make_file("stack.zarr/inside.npy")
-    assert [relative(p, tmp_path) for p in find_clips(tmp_path)] == [
-        "B_without_extension",
-        "stack.zarr",
-        "sub/deeper/c.npy",
-    ]
-    with pytest.raises(VideoError, match="no such folder"):
-        find_clips(tmp_path / "nowhere")
-
-
-def test_pictures_are_a_clip_together_and_none_beside_clips(make_file, tmp_path):
-    def picture(name):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
-        return path
-
-    for name in ("series/1.png", "series/2.png", "one/only.png", "study/plot.png"):
-        picture(name)
-    make_file("study/clip.npy")
-    tifffile.imwrite(tmp_path / "study" / "clip.mtj-attention.tif", np.zeros((4, 4), np.float32))
-    (tmp_path / "study" / "clip.mtj.csv").write_text("frame\n")
-    assert [relative(path, tmp_path) for path in find_clips(tmp_path)] == [
-        "one/only.png",
-        "series",
-        "study/clip.npy",
-    ]
 
 
 def test_frames_of_a_provisional_clip_are_chosen_when_it_is_complete(

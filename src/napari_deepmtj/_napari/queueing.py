@@ -17,11 +17,12 @@ from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job
 from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj.annotation.proposals import saved_prediction
-from napari_deepmtj.annotation.queue import Plan, Queue, find_clips, relative, runs_of
+from napari_deepmtj.annotation.queue import Plan, Queue, relative, runs_of
 from napari_deepmtj.annotation.useful import next_most_useful
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, LabelError
+from napari_deepmtj.io.folders import find_clips
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.annotating import Annotation

@@ -22,9 +22,8 @@ from napari_deepmtj.annotation.strategies import Evenly, Strategy, from_json, to
 from napari_deepmtj.core.jobs import Done, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.errors import DeepMTJError, LabelError, VideoError
-from napari_deepmtj.io.paths import ATTENTION_SUFFIX
-from napari_deepmtj.io.video import VideoSource, open_video, sniff, until_complete
+from napari_deepmtj.errors import DeepMTJError, LabelError
+from napari_deepmtj.io.video import VideoSource, open_video, until_complete
 
 #: Frames in one batch; Leitner et al. 2020, doi:10.1109/EMBC44109.2020.9176145, had theirs
 #: annotated "in small batches".
@@ -298,38 +297,6 @@ class Queue:
         yield Done(replace(self, items=tuple(items), pending=tuple(left), files=files))
 
 
-def find_clips(folder: str | Path) -> list[Path]:
-    """Return the clips in a folder, and in those below it, opening none of them.
-
-    Files are told by their first bytes, not by their extension. A folder that holds pictures and
-    no other clip is one clip; pictures beside clips are none. Hidden files and this program's
-    attention maps are left out.
-
-    Raises
-    ------
-    VideoError
-        If the folder cannot be listed.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise VideoError("there is no such folder; check the path", path=folder)
-    found: list[Path] = []
-
-    def failed(error: OSError) -> None:
-        reason = error.strerror or error
-        raise VideoError(f"cannot be listed ({reason}); check its rights", path=error.filename)
-
-    for here, folders, files in os.walk(folder, onerror=failed):
-        place = Path(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        kinds = {place / name: _kind_of(place / name) for name in sorted([*folders, *files])}
-        folders[:] = [name for name in folders if kinds[place / name] == "folder"]
-        clips = [path for path, kind in kinds.items() if kind not in ("", "folder", "picture")]
-        pictures = [path for path, kind in kinds.items() if kind == "picture"]
-        found += clips or (pictures if len(pictures) < 2 else [place])
-    return found
-
-
 def runs_of(frames: Iterable[int]) -> list[range]:
     """Return frames as few ranges of even step, so that they can be worked on range by range."""
     runs: list[range] = []
@@ -350,16 +317,6 @@ def relative(path: Path, root: Path) -> str:
         return Path(os.path.relpath(path, root)).as_posix()
     except ValueError:
         return path.absolute().as_posix()
-
-
-def _kind_of(path: Path) -> str:
-    """Return what kind of clip a file or folder is, nothing if none."""
-    if path.name.startswith(".") or path.name.endswith(ATTENTION_SUFFIX):
-        return ""
-    try:
-        return sniff(path)
-    except VideoError:
-        return ""
 
 
 def _may_be_named(path: Path, names: set[str]) -> bool:

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.io.folders import find_clips
+
+
+@pytest.fixture
+def make_file(tmp_path):
+    def make(name):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.zeros((2, 8, 8), np.uint8))
+        return path
+
+    return make
+
+
+def names(folder):
+    return [path.relative_to(folder).as_posix() for path in find_clips(folder)]
+
+
+def test_a_folder_is_searched_by_content(make_file, tmp_path):
+    hidden = make_file("a.npy")
+    hidden.rename(tmp_path / ".hidden.npy")
+    make_file("b.npy").rename(tmp_path / "B_without_extension")
+    (tmp_path / "notes.avi").write_text("this is no video")
+    (tmp_path / "empty.avi").touch()
+    make_file("sub/deeper/c.npy")
+    make_file(".git/d.npy")
+    stack = tmp_path / "stack.zarr"
+    stack.mkdir()
+    (stack / "zarr.json").write_text("{}")
+    make_file("stack.zarr/inside.npy")
+    assert names(tmp_path) == [
+        "B_without_extension",
+        "stack.zarr",
+        "sub/deeper/c.npy",
+    ]
+    with pytest.raises(VideoError, match="no such folder"):
+        find_clips(tmp_path / "nowhere")
+
+
+def test_pictures_are_a_clip_together_and_none_beside_clips(make_file, tmp_path):
+    def picture(name):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+        return path
+
+    for name in ("series/1.png", "series/2.png", "one/only.png", "study/plot.png"):
+        picture(name)
+    make_file("study/clip.npy")
+    tifffile.imwrite(tmp_path / "study" / "clip.mtj-attention.tif", np.zeros((4, 4), np.float32))
+    (tmp_path / "study" / "clip.mtj.csv").write_text("frame\n")
+    assert names(tmp_path) == [
+        "one/only.png",
+        "series",
+        "study/clip.npy",
+    ]
