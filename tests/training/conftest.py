@@ -1,0 +1,54 @@
+"""Labelled clips on disk and in memory for the tests of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.labels import Label
+from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.io.video import open_video
+
+#: Height and width of the test clips, and the region that is their B-mode picture.
+CLIP_SIZE = (60, 140)
+PICTURE = Roi(20, 10, 100, 40)
+
+
+def spots(seed: int, n_frames: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Return frames (n, h, w) with one bright spot each, and where (n, 2)."""
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform([35, 18], [105, 42], (n_frames, 2))
+    y, x = np.mgrid[: CLIP_SIZE[0], : CLIP_SIZE[1]]
+    far = (x - xy[:, 0, None, None]) ** 2 + (y - xy[:, 1, None, None]) ** 2
+    return (20 + 235 * np.exp(-far / 18)).round().astype(np.uint8), xy
+
+
+@pytest.fixture
+def write_labelled(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a clip with a spot in each frame, and labels beside it."""
+
+    def write(name: str, seed: int, *, annotator: str = "A", scale: float | None = 0.5) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames, xy = spots(seed)
+        np.save(path, frames)
+        known = None if scale is None else Scale.isotropic(scale, "given by hand")
+        write_sidecar(path, ClipInfo(known, PICTURE))
+        with open_video(path) as source:
+            sha256 = source.sha256
+        write_labels(
+            labels_path(path),
+            [
+                Label(clip=path.name, clip_sha256=sha256, frame=k, x_px=x, y_px=y,
+                      annotator=annotator)
+                for k, (x, y) in enumerate(xy)
+            ],
+        )  # fmt: skip
+        return path
+
+    return write
