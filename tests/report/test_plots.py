@@ -52,7 +52,7 @@ def test_the_band_is_one_standard_deviation(trajectory: Trajectory) -> None:
 
 
 def test_rows_by_hand_are_marked(trajectory: Trajectory) -> None:
-    time, x = line(time_plot(trajectory), 0, "by hand")
+    time, x = line(time_plot(trajectory), 0, "corrected")
     np.testing.assert_allclose(time, [15 / 25])
     np.testing.assert_allclose(x, [9.0])
 

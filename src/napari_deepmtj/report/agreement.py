@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_deepmtj.errors import MissingExtraError
 from napari_deepmtj.evaluation.agreement import Pair
 from napari_deepmtj.evaluation.reliability import Estimate
-from napari_deepmtj.report.plots import BLUE, ORANGE
+from napari_deepmtj.report.looks import BLUE, ORANGE, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def draw_bland_altman(axes: Axes, pair: Pair, axis: str) -> None:
         axes.margins(x=0.1)
     axes.set_title(_TITLES[axis])
     axes.set_xlabel(f"mean of both [{pair.unit}]")
-    axes.set_ylabel(f"{_plain(pair.second)} minus {_plain(pair.first)} [{pair.unit}]")
+    axes.set_ylabel(f"{plain(pair.second)} minus {plain(pair.first)} [{pair.unit}]")
 
 
 def bland_altman_figure(pair: Pair) -> Figure:
@@ -72,7 +72,7 @@ def bland_altman_figure(pair: Pair) -> Figure:
         draw_bland_altman(axes, pair, axis)
     clips = pair.table["clip_sha256"].nunique()
     figure.suptitle(
-        f"{_plain(pair.first)} and {_plain(pair.second)}: {len(pair.table)} frames of {clips} "
+        f"{plain(pair.first)} and {plain(pair.second)}: {len(pair.table)} frames of {clips} "
         f"{'clip' if clips == 1 else 'clips'}; bias and 95 % limits of agreement, with their "
         "95 % intervals",
         x=0.01,
@@ -95,8 +95,3 @@ def _draw_level(axes: Axes, level: Estimate, name: str, style: str) -> None:
         va="bottom",
         fontsize="small",
     )
-
-
-def _plain(name: str) -> str:
-    """Return a name that matplotlib does not take for mathematics."""
-    return name.replace("$", r"\$")

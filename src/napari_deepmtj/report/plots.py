@@ -1,27 +1,33 @@
-"""Figures of a trajectory for files: matplotlib's Agg, without pyplot's state and without Qt."""
+"""Figures of trajectories for files: matplotlib's Agg, without pyplot's state and without Qt.
+
+What is drawn is `timeline`, how is `panels`, which windows use too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import MissingExtraError
 from napari_deepmtj.io.atomic import atomic_write
+from napari_deepmtj.report.looks import GREEN, PAPER, plain
+from napari_deepmtj.report.panels import TimePanels
+from napari_deepmtj.report.timeline import Timeline, X, Y
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
+#: Width of a figure and height of one panel, in inches.
+WIDTH, PANEL = 9.0, 2.1
 
-#: Colours that are told apart with any colour vision (Okabe and Ito 2008).
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+#: Formats that figures are written in.
+FORMATS = (".png", ".svg", ".pdf")
 
 #: File format -> metadata that would otherwise make the same figure differ from run to run.
 _UNDATED: dict[str, dict[str, Any]] = {
@@ -29,13 +35,42 @@ _UNDATED: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
 }
 
+#: What the picture's axes are, for those who do not see the picture.
+_DIRECTIONS = {X: "x (to the right)", Y: "y (downwards)"}
+
+
+def over_time(
+    timelines: Sequence[Timeline],
+    names: Sequence[str],
+    view: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw curves of clips over time, with gaps as gaps, marks, and a band of one SD.
+
+    Parameters
+    ----------
+    timelines : sequence of Timeline
+        The clips, overlaid; the first one sets the units.
+    names : sequence of str
+        Curves, a panel each.
+    view : (float, float) or None
+        First and last time that is shown; None is everything.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    panels = _drawn(timelines, names, view)
+    _finish(panels, " and ".join(t.clip for t in timelines) if len(timelines) < 3 else "")
+    return panels.figure
+
 
 def time_plot(trajectory: Trajectory, truth: Iterable[Label] | None = None) -> Figure:
     """Draw x and y of the MTJ over time, with a band of one standard deviation.
 
     In mm where the trajectory has a scale, else in px; over seconds where the clip has times,
-    else over frames. Frames that are not in view or were not tracked are gaps; rows a person
-    made are marked.
+    else over frames. Frames that are not in view or were not tracked are gaps; rows that a
+    person made and flagged ones are marked.
 
     Parameters
     ----------
@@ -49,61 +84,21 @@ def time_plot(trajectory: Trajectory, truth: Iterable[Label] | None = None) -> F
     MissingExtraError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("the time plot", "plots") from error
-
-    scale = trajectory.provenance.scale
-    unit = "px" if scale is None else "mm"
-    factors = np.ones(2) if scale is None else np.array([scale.x_mm, scale.y_mm])
-    table = trajectory.table
-    frames = trajectory.frames
-    in_seconds = len(table) > 0 and table["time_s"].notna().all()
-    time = table["time_s"].to_numpy(dtype=np.float64) if in_seconds else frames.astype(float)
-    sd = table[["sd_x_px", "sd_y_px"]].to_numpy(dtype=np.float64) * factors
-    xy = trajectory.xy_px * factors
-    by_hand = trajectory.by_hand
-    labels = [label for label in truth or () if label.frame in set(frames.tolist())]
-    labelled = np.array([_xy(label) for label in labels]).reshape(-1, 2) * factors
-    labelled_time = time[np.searchsorted(frames, [label.frame for label in labels]).astype(int)]
-
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots(2, 1, sharex=True)
-    names = ("x (to the right)", "y (downwards)")
-    for axis, (ax, name) in enumerate(zip(axes, names, strict=True)):
-        if labels:
-            ax.plot(
-                *_with_gaps(
-                    labelled_time, np.array([label.frame for label in labels]), labelled[:, axis]
-                ),
-                color=GREEN,
-                linewidth=1,
-                linestyle="--",
-                label="truth",
-                zorder=3,
-            )
-        _draw_tracked(ax, time, frames, xy[:, axis], sd[:, axis])
-        if by_hand.any():
-            ax.plot(
-                time[by_hand],
-                xy[by_hand, axis],
-                "o",
-                color=ORANGE,
-                markersize=4,
-                label="by hand",
-                zorder=4,
-            )
-        ax.set_ylabel(f"{name} [{unit}]")
-        ax.grid(visible=True, alpha=0.3)
-    # Pictures count rows downwards, so the upper plot's right and the lower one's down agree
-    # with what is seen on the screen.
-    axes[1].invert_yaxis()
-    axes[1].set_xlabel("time [s]" if in_seconds else "frame")
-    figure.suptitle(trajectory.provenance.clip, x=0.01, ha="left")
-    handles, said = axes[0].get_legend_handles_labels()
-    figure.legend(handles, said, loc="outside upper right", ncols=4, frameon=False)
-    return figure
+    timeline = Timeline.of(trajectory)
+    panels = _drawn([timeline], (X, Y))
+    labels = {label.frame: label for label in truth or ()}
+    true = np.array([_xy(labels.get(frame)) for frame in timeline.frames.tolist()]).reshape(-1, 2)
+    handles: Sequence[Artist] = ()
+    if np.isfinite(true).any():
+        scale = trajectory.provenance.scale
+        true = true if scale is None else scale.to_mm(true)
+        known = np.isin(timeline.frames, list(labels))
+        style: dict[str, Any] = {"color": GREEN, "linewidth": 1, "linestyle": "--", "zorder": 3}
+        for axes, values in zip(panels.axes, true.T, strict=True):
+            axes.autoscale(enable=False)
+            handles = axes.plot(timeline.t[known], values[known], label="truth", **style)
+    _finish(panels, timeline.clip, handles)
+    return panels.figure
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
@@ -116,30 +111,46 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     )
 
 
-def _draw_tracked(
-    ax: Axes, time: FloatArray, frames: npt.NDArray[np.int64], values: FloatArray, sd: FloatArray
-) -> None:
-    t, v = _with_gaps(time, frames, values)
-    _, s = _with_gaps(time, frames, sd)
-    ax.fill_between(t, v - s, v + s, color=BLUE, alpha=0.25, linewidth=0, label="± 1 SD")
-    ax.plot(t, v, color=BLUE, linewidth=1.5, marker=".", markersize=3, label="tracked", zorder=2)
+_LEGEND: dict[str, Any] = {
+    "loc": "upper right",
+    "bbox_to_anchor": (0.995, 1.0),
+    "ncols": 8,
+    "frameon": False,
+    "columnspacing": 1.2,
+    "handletextpad": 0.5,
+}
 
 
-def _with_gaps(
-    time: FloatArray, frames: npt.NDArray[np.int64], values: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Put NaN between frames that do not follow each other, so that no line joins them.
+def _drawn(
+    timelines: Sequence[Timeline],
+    names: Sequence[str],
+    view: tuple[float, float] | None = None,
+) -> TimePanels:
+    """Draw curves into a new figure, which still lacks title and legend."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the time plot", "plots") from error
 
-    A trajectory of every n-th frame is joined as usual: its own smallest step is no gap.
-    """
-    steps = np.diff(frames)
-    if not len(steps):
-        return time, values
-    after = np.flatnonzero(steps > steps.min()) + 1
-    return np.insert(time, after, np.nan), np.insert(values, after, np.nan)
+    panels = TimePanels(Figure(figsize=(WIDTH, PANEL * max(len(names), 1) + 0.8)), PAPER)
+    panels.show(timelines, names)
+    if view is not None:
+        panels.look_at(*view)
+    for axes, name in zip(panels.axes, panels.names, strict=True):
+        if name in _DIRECTIONS:
+            axes.set_ylabel(axes.get_ylabel().replace(name, _DIRECTIONS[name], 1))
+    return panels
 
 
-def _xy(label: Label) -> tuple[float, float]:
-    if label.x_px is None or label.y_px is None:
+def _finish(panels: TimePanels, title: str, more: Sequence[Artist] = ()) -> None:
+    """Put title and legend above the panels."""
+    panels.place(top=2.6)
+    figure, handles = panels.figure, [*panels.legend(), *more]
+    figure.suptitle(plain(title), x=0.01, y=0.99, ha="left", va="top", fontsize="medium")
+    figure.legend(handles, [str(h.get_label()) for h in handles], **_LEGEND)
+
+
+def _xy(label: Label | None) -> tuple[float, float]:
+    if label is None or label.x_px is None or label.y_px is None:
         return float("nan"), float("nan")
     return label.x_px, label.y_px
