@@ -60,6 +60,10 @@ class ResultError(DeepMTJError):
     """A result cannot be read or written, or would overwrite one."""
 
 
+class ChannelError(DeepMTJError):
+    """A file of torque, angle or the like cannot be read, or not be brought to the clip's time."""
+
+
 class MissingExtraError(DeepMTJError):
     """An optional dependency is not installed; the message names the extra.
 
