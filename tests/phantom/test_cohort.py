@@ -71,7 +71,7 @@ def test_truth_lies_where_the_muscle_is_drawn_to_end(monkeypatch: pytest.MonkeyP
         thick = np.interp(drawn.sum(0) * clip.scale.y_mm, weight, thickness)
         assert depth @ share == pytest.approx(y, abs=0.01)
         # The layers wave a little within the wedge, hence not LABEL_THICKNESS_MM exactly.
-        scene = clip._moved(range(1, 2))
+        scene = clip.scene_at(range(1, 2))
         there = layers(scene, mtj_mm(scene)[:, :1])
         wanted = float(there.muscle_bottom - there.muscle_top)
         assert wanted == pytest.approx(LABEL_THICKNESS_MM, abs=0.1)

@@ -7,8 +7,9 @@ position. A clip draws a frame when it is asked for, so it is a `VideoSource` of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Generator
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, Scene, mtj_mm, sa
 from napari_deepmtj.phantom.materials import Materials, Motion, sample_materials
 from napari_deepmtj.phantom.motion import Movement, course
 from napari_deepmtj.phantom.speckle import render
+from napari_deepmtj.phantom.traits import TYPICAL, Traits
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -84,9 +86,13 @@ class PhantomClip(BaseSource):
     slip_mm : ndarray, shape (n_frames,), or None
         Displacement of everything, distal positive, besides the slip that is drawn; it may take
         the MTJ out of the picture.
+    traits : Traits
+        In what the subject differs from those drawn.
 
     Attributes
     ----------
+    scene : Scene
+        The subject's, in this clip's reference frame.
     course : Course
         How the tissue and the probe move.
     truth : ndarray of float64, shape (n_frames, 2)
@@ -94,28 +100,33 @@ class PhantomClip(BaseSource):
     """
 
     def __init__(
-        self, subject_seed: int, index: int, n_frames: int, slip_mm: FloatArray | None = None
+        self,
+        subject_seed: int,
+        index: int,
+        n_frames: int,
+        slip_mm: FloatArray | None = None,
+        traits: Traits = TYPICAL,
     ) -> None:
         rng = torch.Generator().manual_seed(subject_seed)
         height, width = SIZES[int(torch.randint(len(SIZES), (1,), generator=rng))]
         self._flipped = bool(torch.rand(1, generator=rng) < 0.5)
-        scene = sample_scenes(1, rng, aspect=height / width)
-        look = sample_materials(1, 1, 1, rng).look
+        scene = traits.of_scene(sample_scenes(1, rng, aspect=height / width), height / width)
+        self._look = sample_materials(1, 1, 1, rng).look
 
         numbers = np.random.default_rng([subject_seed, index])
         self.movement = list(Movement)[index % len(Movement)]
         times = FrameTimes.from_rate(n_frames, RATE, "phantom")
-        self.course = course(self.movement, times.seconds, numbers)
-        self._scene = _placed(scene, self.course.tip_mm + self.course.slip_mm, numbers)
+        self.course = course(
+            self.movement, times.seconds, numbers, reach=traits.reach, pace=traits.pace
+        )
+        self.scene = _placed(scene, self.course.tip_mm + self.course.slip_mm, numbers)
         if slip_mm is not None:
             self.course = replace(self.course, slip_mm=self.course.slip_mm + slip_mm)
-        self._added = slip_mm
+        self._added, self.traits = slip_mm, traits
         mm_per_px = float(scene.width_mm) / width
         reach = np.abs(self.course.tip_mm) + np.abs(self.course.slip_mm)
-        margin = int(np.ceil(reach.max() / mm_per_px)) + 2
-        grain = torch.Generator().manual_seed(int(numbers.integers(2**31)))
-        drawn = sample_materials(1, height, width, grain, margin=margin)
-        self._materials: Materials = replace(drawn, look=look)
+        self._margin = int(np.ceil(reach.max() / mm_per_px)) + 2
+        self._grain_seed = int(numbers.integers(2**31))
 
         super().__init__(
             f"{self.movement.value}_{index + 1}",
@@ -128,7 +139,7 @@ class PhantomClip(BaseSource):
         )
         self.roi = Roi(0, 0, width, height, "phantom")
         self.distal_side: DistalSide = "left" if self._flipped else "right"
-        xy = mtj_mm(self._moved(range(n_frames)), LABEL_THICKNESS_MM).double().numpy()
+        xy = mtj_mm(self.scene_at(range(n_frames)), LABEL_THICKNESS_MM).double().numpy()
         truth = xy / mm_per_px - 0.5
         if self._flipped:
             truth[:, 0] = width - 1 - truth[:, 0]
@@ -151,9 +162,21 @@ class PhantomClip(BaseSource):
             for frame, (x, y) in enumerate(self.truth)
         ]
 
-    def _moved(self, frames: range) -> Scene:
+    @cached_property
+    def _materials(self) -> Materials:
+        """The tissue, drawn with the first frame: who asks for the truth only needs none."""
+        grain = torch.Generator().manual_seed(self._grain_seed)
+        drawn = sample_materials(1, self.height, self.width, grain, margin=self._margin)
+        contrast = self.traits.contrast
+        return replace(
+            drawn,
+            look=self._look,
+            contrast=None if contrast == 1.0 else torch.tensor([contrast]),
+        )
+
+    def scene_at(self, frames: range) -> Scene:
         """Return the scene at `frames`, each a row of the batch."""
-        table = self._scene.to_table().expand(len(frames), -1)
+        table = self.scene.to_table().expand(len(frames), -1)
         now = self.course
         shift = torch.from_numpy((now.tip_mm + now.slip_mm)[list(frames)]).float()
         gain = torch.from_numpy(now.slope_gain[list(frames)]).float()
@@ -165,7 +188,7 @@ class PhantomClip(BaseSource):
 
         now = self.course
         motion = Motion(of(now.tip_mm), of(now.soleus_mm), of(now.slip_mm))
-        scene = self._moved(range(frame, frame + 1))
+        scene = self.scene_at(range(frame, frame + 1))
         with torch.inference_mode():
             picture = render(scene, self._materials, self.height, self.width, motion)[0].numpy()
         return np.ascontiguousarray(picture[:, ::-1]) if self._flipped else picture
@@ -175,6 +198,8 @@ class PhantomClip(BaseSource):
         digest = hashlib.sha256(f"phantom 1 {facts}".encode())
         if self._added is not None:
             digest.update(self._added.astype("<f8").tobytes())
+        if self.traits != TYPICAL:
+            digest.update(f"traits {astuple(self.traits)}".encode())
         return digest.hexdigest()
 
 
@@ -192,15 +217,24 @@ def demo_clip(n_frames: int = 150) -> PhantomClip:
     return Subject(DEMO_SEED).clip(0, n_frames=n_frames)
 
 
-def write_clip(clip: PhantomClip, path: Path) -> Generator[Progress, None, None]:
-    """Write a clip as MJPEG, its scale and region beside it, and its truth as labels."""
+def write_clip(
+    clip: PhantomClip, path: Path, annotated: Collection[int] | None = None
+) -> Generator[Progress, None, None]:
+    """Write a clip as MJPEG, its scale and region beside it, and its truth as labels.
+
+    `annotated` are the frames that get a label; None means all.
+    """
     with VideoWriter(path, clip.height, clip.width, RATE) as writer:
         for number, frame in enumerate(clip.frames(), start=1):
             writer.add(frame)
             yield Progress(number, clip.n_frames, "frame", path.name)
     write_sidecar(path, ClipInfo(clip.scale, clip.roi, clip.distal_side))
     with open_video(path) as written:
-        write_labels(labels_path(path), clip.labels(path.name, written.sha256))
+        labels = clip.labels(path.name, written.sha256)
+    write_labels(
+        labels_path(path),
+        labels if annotated is None else [labels[frame] for frame in sorted(annotated)],
+    )
 
 
 def write_cohort(

@@ -36,6 +36,9 @@ class Materials:
         Brightness along the specular lines.
     look : Tensor, shape (B, n_looks)
         Uniform numbers in 0..1 that choose echogenicity, point spread, gain and display.
+    contrast : Tensor, shape (B,), or None
+        Factor on how far, in dB, tissues differ, and on the amplitude of the specular lines;
+        None leaves both alone.
     """
 
     scatter: Tensor
@@ -43,6 +46,7 @@ class Materials:
     flecks: Tensor
     lines: Tensor
     look: Tensor
+    contrast: Tensor | None = None
 
 
 @dataclass(frozen=True)

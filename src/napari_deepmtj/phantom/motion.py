@@ -50,7 +50,14 @@ class Course:
     slope_gain: FloatArray
 
 
-def course(movement: Movement, seconds: FloatArray, rng: np.random.Generator) -> Course:
+def course(
+    movement: Movement,
+    seconds: FloatArray,
+    rng: np.random.Generator,
+    *,
+    reach: float = 1.0,
+    pace: float = 1.0,
+) -> Course:
     """Draw a movement.
 
     Parameters
@@ -61,20 +68,26 @@ def course(movement: Movement, seconds: FloatArray, rng: np.random.Generator) ->
         Times of the frames; the movement fills them.
     rng : numpy.random.Generator
         Source of all randomness.
+    reach : float
+        Factor on how far the junction moves.
+    pace : float
+        Factor on how fast: on the number of passive cycles, and on how quickly a contraction
+        rises and falls.
     """
     span = max(float(seconds[-1]), 1e-6)
     share = seconds / span
     if movement is Movement.PASSIVE_ROM:
-        cycles = rng.uniform(1.0, 1.0 + span / 4.0)
+        # Half a cycle at least: the whole way distally.
+        cycles = max(0.5, pace * rng.uniform(1.0, 1.0 + span / 4.0))
         swing = 0.5 * (1 - np.cos(2 * math.pi * cycles * share))
-        tip = rng.uniform(*PASSIVE_MM) * swing ** rng.uniform(0.8, 1.4)
+        tip = reach * rng.uniform(*PASSIVE_MM) * swing ** rng.uniform(0.8, 1.4)
         gain = 1.0 - rng.uniform(0.0, 0.12) * swing
     else:
         on, off = rng.uniform(0.08, 0.25), rng.uniform(0.65, 0.9)
-        rise, fall = rng.uniform(0.02, 0.06), rng.uniform(0.02, 0.08)
+        rise, fall = rng.uniform(0.02, 0.06) / pace, rng.uniform(0.02, 0.08) / pace
         effort = _logistic((share - on) / rise * 2) * _logistic((off - share) / fall * 2)
         tremor = 1 + 0.02 * np.sin(2 * math.pi * rng.uniform(5, 9) * seconds)
-        tip = -rng.uniform(*MVC_MM) * effort * tremor
+        tip = -reach * rng.uniform(*MVC_MM) * effort * tremor
         gain = 1.0 + rng.uniform(0.0, 0.35) * effort
     drift = rng.uniform(-1.2, 1.2) * np.sin(math.pi * share * rng.uniform(0.3, 1.5))
     return Course(tip, rng.uniform(0.2, 0.8) * tip, drift, gain)

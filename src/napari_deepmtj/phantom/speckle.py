@@ -73,11 +73,16 @@ def render(
         (xf, xm, xs),
         (in_skin, in_fat, in_gap, in_muscle, in_tendon, in_soleus, in_deep),
     )
+    if materials.contrast is not None:
+        mean = decibel.mean(dim=(1, 2), keepdim=True)
+        decibel = mean + materials.contrast[:, None, None] * (decibel - mean)
     decibel = decibel + acoustics(scene, where, look, z, skin_x)
     amplitude = torch.pow(10.0, decibel / 20.0)
 
     scatter = _advected(materials, mm_per_px, motion, in_fat + in_skin, in_soleus + in_deep)
     bright = specular(scene, where, materials, look, z, xf[:, 0], xm[:, 0])
+    if materials.contrast is not None:
+        bright = bright * materials.contrast[:, None, None]
     envelope = _envelope(amplitude, bright, scatter, look, mm_per_px[:, 0], z)
     return display(envelope, look, z, x)
 
