@@ -20,8 +20,7 @@ from napari_deepmtj.phantom.cohort import DEMO_SEED, PhantomClip
 from napari_deepmtj.phantom.motion import Movement
 from napari_deepmtj.phantom.study import Design, Group, Part, Study, StudyClip, study, write_study
 from napari_deepmtj.phantom.traits import TYPICAL, Traits
-from napari_deepmtj.training.dataset import SceneSet
-from napari_deepmtj.training.recipes import available, load_recipe
+from napari_deepmtj.training.recipes import SceneSet, available, load_recipe
 
 SMALL = Design(3, 2, 2, 4, 10, 30, 4, 12, n_frames=24)
 
