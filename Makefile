@@ -27,7 +27,7 @@ test: system-screen setup
 interop:
 	$(MAKE) setup VENV=$(VENV)-interop
 	$(VENV)-interop/bin/python -m pip install -c constraints.txt --group interop
-	$(VENV)-interop/bin/python -m pytest tests/io/formats
+	$(VENV)-interop/bin/python -m pytest tests/io/formats tests/io/interchange
 
 setup: $(STAMP)
 

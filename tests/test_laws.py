@@ -41,7 +41,7 @@ OWNERS: dict[str, set[str]] = {
     **{name: {"_napari"} for name in ("napari", "qtpy", "magicgui", "superqt", "PySide6", "PyQt6")},
     "torch": {"phantom", "networks", "weights", "training", "inference"},
     **{name: {"io"} for name in ("av", "pydicom", "imagecodecs", "tifffile", "h5py", "zarr")},
-    **{name: {"io"} for name in ("tables", "sleap_io", "ezc3d")},
+    **{name: {"io"} for name in ("tables", "sleap_io", "ezc3d", "xarray", "movement")},
     "cv2": {"tracking"},
     **{name: {"evaluation"} for name in ("pingouin", "statsmodels")},
     "matplotlib": {"report", "_napari"},

@@ -147,7 +147,7 @@ def write(
         for label in labels
     ]
     values = [_xy(label) for label in labels]
-    said = _write(path, scorer, individual, ("x", "y"), index, values)
+    said = write_table(path, scorer, individual, ("x", "y"), index, values)
     return (
         "DeepLabCut holds neither round, origin, time and timestamp nor the clip's hash and "
         "extension; a label 'not visible' becomes a row without a position, as one not yet made",
@@ -189,7 +189,7 @@ def write_predictions(
     values = [(math.nan, math.nan, math.nan)] * (last + 1 if n_frames is None else n_frames)
     for label in labels:
         values[label.frame] = (*_xy(label), 1.0 if label.visible else 0.0)
-    said = _write(
+    said = write_table(
         Path(path),
         scorer or _annotator(labels),
         individual,
@@ -201,7 +201,7 @@ def write_predictions(
     return (lost, *said)
 
 
-def _write(
+def write_table(
     path: Path,
     scorer: str,
     individual: str | None,
@@ -209,6 +209,28 @@ def _write(
     index: Sequence[str] | Sequence[int],
     values: Sequence[Sequence[float]],
 ) -> tuple[str, ...]:
+    """Write a table of one point, `.csv` or `.h5` by the name, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    scorer : str
+        Who, or what, set the points.
+    individual : str or None
+        Name of the animal; None for a file of one animal.
+    coords : sequence of str
+        "x", "y" and, for predictions, "likelihood".
+    index : sequence of str or int
+        Pictures' names, or the frames' numbers for predictions.
+    values : sequence of sequence of float
+        One row for each entry of `index`; NaN becomes an empty cell.
+
+    Returns
+    -------
+    tuple of str
+        Names that were changed.
+    """
     levels = tuple(name for name in LEVELS if individual is not None or name != "individuals")
     owner = (scorer,) if individual is None else (scorer, individual)
     columns = [(*owner, POINT, coord) for coord in coords]
