@@ -131,3 +131,16 @@ def test_too_few_measurements_are_not_estimated_from() -> None:
     xy = np.random.default_rng(0).normal(size=(11, 2))
     assert kalman.estimate([(t, xy, np.ones((11, 2)))]) is None
     assert kalman.estimate([]) is None
+
+
+def test_an_axis_along_which_nothing_moves_is_no_trouble() -> None:
+    t = np.arange(60) / 25
+    xy = np.column_stack([200 + 30 * np.sin(t), np.full(60, 80.0)])
+    xy[20:24] = np.nan
+    variance = np.full((60, 2), 4.0)
+    model = kalman.estimate([(t, xy, variance)])
+    assert model is not None
+    covariance = np.tile(np.diag(4.0 * np.array(model.noise)), (60, 1, 1))
+    done = kalman.smooth(t, xy, covariance, model.density)
+    assert done.xy[:, 1] == pytest.approx(np.full(60, 80.0), abs=1e-6)
+    assert np.isfinite(done.covariance).all()

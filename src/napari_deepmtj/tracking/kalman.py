@@ -28,6 +28,10 @@ PRIOR_SD_PX_PER_INTERVAL = 100.0
 #: Fewest innovations (measurements, less two a stretch) from which q and noise are estimated.
 LEAST_INNOVATIONS = 10
 
+#: Least noise, as a multiple of the network's variance: an axis along which nothing moves has none,
+#: and no covariance could be inverted.
+LEAST_NOISE = 1e-6
+
 
 @dataclass(frozen=True)
 class Smoothed:
@@ -181,5 +185,5 @@ def _profile(
             x, v = x + a / spread * error, v + b / spread * error
             c = c - b**2 / spread
             a, b = a * (1 - a / spread), b * (1 - a / spread)
-    noise = np.maximum(squares / count, np.finfo(np.float64).tiny)
+    noise = np.maximum(squares / count, LEAST_NOISE)
     return logs + count * np.log(noise), noise

@@ -5,6 +5,7 @@ Which row counts as measured, what a gap is and how long it is are said here and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -51,6 +52,20 @@ class Duration:
     def frames(cls, value: float) -> Self:
         """Return so many frames of the clip."""
         return cls(value, "frame")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read "0.2 s", "0.2s", "5 frames" or "5f", as `str` writes it and a person does.
+
+        Raises
+        ------
+        ResultError
+            If it is neither.
+        """
+        said = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(s|f|frames?)\s*", text)
+        if said is None:
+            raise ResultError(f"{text!r} is no duration; give seconds (0.2s) or frames (5f)")
+        return cls(float(said[1]), "s" if said[2] == "s" else "frame")
 
     def __str__(self) -> str:
         return f"{self.value:g} s" if self.unit == "s" else f"{self.value:g} frames"

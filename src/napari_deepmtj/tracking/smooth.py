@@ -258,6 +258,12 @@ class Fill:
         return Outcome(xy, covariance, replaced)
 
 
+#: Every method by the name that the log and the command line give it.
+METHODS: dict[str, type[Kalman | Butterworth | SavitzkyGolay | Hampel | AuthorsChain | Fill]] = {
+    kind.name: kind for kind in (Kalman, Butterworth, SavitzkyGolay, Hampel, AuthorsChain, Fill)
+}
+
+
 @dataclass(frozen=True)
 class Result:
     """A smoothed trajectory and what must be told of it.
