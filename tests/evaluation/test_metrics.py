@@ -14,13 +14,8 @@ from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.evaluation.metrics import (
-    ERROR_COLUMNS,
-    bootstrap,
-    compare,
-    distances,
-    summarise,
-)
+from napari_deepmtj.evaluation.metrics import ERROR_COLUMNS, compare, distances
+from napari_deepmtj.evaluation.summary import summarise
 
 Point = tuple[float, float] | None
 
@@ -117,6 +112,10 @@ def test_the_published_rmse_percent_follows_from_the_published_mean_and_sd() -> 
         clip_sha256="aa",
         truth_visible=True,
         in_view=True,
+        given=False,
+        distal="",
+        group="",
+        error_px=px,
         error_mm=wanted,
         error_percent=100 * px / math.hypot(128, 64),
     )
@@ -174,27 +173,3 @@ def test_labels_that_do_not_fit_are_refused(truth: list[Label], complaint: str) 
 def test_only_labelled_frames_count() -> None:
     errors = compare(trajectory([(9, 9)] * 5, SCALE), labels([(9, 9)], first=3), "s1")
     assert errors["frame"].tolist() == [3]
-
-
-def test_bootstrap_draws_subjects_not_frames() -> None:
-    # Two subjects: a draw has one of them twice (a quarter each) or both, so the middle 95 % of
-    # the means reach from one subject's mean to the other's, however many frames there are.
-    interval = bootstrap([1.0] * 500 + [3.0] * 500, ["a"] * 500 + ["b"] * 500)
-    assert (interval.low, interval.high) == (1.0, 3.0)
-
-
-def test_bootstrap_of_many_subjects_is_that_of_the_mean() -> None:
-    rng = np.random.default_rng(5)
-    values = rng.normal(2.0, 1.0, 400)
-    interval = bootstrap(values, [f"s{i}" for i in range(400)])
-    half = 1.96 * values.std() / 20
-    assert interval.low == pytest.approx(values.mean() - half, abs=0.01)
-    assert interval.high == pytest.approx(values.mean() + half, abs=0.01)
-    assert interval == bootstrap(values, [f"s{i}" for i in range(400)])
-
-
-def test_bootstrap_weighs_frames_alike() -> None:
-    values = [0.0] * 9 + [10.0]
-    interval = bootstrap(values, ["a"] * 9 + ["b"])
-    assert interval.low == 0.0
-    assert interval.high == 10.0

@@ -8,7 +8,10 @@ import pytest
 
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.evaluation.runner import CaseDone, Evaluation, evaluate, find_cases
+from napari_deepmtj.evaluation.cases import find_cases
+from napari_deepmtj.evaluation.comparison import Comparison, Evaluation
+from napari_deepmtj.evaluation.methods import Network
+from napari_deepmtj.evaluation.runner import CaseDone, evaluate
 from napari_deepmtj.io.labels import labels_path, read_labels, write_labels
 from napari_deepmtj.weights.store import Model
 
@@ -17,9 +20,11 @@ POINTS = [(40.0 + 5 * i, 30.0 + i) for i in range(6)]
 
 
 def run(paths: list[Path], model: Model) -> tuple[list[object], Evaluation]:
-    events = list(evaluate(find_cases(paths), model, roi="full", device="cpu"))
+    events = list(evaluate(find_cases(paths), [Network(model, "cpu")], roi="full"))
     assert isinstance(events[-1], Done), events[-1]
-    return events, events[-1].result
+    comparison = events[-1].result
+    assert isinstance(comparison, Comparison)
+    return events, comparison.evaluations[0]
 
 
 def test_what_the_network_sees_is_measured_in_mm(make_clip: MakeClip, model: Model) -> None:
@@ -67,19 +72,26 @@ def test_missed_and_invented_frames_are_counted(make_clip: MakeClip, model: Mode
 
 
 def test_the_data_says_whether_it_was_made_up(make_clip: MakeClip, model: Model) -> None:
-    phantom = make_clip("s1/a.avi", POINTS, annotator="phantom")
-    real = make_clip("s2/a.avi", POINTS)
-    _, result = run([phantom], model)
-    assert result.data == "phantom"
-    assert json.loads(json.dumps(result.to_json(), allow_nan=False))["data"] == "phantom"
-    assert result.to_json()["model"] == {"id": "spot", "version": "1", "sha256": "cd" * 32}
-    assert run([real], model)[1].data == "real"
-    assert run([phantom, real], model)[1].data == "phantom and real"
+    for annotator, data in (("phantom", "phantom"), ("anna", "real")):
+        clip = make_clip(f"{annotator}/a.avi", POINTS, annotator=annotator)
+        *_, last = evaluate(find_cases([clip]), [Network(model, "cpu")], roi="full")
+        assert isinstance(last, Done)
+        assert last.result.data == data
+        said = json.loads(json.dumps(last.result.to_json(), allow_nan=False))
+        assert said["data"] == data
+        assert said["model"] == {"id": "spot", "version": "1", "sha256": "cd" * 32}
+
+
+def test_made_up_and_real_clips_are_never_put_together(make_clip: MakeClip, model: Model) -> None:
+    clips = [make_clip("s1/a.avi", POINTS, annotator="phantom"), make_clip("s2/a.avi", POINTS)]
+    (event,) = evaluate(find_cases(clips), [Network(model, "cpu")])
+    assert isinstance(event, Failed)
+    assert "evaluate them apart" in str(event.error)
 
 
 def test_notices_name_the_clip(make_clip: MakeClip, model: Model) -> None:
     clip = make_clip("s1/a.avi", POINTS)
-    events = list(evaluate(find_cases([clip]), model, roi="auto", device="cpu"))
+    events = list(evaluate(find_cases([clip]), [Network(model, "cpu")]))
     notices = [event.message for event in events if isinstance(event, Notice)]
     assert notices
     assert all(message.startswith("a.avi: ") for message in notices)
@@ -100,7 +112,7 @@ def test_folders_of_one_name_are_several_subjects(make_clip: MakeClip) -> None:
 def test_a_bad_clip_ends_the_job(make_clip: MakeClip, model: Model) -> None:
     good, bad = make_clip("s1/a.avi", POINTS), make_clip("s1/b.avi", POINTS)
     bad.write_bytes(b"")
-    events = list(evaluate(find_cases([good, bad]), model, device="cpu"))
+    events = list(evaluate(find_cases([good, bad]), [Network(model, "cpu")]))
     assert isinstance(events[-1], Failed)
     assert str(events[-1].error).startswith("b.avi: ")
     assert not any(isinstance(event, Done) for event in events)
@@ -112,13 +124,13 @@ def test_a_clip_that_changed_since_it_was_labelled_is_refused(
     clip = make_clip("s1/a.avi", POINTS)
     other = make_clip("s2/a.avi", POINTS[::-1])
     clip.write_bytes(other.read_bytes())
-    events = list(evaluate(find_cases([clip]), model, device="cpu"))
+    events = list(evaluate(find_cases([clip]), [Network(model, "cpu")]))
     assert isinstance(events[-1], Failed)
     assert "another file named a.avi" in str(events[-1].error)
 
 
 def test_nothing_to_evaluate_is_no_result(model: Model) -> None:
-    (event,) = evaluate([], model)
+    (event,) = evaluate([], [Network(model, "cpu")])
     assert isinstance(event, Failed)
 
 

@@ -15,7 +15,8 @@ from napari_deepmtj.errors import ResultError
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory
-    from napari_deepmtj.evaluation.runner import Case, Evaluation
+    from napari_deepmtj.evaluation.cases import Case
+    from napari_deepmtj.evaluation.comparison import Comparison, Evaluation
     from napari_deepmtj.weights.store import Model
 
 
@@ -33,7 +34,7 @@ def demo(
     ] = False,
 ) -> None:
     """Make a moving ultrasound clip, track it, and compare with where its MTJ truly is."""
-    from napari_deepmtj.evaluation.runner import find_cases
+    from napari_deepmtj.evaluation.cases import find_cases
     from napari_deepmtj.io.exports import write_trajectory
     from napari_deepmtj.io.paths import json_path, result_path
     from napari_deepmtj.io.video import open_video
@@ -85,6 +86,7 @@ def _drawing(clip: Path, frames: int) -> Iterator[Progress | Done[Path]]:
 
 def _tracked(case: Case, model: Model, device: str) -> tuple[Trajectory, Evaluation]:
     """Track the clip through the one pipeline and compare with its truth."""
+    from napari_deepmtj.evaluation.methods import Network
     from napari_deepmtj.evaluation.runner import CaseDone, evaluate
     from napari_deepmtj.inference.device import resolve_device
 
@@ -94,6 +96,6 @@ def _tracked(case: Case, model: Model, device: str) -> tuple[Trajectory, Evaluat
         found.append(event.trajectory)
 
     device = str(resolve_device(device))
-    job = evaluate([case], model, device=device)
-    evaluation: Evaluation = run_job(job, "tracking", keep)
-    return found[0], evaluation
+    job = evaluate([case], [Network(model, device)])
+    comparison: Comparison = run_job(job, "tracking", keep)
+    return found[0], comparison.evaluations[0]

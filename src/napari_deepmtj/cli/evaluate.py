@@ -1,32 +1,35 @@
-"""`napari-deepmtj evaluate`: how far a model's positions lie from labels.
+"""`napari-deepmtj evaluate`: how far methods' positions lie from labels.
 
-What is measured is `evaluation.metrics`; here it is asked for, printed and saved.
+What is measured is `evaluation`, how it reads and is saved `report.evaluation`; here it is asked
+for and printed.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_deepmtj.cli._console import print_line
+from napari_deepmtj.cli._console import print_line, print_notice
 from napari_deepmtj.cli._jobs import run_job
 from napari_deepmtj.core.jobs import Progress
-from napari_deepmtj.errors import ResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from napari_deepmtj.evaluation.cases import Case
+    from napari_deepmtj.evaluation.comparison import Comparison
+    from napari_deepmtj.evaluation.methods import Method, Network
 
-    from napari_deepmtj.evaluation.metrics import Interval
-    from napari_deepmtj.evaluation.runner import Evaluation
-    from napari_deepmtj.weights.store import Model
 
-#: Files that are written, for every frame and in sum.
-CSV_NAME, JSON_NAME = "evaluation.csv", "evaluation.json"
+class TrackerName(StrEnum):
+    """Classical trackers of `tracking.flow`."""
+
+    LUCAS_KANADE = "lucas-kanade"
+    BLOCK_MATCHING = "block-matching"
 
 
 def evaluate(
@@ -44,123 +47,131 @@ def evaluate(
         int, typer.Option(min=0, help="Seed of the made-up subjects; no recipe trains with 1000.")
     ] = 1000,
     model: Annotated[
-        str, typer.Option(metavar="ID|FILE", help="See `napari-deepmtj models`.")
-    ] = "compact",
+        list[str] | None,
+        typer.Option(metavar="ID|FILE", help="See `napari-deepmtj models`; repeat to compare."),
+    ] = None,
+    tracker: Annotated[
+        list[TrackerName] | None,
+        typer.Option(help="Also a classical tracker, started from the first label; repeatable."),
+    ] = None,
     roi: Annotated[
         str, typer.Option(metavar="ROI", help="auto, full, preset:NAME, or X,Y,WIDTH,HEIGHT in px.")
     ] = "auto",
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
-    out: Annotated[Path, typer.Option(help=f"Folder for {CSV_NAME} and {JSON_NAME}.")] = Path(),
+    labelled_only: Annotated[
+        bool, typer.Option("--labelled-only", help="Models look at the labelled frames only.")
+    ] = False,
+    worst: Annotated[
+        int, typer.Option(min=0, help="Worst frames of each model shown in the report.")
+    ] = 12,
+    out: Annotated[Path, typer.Option(help="Folder for report.html and the CSV files.")] = Path(),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier evaluation there.")
     ] = False,
 ) -> None:
-    """Track labelled clips and print how far the model is from the labels.
+    """Track labelled clips, print how far methods are from the labels, and write a report.
 
     A clip's subject is the name of its folder; intervals are drawn over subjects.
     """
     if bool(clips) == (phantom is not None):
         raise typer.BadParameter("give either labelled clips (or folders of them) or --phantom N")
-    if not overwrite:
-        for name in (CSV_NAME, JSON_NAME):
-            if (out / name).exists():
-                raise ResultError(
-                    "exists; add --overwrite or choose another --out", path=out / name
-                )
+    from napari_deepmtj.evaluation.cases import find_cases
+    from napari_deepmtj.report.evaluation_files import require_new
 
+    if not overwrite:
+        require_new(out, "add --overwrite or choose another --out")
+    methods = _methods(model or ["compact"], tracker or [], device)
+    settings: dict[str, Any] = {"roi": roi, "labelled_only": labelled_only}
+    if phantom is None:
+        _report(find_cases(clips or []), methods, settings, worst, out)
+        return
+    from napari_deepmtj.phantom import write_cohort
+
+    settings["phantom"] = {"subjects": phantom, "videos": videos, "frames": frames, "seed": seed}
+    with tempfile.TemporaryDirectory(prefix="napari-deepmtj-") as folder:
+        job = write_cohort(phantom, videos, seed, Path(folder), n_frames=frames)
+        run_job(job, "rendering")
+        _report(find_cases([folder]), methods, settings, worst, out)
+
+
+def _methods(models: Sequence[str], trackers: Sequence[TrackerName], device: str) -> list[Method]:
+    """Return the methods asked for; models that share an id are called by what was typed."""
+    from napari_deepmtj.evaluation.methods import Network, Tracker
+    from napari_deepmtj.inference.device import resolve_device
     from napari_deepmtj.weights.store import load_model
 
-    loaded = load_model(model)
-    if phantom is None:
-        result = _evaluated(clips or [], loaded, roi, device)
-    else:
-        from napari_deepmtj.phantom import write_cohort
+    device = str(resolve_device(device))
+    loaded = [(typed, load_model(typed)) for typed in dict.fromkeys(models)]
+    ids = [each.card.id for _, each in loaded]
+    methods: list[Method] = [
+        Network(each, device, label=typed if ids.count(each.card.id) > 1 else "")
+        for typed, each in loaded
+    ]
+    if trackers:
+        from napari_deepmtj.tracking.flow import BlockMatching, LucasKanade
 
-        with tempfile.TemporaryDirectory(prefix="napari-deepmtj-") as folder:
-            job = write_cohort(phantom, videos, seed, Path(folder), n_frames=frames)
-            run_job(job, "rendering")
-            result = _evaluated([Path(folder)], loaded, roi, device)
-    settings: dict[str, object] = {"roi": roi}
-    if phantom is not None:
-        made = {"subjects": phantom, "videos": videos, "frames": frames, "seed": seed}
-        settings["phantom"] = made
-    _print_table(result)
-    _save(result, settings, out)
-    print_line(f"every frame: {out / CSV_NAME}; in sum: {out / JSON_NAME}")
+        known = {
+            TrackerName.LUCAS_KANADE: LucasKanade,
+            TrackerName.BLOCK_MATCHING: BlockMatching,
+        }
+        methods += [Tracker(name.value, known[name]()) for name in dict.fromkeys(trackers)]
+    return methods
 
 
-def _evaluated(clips: Sequence[Path], model: Model, roi: str, device: str) -> Evaluation:
-    """Run the job with a bar of frames and one of clips."""
-    from napari_deepmtj.evaluation.runner import CaseDone, find_cases
+def _report(
+    cases: Sequence[Case],
+    methods: Sequence[Method],
+    settings: dict[str, Any],
+    worst: int,
+    out: Path,
+) -> None:
+    """Evaluate, print, and write everything; the clips must still be there."""
+    from napari_deepmtj.evaluation.gallery import gallery
+    from napari_deepmtj.evaluation.methods import Network
+    from napari_deepmtj.evaluation.runner import CaseDone
     from napari_deepmtj.evaluation.runner import evaluate as run
-    from napari_deepmtj.inference.device import resolve_device
+    from napari_deepmtj.report.evaluation import save_report
+    from napari_deepmtj.report.evaluation_files import save_tables
 
-    def clip_done(event: CaseDone) -> Progress:
+    def case_done(event: CaseDone) -> Progress:
         return Progress(event.done, event.total, "clip")
 
-    cases = find_cases(clips)
-    device = str(resolve_device(device))
-    job = run(cases, model, roi=roi, device=device)
-    result: Evaluation = run_job(job, "evaluating", clip_done)
-    return result
+    job = run(cases, methods, roi=settings["roi"], labelled_only=settings["labelled_only"])
+    comparison: Comparison = run_job(job, "evaluating", case_done)
+    _print_tables(comparison)
+    written = save_tables(comparison, settings, out)
+    networks: list[Network] = [method for method in methods if isinstance(method, Network)]
+    pictures = run_job(gallery(comparison, cases, networks, worst), "worst frames")
+    names, notices = save_report(comparison, pictures, settings, out)
+    for notice in notices:
+        print_notice(notice)
+    print_line(f"{', '.join([*names, *written])}: {out}")
 
 
-def table_rows(result: Evaluation) -> list[tuple[str, str]]:
-    """Return what is printed, as names and values."""
-    s = result.summary
-    clips = {"phantom": "made-up clips (phantom)", "real": "real clips"}
-    rows = [
-        ("data", clips.get(result.data, result.data)),
-        ("model", f"{result.model['id']}, version {result.model['version']}"),
-        ("subjects, clips, frames", f"{s.subjects}, {s.clips}, {s.frames}"),
-        ("mean error", f"{_number(s.mean)} {s.unit}{_between(s.mean_interval)}"),
-        ("SD, pooled", f"{_number(s.sd)} {s.unit}"),
-        ("median", f"{_number(s.median)} {s.unit}"),
-        ("RMS", f"{_number(s.rms)} {s.unit}, {_number(s.rms_percent)} % of the diagonal"),
-        ("bias x, y", f"{_number(s.bias_x)}, {_number(s.bias_y)} {s.unit}"),
-    ]
-    rows += [
-        (
-            f"within {radius:g} mm",
-            f"{_number(share, 1)} %" + (_between(s.valid_interval, 1) if radius == 5 else ""),
-        )
-        for radius, share in s.within.items()
-    ]
-    rows += [
-        ("in view but missed", f"{s.missed} of {s.visible} frames"),
-        ("not in view but invented", f"{s.invented} of {s.hidden} frames"),
-        ("time", f"{result.ms_per_frame:.1f} ms a frame"),
-    ]
-    return rows
-
-
-def _number(value: float, digits: int = 2) -> str:
-    return "-" if value != value else f"{value:.{digits}f}"
-
-
-def _between(interval: Interval, digits: int = 2) -> str:
-    """Return the interval in words, nothing where there are too few subjects for one."""
-    if interval.low != interval.low:
-        return ""
-    return f" ({interval.low:.{digits}f} to {interval.high:.{digits}f}, 95 % over subjects)"
-
-
-def _print_table(result: Evaluation) -> None:
+def _print_tables(comparison: Comparison) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as Printed
 
-    table = Table(show_header=False)
-    for row in table_rows(result):
-        table.add_row(*row)
-    Console(file=sys.stdout, highlight=False, markup=False).print(table)
+    from napari_deepmtj.report.evaluation_tables import (
+        DATA_WORDS,
+        overview,
+        paired_table,
+        remarks,
+    )
 
-
-def _save(result: Evaluation, settings: dict[str, object], out: Path) -> None:
-    from napari_deepmtj.io.atomic import atomic_write
-
-    text = result.errors.to_csv(index=False, lineterminator="\n", float_format="%.10g")
-    atomic_write(out / CSV_NAME, text.encode())
-    data = result.to_json() | {"settings": settings}
-    atomic_write(out / JSON_NAME, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+    s = comparison.evaluations[0].summary
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    said = (
+        f"{DATA_WORDS[comparison.data]}: {s.subjects} subjects, {s.clips} clips, {s.frames} frames"
+    )
+    print_line(said)
+    for table in (overview(comparison), paired_table(comparison)):
+        if table is not None:
+            printed = Printed(*table.header)
+            for row in table.rows:
+                printed.add_row(*row)
+            console.print(printed)
+    for remark in remarks(comparison):
+        print_notice(remark)

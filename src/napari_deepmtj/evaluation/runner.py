@@ -1,59 +1,39 @@
-"""The job that tracks labelled clips and compares the result with their labels.
+"""The job that has methods find the MTJ in labelled clips and compares the result with the labels.
 
-A labelled clip has `<stem>.mtj-labels.csv` beside it; its subject is the name of its folder.
+One clip at a time is open, and of its frames nothing is kept. What the errors come to is `summary`,
+what methods come to beside each other `comparison`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from napari_deepmtj.calibration.roi import resolve_roi
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
-from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, LabelError
-from napari_deepmtj.evaluation.metrics import Summary, compare, summarise
-from napari_deepmtj.inference.predictor import TrackedBatch, track
-from napari_deepmtj.io.labels import SUFFIX, labels_path
-from napari_deepmtj.io.video import open_video, until_complete
-from napari_deepmtj.io.written import read_written
+from napari_deepmtj.evaluation.cases import Case, data_of
+from napari_deepmtj.evaluation.comparison import ClipFacts, Comparison, Evaluation
+from napari_deepmtj.evaluation.methods import Found, Method
+from napari_deepmtj.evaluation.metrics import compare
+from napari_deepmtj.evaluation.summary import Unit, summarise
+from napari_deepmtj.io.video import until_complete
 
 if TYPE_CHECKING:
-    from napari_deepmtj.weights.store import Model
-
-#: Annotator of the truth of made-up clips.
-PHANTOM_ANNOTATOR = "phantom"
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A clip with its labels.
-
-    Parameters
-    ----------
-    clip : Path
-        The video.
-    labels : tuple of Label
-        What people (or the phantom) say.
-    subject : str
-        Whose it is: the name of the clip's folder, led by those above where names recur.
-    """
-
-    clip: Path
-    labels: tuple[Label, ...]
-    subject: str
+    from napari_deepmtj.io.video import VideoSource
 
 
 @dataclass(frozen=True, slots=True)
 class CaseDone:
-    """One clip is tracked and compared."""
+    """One clip is tracked by one method, and compared."""
 
     case: Case
+    method: str
     trajectory: Trajectory
     errors: pd.DataFrame
     seconds: float
@@ -61,105 +41,41 @@ class CaseDone:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """How a model does on a set of labelled clips.
-
-    Parameters
-    ----------
-    errors : pandas.DataFrame
-        `metrics.ERROR_COLUMNS`, one row a labelled frame.
-    summary : Summary
-        What they come to.
-    model : mapping
-        Id, version and sha256 of the weights.
-    annotators : tuple of str
-        Who labelled.
-    ms_per_frame : float
-        Wall time of tracking per tracked frame, decoding included, in milliseconds.
-    """
-
-    errors: pd.DataFrame
-    summary: Summary
-    model: dict[str, str]
-    annotators: tuple[str, ...]
-    ms_per_frame: float
-
-    @property
-    def data(self) -> str:
-        """What was measured on: "phantom" (made-up clips), "real", or "phantom and real"."""
-        made_up = PHANTOM_ANNOTATOR in self.annotators
-        real = any(name != PHANTOM_ANNOTATOR for name in self.annotators)
-        return " and ".join(["phantom"] * made_up + ["real"] * real)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `evaluation.json` holds."""
-        from napari_deepmtj import __version__
-
-        return {
-            "schema": 1,
-            "software": f"napari-deepmtj {__version__}",
-            "data": self.data,
-            "model": self.model,
-            "annotators": list(self.annotators),
-            "ms_per_frame": self.ms_per_frame,
-            "summary": self.summary.to_json(),
-        }
+EvaluateEvent = Notice | Progress | CaseDone | Done[Comparison] | Failed
 
 
-def find_cases(paths: Iterable[str | Path]) -> list[Case]:
-    """Return the labelled clips meant: those given, and all inside folders given.
+@dataclass
+class _Tally:
+    """What one method has come to so far."""
 
-    Raises
-    ------
-    LabelError
-        If there is none, labels lie beside no clip, or a clip has no labels.
-    """
-    cases: dict[Path, Case] = {}
-    for path in map(Path, paths):
-        if path.is_dir():
-            files = sorted(path.rglob(f"*{SUFFIX}"))
-            if not files:
-                raise LabelError(f"has no clip with *{SUFFIX} beside it", path=path.resolve())
-            found = [_case(file) for file in files]
-        else:
-            found = [_case(labels_path(path), path)]
-        for case in found:
-            cases.setdefault(case.clip.resolve(), case)
-    return _subjects_apart(cases)
-
-
-def _subjects_apart(cases: Mapping[Path, Case]) -> list[Case]:
-    """Name subjects by as many of their folders as tell them all apart ("site_a/s01")."""
-    folders = {clip.parent.parts for clip in cases}
-    depth = 1
-    while len({parts[-depth:] for parts in folders}) < len(folders):
-        depth += 1
-    return [
-        replace(case, subject="/".join(clip.parent.parts[-depth:])) for clip, case in cases.items()
-    ]
-
-
-def _case(labels_file: Path, clip: Path | None = None) -> Case:
-    labels = tuple(read_written(labels_file))
-    names = sorted({label.clip for label in labels})
-    if len(names) != 1:
-        said = ", ".join(names) or "none"
-        raise LabelError(f"must hold the labels of one clip, not of {said}", path=labels_file)
-    if clip is None:
-        clip = labels_file.with_name(names[0])
-        if not clip.is_file():
-            raise LabelError(f"its clip {names[0]} is not beside it", path=labels_file)
-    return Case(clip, labels, clip.resolve().parent.name)
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    seconds: float = 0.0
+    frames: int = 0
 
 
 def evaluate(
-    cases: Sequence[Case], model: Model, *, roi: str = "auto", device: str = "auto"
-) -> Generator[Notice | Progress | CaseDone | Done[Evaluation] | Failed]:
-    """Track labelled clips and compare.
+    cases: Sequence[Case],
+    methods: Sequence[Method],
+    *,
+    roi: str = "auto",
+    labelled_only: bool = False,
+) -> Generator[EvaluateEvent]:
+    """Let methods find the MTJ in labelled clips, and compare them with the labels.
 
     A clip that cannot be tracked or compared ends the job: leaving it out would change the
     figures without a word.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Clips or single pictures; made-up and real ones are refused together.
+    methods : sequence of Method
+        All see the same region of the same clips, one after the other, each opening the clip
+        anew, so that none profits from what another has read.
+    roi : str
+        As `calibration.roi.resolve_roi` takes it.
+    labelled_only : bool
+        Whether networks look at the labelled frames only. Trackers need every frame.
 
     Yields
     ------
@@ -168,51 +84,95 @@ def evaluate(
     Progress
         In frames of one clip; its name is the note.
     CaseDone
-        A clip's result.
-    Done of Evaluation, or Failed
+        A clip's result, for each method.
+    Done of Comparison, or Failed
         Last.
     """
-    tables: list[pd.DataFrame] = []
-    seconds, frames = 0.0, 0
     try:
+        data = data_of(cases)
+        names = [method.name for method in methods]
+        if len(set(names)) < len(names) or not names:
+            raise LabelError(f"methods need names that differ, not {', '.join(names) or 'none'}")
+        tallies = {name: _Tally() for name in names}
+        facts: dict[tuple[str, str, str], ClipFacts] = {}
+        done, total = 0, len(cases) * len(methods)
         for case in cases:
-            trajectory = None
-            spent = 0.0
-            with (
-                open_video(case.clip, background=True) as source,
-                closing(track(source, model, roi=roi, device=device)) as events,
-            ):
-                yield from until_complete(source)
-                for event in events:
-                    match event:
-                        case TrackedBatch(done=done, total=total):
-                            spent = event.seconds
-                            yield Progress(done, total, note=case.clip.name)
-                        case Notice(message):
-                            yield Notice(f"{case.clip.name}: {message}")
-                        case Failed():
-                            yield event
-                            return
-                        case Done(result):
-                            trajectory = result
-            assert trajectory is not None  # a job ends in Done or Failed
-            errors = compare(trajectory, case.labels, case.subject)
-            tables.append(errors)
-            seconds, frames = seconds + spent, frames + len(trajectory)
-            yield CaseDone(case, trajectory, errors, spent, len(tables), len(cases))
-        if not tables:
-            raise LabelError("there is no labelled clip to evaluate on")
-        table = pd.concat(tables, ignore_index=True)
-        card = model.card
-        annotators = {label.annotator for case in cases for label in case.labels}
-        yield Done(
-            Evaluation(
-                table,
-                summarise(table),
-                {"id": card.id, "version": card.version, "sha256": card.sha256},
-                tuple(sorted(annotators)),
-                1000 * seconds / frames,
+            told: set[str] = set()
+            for method in methods:
+                found = yield from _found(case, method, roi, labelled_only, told)
+                if found is None:
+                    return
+                errors = compare(
+                    found.trajectory,
+                    case.labels,
+                    case.subject,
+                    distal=case.distal,
+                    given=found.given,
+                ).assign(group=case.group, method=method.name)
+                fact = ClipFacts.of(found.trajectory.provenance, case.subject, case.group)
+                facts[fact.key] = fact
+                tally = tallies[method.name]
+                tally.tables.append(errors)
+                tally.seconds += found.seconds
+                tally.frames += found.frames
+                done += 1
+                yield CaseDone(
+                    case, method.name, found.trajectory, errors, found.seconds, done, total
+                )
+        annotators = sorted({label.annotator for case in cases for label in case.labels})
+        unit: Unit = "mm" if all(fact.scale is not None for fact in facts.values()) else "px"
+        evaluations = []
+        for method in methods:
+            tally = tallies[method.name]
+            table = pd.concat(tally.tables, ignore_index=True)
+            evaluations.append(
+                Evaluation(
+                    method.name,
+                    method.kind,
+                    method.about,
+                    table,
+                    summarise(table, unit),
+                    tally.seconds,
+                    tally.frames,
+                )
             )
-        )
+        yield Done(Comparison(tuple(evaluations), data, tuple(annotators), facts, labelled_only))
     except DeepMTJError as error:
         yield Failed(error)
+
+
+def _found(
+    case: Case, method: Method, roi: str, labelled_only: bool, told: set[str]
+) -> Generator[Notice | Progress | Failed, None, Found | None]:
+    """Open a clip and let a method at it; what was told of the clip before is not told again."""
+    with case.open() as source:
+        yield from until_complete(source)
+        region, notices = resolve_roi(roi, source)
+        _warm(source)
+        for message in notices:
+            if message not in told:
+                told.add(message)
+                yield Notice(f"{case.name}: {message}")
+        events = method.find(source, case.labels, region, labelled_only=labelled_only)
+        with closing(events):
+            while True:
+                try:
+                    event = next(events)
+                except StopIteration as end:
+                    found: Found | None = end.value
+                    return found
+                match event:
+                    case Progress(done, total):
+                        yield Progress(done, total, note=case.name)
+                    case Notice(message):
+                        if message not in told:
+                            told.add(message)
+                            yield Notice(f"{case.name}: {message}")
+                    case Failed():
+                        yield event
+                        return None
+
+
+def _warm(source: VideoSource) -> None:
+    """Have the file's hash taken, which reads all of it, before any time is measured."""
+    assert source.sha256

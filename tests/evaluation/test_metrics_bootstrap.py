@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_deepmtj.evaluation.bootstrap import bootstrap
+
+
+def test_bootstrap_draws_subjects_not_frames() -> None:
+    # Two subjects: a draw has one of them twice (a quarter each) or both, so the middle 95 % of
+    # the means reach from one subject's mean to the other's, however many frames there are.
+    interval = bootstrap([1.0] * 500 + [3.0] * 500, ["a"] * 500 + ["b"] * 500)
+    assert (interval.low, interval.high) == (1.0, 3.0)
+
+
+def test_bootstrap_of_many_subjects_is_that_of_the_mean() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(2.0, 1.0, 400)
+    interval = bootstrap(values, [f"s{i}" for i in range(400)])
+    half = 1.96 * values.std() / 20
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.01)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.01)
+    assert interval == bootstrap(values, [f"s{i}" for i in range(400)])
+
+
+def test_bootstrap_weighs_frames_alike() -> None:
+    values = [0.0] * 9 + [10.0]
+    interval = bootstrap(values, ["a"] * 9 + ["b"])
+    assert interval.low == 0.0
+    assert interval.high == 10.0
