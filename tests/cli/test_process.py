@@ -118,3 +118,19 @@ def test_one_name_in_two_folders(run, result, tmp_path):
     code, _out, err = run(*words)
     assert (code, "several of these results" in err) == (1, True)
     assert not (tmp_path / "c").exists()
+
+
+def test_a_reference_is_followed_and_never_replaced(run, clip, models):
+    pytest.importorskip("cv2", reason="the extra flow is not installed")
+    assert run("track", clip, "--model", "tiny", "--scale", "0.5")[0] == 0
+    words = ["reference", clip, "--name", "skin", "--at", "3:60,30"]
+    code, out, _err = run(*words)
+    assert (code, "skin: followed in 12 of 12" in out) == (0, True)
+    made = read_trajectory(clip.with_name("clip.mtj-reference-skin.csv"))
+    assert made.xy_px[3] == pytest.approx([60, 30])
+    # The clip's noise goes 3 px a frame to the left.
+    assert np.diff(made.xy_px[:, 0]) == pytest.approx(np.full(11, -3), abs=0.2)
+    assert made.table["x_mm"][3] == pytest.approx(30)
+    code, _out, err = run(*words)
+    assert (code, "a person made it" in err) == (1, True)
+    assert run(*words[:-1], "3,60,30")[0] == 2

@@ -18,7 +18,20 @@ from napari_deepmtj.cli._console import print_error, print_line
 from napari_deepmtj.errors import DeepMTJError
 
 #: Commands in the order of the help; each one is the function of that name in its own file.
-COMMANDS = ("demo", "track", "process", "evaluate", "agree", "labels", "models", "phantom", "train")
+COMMANDS = (
+    "demo",
+    "track",
+    "process",
+    "reference",
+    "export",
+    "reproduce",
+    "evaluate",
+    "agree",
+    "labels",
+    "models",
+    "phantom",
+    "train",
+)
 
 app = typer.Typer(
     name="napari-deepmtj",

@@ -142,6 +142,7 @@ def motion(
     *,
     axis: Axis | None = None,
     rest: tuple[int, int] | None = None,
+    reference: Trajectory | None = None,
 ) -> Motion:
     """Return the displacement and velocity of the MTJ along the tendon.
 
@@ -156,16 +157,21 @@ def motion(
     rest : (int, int) or None
         First and last frame of a rest whose mean position is zero displacement; None is the
         first position.
+    reference : Trajectory or None
+        Of a point of the same clip from which the MTJ is measured (`reference.py`): where it
+        moves, the MTJ's motion is what is left. The axis is fitted to what is left, too.
 
     Raises
     ------
     ResultError
-        If the distal side is not known, or there is no position at rest.
+        If the distal side is not known, there is no position at rest, or the reference is of
+        another clip.
     """
     if distal not in ("left", "right") and axis is None:
         raise ResultError("which side of the picture is distal is not known; say left or right")
     scale = trajectory.provenance.scale
-    xy = trajectory.xy_px if scale is None else scale.to_mm(trajectory.xy_px)
+    xy = trajectory.xy_px if reference is None else _relative(trajectory, reference)
+    xy = xy if scale is None else scale.to_mm(xy)
     t, unit = times_of(trajectory)
     if axis is None:
         assert distal is not None
@@ -188,6 +194,17 @@ def motion(
         "px" if scale is None else "mm",
         unit,
     )
+
+
+def _relative(trajectory: Trajectory, reference: Trajectory) -> FloatArray:
+    """Return positions less the way that the reference has gone, px; NaN where either is."""
+    ours, theirs = trajectory.provenance, reference.provenance
+    if ours.clip_sha256 != theirs.clip_sha256:
+        raise ResultError(f"the reference is of another clip ({theirs.clip}), not of {ours.clip}")
+    there = pd.DataFrame(reference.xy_px, index=reference.frames).reindex(trajectory.frames)
+    xy: FloatArray = trajectory.xy_px - there.to_numpy(dtype=np.float64)
+    both = np.isfinite(xy[:, 0])
+    return xy + there.to_numpy(dtype=np.float64)[both][0] if both.any() else xy
 
 
 def velocity(t: npt.ArrayLike, displacement: npt.ArrayLike) -> FloatArray:
