@@ -53,7 +53,7 @@ def main() -> int:
         if arguments.model not in widget.model.choices:
             widget.model.choices = [*widget.model.choices, arguments.model]
         widget.model.value = arguments.model
-    widget.attention.value = widget.path.value = True
+    widget.path.value = True
     widget.run.native.click()
     wait(lambda: not session.running)
     wait(lambda: session.find(session.active, Kind.PATH) is not None, 5.0)

@@ -16,9 +16,11 @@ from napari_deepmtj.calibration.picture import Detection
 from napari_deepmtj.calibration.scale import Suggestion
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.errors import CalibrationError, VideoError
+from napari_deepmtj.inference.attention import AttentionMap
 from napari_deepmtj.io.sidecar import ClipInfo, read_sidecar, write_sidecar
 from napari_deepmtj.phantom.screen import draw_screen, sample_screen
 
+GATE = AttentionMap("gate-1", "gate", "gate", "tiny", "ab" * 32)
 NEW = Scale(0.05, 0.4, "calibration line 10 mm")
 ROI = Roi(11, 5, 70, 30)
 
@@ -45,7 +47,7 @@ def dressed(request, session, open_clip, make_trajectory):
     made = [
         convert.layer_of_trajectory(trajectory, placement, key),
         convert.layer_of_path(trajectory, placement, key),
-        convert.layer_of_attention(maps, pixel_map, "clip", placement, key),
+        convert.layer_of_attention(maps, pixel_map, "clip", placement, key, GATE),
         drawings.layer_of_ticks(np.array([[3.0, 7.0]]), "clip", placement, key),
     ]
     for layer in made:

@@ -66,27 +66,37 @@ def test_scale_frames_roi_and_batch_reach_the_result(run, clip, result):
 
 
 def test_attention_is_a_stack_that_knows_its_place(run, clip):
-    assert run("track", clip, *TINY, "--attention", "--frames", "3:9:2")[0] == 0
+    assert run("track", clip, *TINY, "--attention", "combined", "--frames", "3:9:2")[0] == 0
     with tifffile.TiffFile(clip.with_name("clip.mtj-attention.tif")) as tiff:
         maps = tiff.asarray()
         info = json.loads(tiff.pages[0].description)
     assert maps.shape == (3, 8, 16)
-    np.testing.assert_allclose(maps.max(axis=(1, 2)), 1.0)
+    assert 0 < maps.max() < 1  # a product of gates
+    assert (info["schema"], info["map"], info["model"]) == (2, "combined", "tiny")
+    assert info["unit"] == "product of two gates, 0 to 1"
     assert info["frames"] == {"start": 3, "stop": 9, "step": 2}
     step, first = info["frame_px_per_map_px"], info["first_map_px_in_frame_px"]
     assert step["x"] == pytest.approx(WIDTH / 16, rel=0.01)
     assert first["x"] + 15 * step["x"] / 2 == pytest.approx((WIDTH - 1) / 2, abs=0.01)
 
 
+def test_a_map_that_the_model_lacks_is_an_error_before_any_clip(run, clip):
+    code, _, err = run("track", clip, clip, *TINY, "--attention", "level-1")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "'tiny' has no attention map 'level-1'; there is: combined, gate-1, gate-2" in err
+    assert list(clip.parent.iterdir()) == [clip]
+
+
 def test_attention_of_other_frames_is_not_replaced_unasked(run, clip):
     maps = clip.with_name("clip.mtj-attention.tif")
-    run("track", clip, *TINY, "--attention", "--frames", ":3")
+    run("track", clip, *TINY, "--attention", "gate-2", "--frames", ":3")
     before = maps.read_bytes()
-    code, _, err = run("track", clip, *TINY, "--attention", "--frames", "3:6")
+    code, _, err = run("track", clip, *TINY, "--attention", "gate-2", "--frames", "3:6")
     assert (code, err.count("\n")) == (1, 1)
     assert err.startswith("error: clip.avi: clip.mtj-attention.tif: exists already")
     assert maps.read_bytes() == before
-    assert run("track", clip, *TINY, "--attention", "--frames", "3:6", "--overwrite")[0] == 0
+    again = ("--attention", "gate-2", "--frames", "3:6", "--overwrite")
+    assert run("track", clip, *TINY, *again)[0] == 0
     assert maps.read_bytes() != before
 
 
@@ -282,7 +292,7 @@ def test_ctrl_c_keeps_what_is_finished(run, clip, tmp_path, monkeypatch):
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(predictor, "track", interrupted)
-    code, out, _ = run("track", clip, tmp_path / "second.avi", *TINY, "--attention")
+    code, out, _ = run("track", clip, tmp_path / "second.avi", *TINY, "--attention", "gate-1")
     assert code == 130
     assert out.startswith("clip.avi: ")
     assert sorted(p.name for p in tmp_path.iterdir()) == [

@@ -14,6 +14,7 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.networks.interface import NetworkOutput
+from napari_deepmtj.networks.maps import MapNames
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import Model
 
@@ -102,10 +103,9 @@ class FakeDecoded:
     covariance: np.ndarray
     confidence: np.ndarray
     in_view: np.ndarray
-    attention: np.ndarray | None
 
 
-def centroid_decode(output, decoding, *, height, width, tolerance_px, attention=False):
+def centroid_decode(output, decoding, *, height, width, tolerance_px):
     """Mean and covariance of the softmax; confidence is its mass within the tolerance."""
     b, h, w = output.heatmap.shape
     p = torch.softmax(output.heatmap.double().reshape(b, -1), 1).reshape(b, h, w).cpu().numpy()
@@ -115,11 +115,8 @@ def centroid_decode(output, decoding, *, height, width, tolerance_px, attention=
     off = grid[None] - xy[:, None, None]
     covariance = np.einsum("bij,bijk,bijl->bkl", p, off, off)
     confidence = (p * (np.linalg.norm(off, axis=-1) <= tolerance_px)).sum((1, 2))
-    maps = output.attention[0].float().cpu().numpy() if attention else None
-    if maps is not None:
-        maps = maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-9)
     in_view = (output.presence > 0).cpu().numpy()
-    return FakeDecoded(xy, covariance, confidence, in_view, maps)
+    return FakeDecoded(xy, covariance, confidence, in_view)
 
 
 @pytest.fixture
@@ -142,6 +139,8 @@ def card():
 @pytest.fixture
 def model(card, monkeypatch):
     monkeypatch.setattr("napari_deepmtj.inference.decode.decode", centroid_decode)
+    names = MapNames(("gate-1",), "gate")
+    monkeypatch.setattr("napari_deepmtj.weights.cards.maps_of", lambda network, arguments: names)
     return Model(card, SpotNetwork().eval())
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_deepmtj.errors import WeightsError
-from napari_deepmtj.inference.decode import combine_attention, decode
+from napari_deepmtj.inference.decode import decode
 from napari_deepmtj.inference.peak import find_peak
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.training.losses import gaussian_target
@@ -89,14 +89,6 @@ def test_larger_tolerance_more_confidence() -> None:
         decode(heat, decoding, height=H, width=W, tolerance_px=t).confidence[0] for t in (4, 30)
     )
     assert few < many
-
-
-def test_combined_map_is_the_product_of_the_last_two() -> None:
-    fine = torch.rand(2, 8, 16)
-    combined = combine_attention((torch.rand(2, 2, 4), torch.ones(2, 4, 8), fine))
-    assert combined is not None
-    expected = fine / fine.amax(dim=(1, 2), keepdim=True)
-    np.testing.assert_allclose(combined, expected.numpy(), rtol=1e-6)
 
 
 def test_a_card_from_the_future_is_refused() -> None:

@@ -9,13 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tifffile
 
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.io.atomic import STALE_SECONDS, atomic_write
-from napari_deepmtj.io.attention import AttentionWriter
 from napari_deepmtj.io.paths import attention_path, json_path, result_path, result_paths
 
 
@@ -125,44 +122,3 @@ def test_folders_of_the_clips_are_kept_in_out() -> None:
 def test_clips_that_would_share_a_result_are_refused(clips, out) -> None:
     with pytest.raises(ResultError, match="would both be saved as"):
         result_paths(clips, out)
-
-
-def test_attention_is_streamed_to_a_stack(tmp_path) -> None:
-    maps = np.random.default_rng(0).random((9, 16, 32)).astype(np.float16)
-    path = tmp_path / "a.mtj-attention.tif"
-    with AttentionWriter(path, 9, {"frames": [0, 9]}) as writer:
-        writer.append(maps[:4])
-        assert not path.exists()
-        writer.append(maps[4])
-        writer.append(maps[5:])
-        assert writer.written == 9
-    with tifffile.TiffFile(path) as tiff:
-        assert len(tiff.pages) == 9
-        assert not tiff.is_bigtiff
-        assert tiff.pages[0].description == '{"frames": [0, 9]}'
-        np.testing.assert_array_equal(tiff.asarray(), maps)
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-
-def test_attention_too_large_for_classic_tiff_is_bigtiff(tmp_path) -> None:
-    with AttentionWriter(tmp_path / "a.tif", 10**9) as writer:
-        writer.append(np.zeros((2, 16, 32)))
-    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
-        assert tiff.is_bigtiff
-
-
-def test_attention_that_fails_leaves_nothing(tmp_path) -> None:
-    path = tmp_path / "a.tif"
-
-    def write(*maps: object) -> None:
-        with AttentionWriter(path, 2) as writer:
-            for each in maps:
-                writer.append(each)
-
-    with pytest.raises(ValueError, match="convert"):
-        write(np.zeros((4, 4)), "no map")
-    with pytest.raises(ResultError, match="no map to save"):
-        write()
-    with pytest.raises(ResultError, match="do not follow"):
-        write(np.zeros((4, 4)), np.zeros((5, 4)))
-    assert list(tmp_path.iterdir()) == []

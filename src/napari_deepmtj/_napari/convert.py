@@ -22,6 +22,7 @@ from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
+from napari_deepmtj.inference.attention import AttentionMap, display_of
 from napari_deepmtj.io.sidecar import ClipInfo
 
 if TYPE_CHECKING:
@@ -328,14 +329,19 @@ def show_path(layer: Any, trajectory: Trajectory) -> None:
 
 
 def layer_of_attention(
-    maps: npt.NDArray[Any], pixel_map: PixelMap, name: str, placement: Placement, clip: str
+    maps: npt.NDArray[Any],
+    pixel_map: PixelMap,
+    name: str,
+    placement: Placement,
+    clip: str,
+    what: AttentionMap,
 ) -> LayerTuple:
     """Return the Image layer of attention maps, exactly over the picture.
 
     Parameters
     ----------
     maps : ndarray, shape (n_frames, h, w)
-        One map of the whole network input a frame, 0..1; zero where nothing was computed.
+        One map of the whole network input a frame, raw; zero where nothing was computed.
     pixel_map : PixelMap
         How the clip was brought into the network.
     name : str
@@ -344,6 +350,8 @@ def layer_of_attention(
         That of the clip.
     clip : str
         Id of the clip.
+    what : AttentionMap
+        Which map it is, of which model.
     """
     placed = placement.of_map(*pixel_map.affine_of_map(*maps.shape[1:]))
     data = np.expand_dims(maps, tuple(range(1, placement.ndim - 2)))
@@ -352,18 +360,22 @@ def layer_of_attention(
         "contrast_limits": (0.0, 1.0),
         "rgb": False,
         "colormap": styles.attention_colormap(),
-        "metadata": stamp(Kind.ATTENTION, clip),
+        "metadata": stamp(Kind.ATTENTION, clip, attention=asdict(what)),
         **asdict(styles.ATTENTION),
         **placed.arguments(),
     }
     return data, arguments, "image"
 
 
-def attention_limits(maps: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return the contrast limits for a few maps: from the median, below which all is clear.
+def show_attention(layer: Any, maps: npt.NDArray[Any]) -> tuple[float, ...]:
+    """Choose how a layer shows its maps, from these; return `display_shown`."""
+    wanted = display_of(maps.reshape(len(maps), *maps.shape[-2:]), ours(layer)["attention"]["kind"])
+    layer.contrast_limits_range = (0.0, wanted.top)
+    layer.contrast_limits = (wanted.low, wanted.high)
+    layer.gamma = wanted.gamma
+    return display_shown(layer)
 
-    The gates of one network never close, the softmax of another is zero nearly everywhere; the
-    median suits both.
-    """
-    median = float(np.median(maps))
-    return (median if median < 1 else 0.0, 1.0)
+
+def display_shown(layer: Any) -> tuple[float, ...]:
+    """Return contrast limits and gamma of an attention layer, to be compared with later ones."""
+    return (*layer.contrast_limits, layer.gamma)

@@ -41,8 +41,8 @@ class Request:
         Which frames; None is all.
     device : str
         auto, cuda, mps or cpu.
-    attention : bool
-        Whether to show where the network looked.
+    attention : str or bool
+        Which attention map to show, as `inference.predictor.track` takes it.
     path : bool
         Whether to draw the path through all positions.
     """
@@ -51,7 +51,7 @@ class Request:
     roi: str | Roi = "auto"
     frames: range | None = None
     device: str = "auto"
-    attention: bool = True
+    attention: str | bool = True
     path: bool = False
 
 
@@ -129,6 +129,7 @@ class TrackRun:
         self._began: Began | None = None
         self._failed = False
         self._attention_fits = False
+        self._display: Any = None
         self._ready = threading.Event()
         self._job = Job(
             lambda: track_events(self._source, request, self._ready),
@@ -182,6 +183,7 @@ class TrackRun:
         if self._open():
             with session.updating():
                 self._drop_empty()
+                self._show_whole_range()
             if self._job.cancelled and not self._failed:
                 session.tell("Stopped; the frames that were done are kept.")
             later(self._show_path)
@@ -213,8 +215,9 @@ class TrackRun:
 
     def _make_attention(self) -> None:
         """Make the attention layer, in a turn of its own so that the window stays alive."""
-        if self._open() and self._request.attention and self._attention() is None:
-            nothing = np.zeros((self._source.n_frames, 1, 1), np.float16)
+        wanted = self._began is not None and self._began.attention
+        if self._open() and wanted and self._attention() is None:
+            nothing = np.zeros((self._source.n_frames, 1, 1), np.float32)
             with self._session.updating():
                 self._add(self._layer_of_attention(nothing), above=self._clip)
         self._ready.set()
@@ -280,22 +283,38 @@ class TrackRun:
     def _fit_attention(self, maps: npt.NDArray[Any]) -> None:
         """Have a layer for maps of this shape and place; maps of another run stay if they fit."""
         data, wanted, kind = self._layer_of_attention(
-            np.zeros((self._source.n_frames, *maps.shape[1:]), dtype=np.float16)
+            np.zeros((self._source.n_frames, *maps.shape[1:]), dtype=np.float32)
         )
         layer = self._attention()
         if layer is None:  # a person removed it while the run went on
             layer = self._add((data, wanted, kind), above=self._clip)
         placed = [np.allclose(getattr(layer, n), wanted[n]) for n in ("scale", "translate")]
-        if layer.data.shape != data.shape or not all(placed):
+        same = convert.ours(layer) == wanted["metadata"][convert.KEY]
+        if layer.data.shape != data.shape or not all(placed) or not same:
             layer.data = data
             layer.scale, layer.translate = wanted["scale"], wanted["translate"]
-            layer.contrast_limits = convert.attention_limits(maps)
+            layer.metadata = {**layer.metadata, **wanted["metadata"]}
+            self._display = convert.show_attention(layer, maps)
         self._attention_fits = True
 
-    def _layer_of_attention(self, maps: npt.NDArray[np.float16]) -> convert.LayerTuple:
+    def _show_whole_range(self) -> None:
+        """Fit the display to all frames of the run, unless a person has set it meanwhile."""
+        layer = self._attention()
+        if self._display is not None and layer is not None:
+            if convert.display_shown(layer) == self._display:
+                convert.show_attention(layer, layer.data)
+            self._display = None
+
+    def _layer_of_attention(self, maps: npt.NDArray[np.float32]) -> convert.LayerTuple:
         assert self._began is not None
+        assert self._began.attention is not None  # layers are made where maps come
         return convert.layer_of_attention(
-            maps, self._began.pixel_map, self._clip.name, self._placement(), self._id()
+            maps,
+            self._began.pixel_map,
+            self._clip.name,
+            self._placement(),
+            self._id(),
+            self._began.attention,
         )
 
     def _show_path(self) -> None:

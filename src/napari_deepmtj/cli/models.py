@@ -27,7 +27,8 @@ def models(
         default = " (default)" if card.id == DEFAULT_MODEL else ""
         print_line(
             f"{card.id}{default}: version {card.version}, {card.licence}, network {card.network}, "
-            f"input {card.input_width} x {card.input_height} px; trained on {card.trained_on}"
+            f"input {card.input_width} x {card.input_height} px, attention maps "
+            f"{', '.join(card.attention.choices) or 'none'}; trained on {card.trained_on}"
         )
     for problem in problems:
         print_error(str(problem))

@@ -63,8 +63,13 @@ def track(
     ] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Frames computed at a time, at most.")] = 16,
     attention: Annotated[
-        bool, typer.Option("--attention", help="Also write the attention maps, as a TIFF stack.")
-    ] = False,
+        str | None,
+        typer.Option(
+            metavar="MAP",
+            help="Also write these attention maps, as a TIFF stack: combined, level-1, gate-1 ... "
+            "as `napari-deepmtj models` lists for the model.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -77,15 +82,19 @@ def track(
     wanted = slice(None) if frames is None else parse_frames(frames)
     files = expand(clips)
 
+    from napari_deepmtj.inference.attention import wanted_map
     from napari_deepmtj.inference.device import resolve_device
     from napari_deepmtj.io.paths import result_paths
     from napari_deepmtj.weights.store import load_model
 
     results = result_paths(files, out)
+    loaded = load_model(model)
+    if attention is not None:
+        wanted_map(loaded.card, attention)  # an error before any clip is touched
     if out is not None:
         _make_folder(out)
     settings = _Settings(
-        load_model(model),
+        loaded,
         roi,
         given_scale,
         wanted,
@@ -120,7 +129,7 @@ class _Settings:
     frames: slice
     device: str
     batch: int
-    attention: bool
+    attention: str | None
     overwrite: bool
 
 
@@ -226,7 +235,7 @@ def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
             frames=frames,
             device=settings.device,
             batch=settings.batch,
-            attention=settings.attention,
+            attention=settings.attention or False,
         )
         stack.enter_context(closing(events))
         seconds, writer, began, trajectory = 0.0, None, None, None
@@ -248,8 +257,6 @@ def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
                 case Done(finished):
                     trajectory = finished
         assert trajectory is not None  # a job ends in Done or Failed
-        if settings.attention and writer is None:
-            print_notice(f"{clip.name}: this network has no attention maps; none are written")
         write_trajectory(trajectory, result, overwrite=settings.overwrite)
     in_view = int(trajectory.table["in_view"].sum())
     return (
@@ -259,19 +266,23 @@ def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
 
 
 def _attention_writer(result: Path, began: Began, shape: tuple[int, ...]) -> AttentionWriter:
-    """Return a writer for maps of this shape, which notes where they lie in the frame."""
-    from napari_deepmtj.io.attention import AttentionWriter
+    """Return a writer for maps of this shape, which notes what they are and where they lie."""
+    from napari_deepmtj.io.attention import AttentionInfo, AttentionWriter
     from napari_deepmtj.io.paths import attention_path
 
     height, width = shape
     (step_y, step_x), (y, x) = began.pixel_map.affine_of_map(height, width)
-    frames = began.frames
-    info = {
-        "frames": {"start": frames.start, "stop": frames.stop, "step": frames.step},
-        "frame_px_per_map_px": {"x": float(step_x), "y": float(step_y)},
-        "first_map_px_in_frame_px": {"x": float(x), "y": float(y)},
-    }
-    return AttentionWriter(attention_path(result), len(frames), info)
+    what = began.attention
+    assert what is not None  # maps came
+    info = AttentionInfo(
+        began.frames,
+        (float(step_y), float(step_x)),
+        (float(y), float(x)),
+        what.map,
+        what.unit,
+        what.model,
+    )
+    return AttentionWriter(attention_path(result), info)
 
 
 def _led_by(name: str, message: str) -> str:

@@ -1,4 +1,4 @@
-"""From a network's maps to a position, its covariance and a calibrated confidence.
+"""From a network's output to a position, its covariance and a calibrated confidence.
 
 Everything here is in pixels of the network's input, pixel centres at integers; the predictor
 maps it into the frame.
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch.nn.functional as F
-from torch import Tensor
 
 from napari_deepmtj.errors import WeightsError
 from napari_deepmtj.inference.peak import Peak, find_peak
@@ -85,15 +83,12 @@ class Decoded:
         Probability of being in view and within tolerance, 0..1.
     in_view : ndarray of bool, shape (B,)
         Whether the MTJ counts as in view.
-    attention : ndarray of float32, shape (B, h, w), or None
-        Combined attention map, non-negative, maximum 1.
     """
 
     xy: FloatArray
     covariance: FloatArray
     confidence: FloatArray
     in_view: npt.NDArray[np.bool_]
-    attention: npt.NDArray[np.float32] | None
 
 
 def decode(
@@ -103,7 +98,6 @@ def decode(
     height: int,
     width: int,
     tolerance_px: float,
-    attention: bool = False,
 ) -> Decoded:
     """Decode a batch.
 
@@ -117,8 +111,6 @@ def decode(
         Size of the network's input in pixels.
     tolerance_px : float
         Distance in input pixels within which a position counts as right.
-    attention : bool
-        Whether to combine the attention maps.
 
     Raises
     ------
@@ -135,7 +127,6 @@ def decode(
         covariance=covariance,
         confidence=_sigmoid(logit),
         in_view=_sigmoid(presence) >= fitted.presence_threshold,
-        attention=combine_attention(output.attention) if attention else None,
     )
 
 
@@ -183,27 +174,6 @@ def confidence_features(
         ],
         axis=1,
     )
-
-
-def combine_attention(maps: tuple[Tensor, ...]) -> npt.NDArray[np.float32] | None:
-    """Combine attention maps as P20 does: the two finest, at one size, multiplied.
-
-    Returns
-    -------
-    ndarray of float32, shape (B, h, w), or None
-        Of the finest map's size, each picture's maximum scaled to 1; None without maps.
-    """
-    if not maps:
-        return None
-    finest = maps[-1].float()
-    if len(maps) > 1:
-        coarser = F.interpolate(
-            maps[-2].float()[:, None], size=finest.shape[-2:], mode="bilinear", align_corners=False
-        )
-        finest = finest * coarser[:, 0]
-    highest = finest.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
-    combined: npt.NDArray[np.float32] = (finest / highest).cpu().numpy()
-    return combined
 
 
 def _sigmoid(value: FloatArray) -> FloatArray:

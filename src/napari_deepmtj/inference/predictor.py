@@ -22,6 +22,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, FramePrediction, Trajectory
 from napari_deepmtj.errors import DeepMTJError, VideoError
+from napari_deepmtj.inference.attention import AttentionMap, select, wanted_map
 from napari_deepmtj.inference.device import Runner, resolve_device
 from napari_deepmtj.inference.prefetch import prefetch
 from napari_deepmtj.inference.preprocess import normalise, to_network_input
@@ -68,11 +69,14 @@ class Began:
         Where the region lies in the network's input, and so attention maps in the frame.
     frames : range
         Which frames follow, ascending.
+    attention : AttentionMap or None
+        The attention map that comes with them.
     """
 
     provenance: Provenance
     pixel_map: PixelMap
     frames: range
+    attention: AttentionMap | None = None
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,10 @@ class TrackedBatch:
     ----------
     predictions : tuple of FramePrediction
         In the order of the clip.
-    attention : ndarray of float16, shape (n, h, w), or None
-        The combined attention map of each frame over the whole network input, maximum 1; where it
-        lies in the frame says `Began.pixel_map.affine_of_map`. None unless asked for.
+    attention : ndarray of float32, shape (n, h, w), or None
+        An attention map of each frame over the whole network input, raw values
+        (`networks.maps.MapNames.unit`); where it lies in the frame says
+        `Began.pixel_map.affine_of_map`. None unless asked for.
     done, total : int
         Frames so far, this batch included, and frames asked for.
     seconds : float
@@ -93,7 +98,7 @@ class TrackedBatch:
     """
 
     predictions: tuple[FramePrediction, ...]
-    attention: npt.NDArray[np.float16] | None
+    attention: npt.NDArray[np.float32] | None
     done: int
     total: int
     seconds: float
@@ -111,7 +116,8 @@ def track(
     frames: range | None = None,
     device: str = "auto",
     batch: int = 16,
-    attention: bool = False,
+    attention: str | bool = False,
+    runner: Runner | None = None,
 ) -> Generator[TrackEvent]:
     """Find the MTJ in the frames of a clip.
 
@@ -131,8 +137,13 @@ def track(
         As `resolve_device` takes it.
     batch : int
         Frames that the network sees at a time, at most.
-    attention : bool
-        Whether to return the attention maps.
+    attention : str or bool
+        Which attention map to return: one of `model.card.attention.choices`, or True for the
+        first of them. A network without any is a notice with True, an error with a name.
+
+    runner : Runner, optional
+        Of the model's network, on its device already, where several clips share one; `device` and
+        `batch` are its own then.
 
     Yields
     ------
@@ -148,14 +159,18 @@ def track(
     began = time.perf_counter()
     try:
         setup = _prepare(source, model, roi, scale, frames)
-        runner = Runner(model.network, resolve_device(device), batch)
+        if runner is None:
+            runner = Runner(model.network, resolve_device(device), batch)
         told = source.notices
         yield from (Notice(text) for text in (*told, *setup.notices))
-        yield Began(_provenance(source, setup, runner), setup.pixel_map, setup.frames)
-        step = _Step(setup, attention)
+        which = wanted_map(model.card, attention)
+        if attention is True and which is None:
+            yield Notice(f"the network {model.card.network!r} has no attention maps")
+        yield Began(_provenance(source, setup, runner), setup.pixel_map, setup.frames, which)
+        step = _Step(setup, which)
         found: list[FramePrediction] = []
         total = len(setup.frames)
-        with closing(prefetch(_batches(source, setup, batch), BATCHES_AHEAD, "decode")) as batches:
+        with closing(prefetch(_batches(source, setup, runner.batch), BATCHES_AHEAD, "decode")) as batches:
             for pictures in batches:
                 for event in runner.run(pictures, step):
                     if isinstance(event, Notice):
@@ -251,11 +266,11 @@ class _Step:
     """What happens on the device to the pictures of one batch."""
 
     setup: _Setup
-    attention: bool
+    attention: AttentionMap | None
 
     def __call__(
         self, network: nn.Module, pictures: UInt8Array, device: torch.device
-    ) -> tuple[Decoded, npt.NDArray[np.float16] | None]:
+    ) -> tuple[Decoded, npt.NDArray[np.float32] | None]:
         from napari_deepmtj.inference.decode import decode
 
         card, pixel_map = self.setup.model.card, self.setup.pixel_map
@@ -269,10 +284,10 @@ class _Step:
             height=card.input_height,
             width=card.input_width,
             tolerance_px=self.setup.tolerance_px,
-            attention=self.attention,
         )
-        maps = decoded.attention
-        return decoded, None if maps is None else maps.astype(np.float16)
+        if self.attention is None:
+            return decoded, None
+        return decoded, select(output.attention, card.attention, self.attention.map)
 
 
 def _on_host(output: NetworkOutput) -> NetworkOutput:

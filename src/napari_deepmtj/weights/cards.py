@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self, get_origin, get_type_hints
 
 from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.networks.maps import MapNames, maps_of
 
 #: Version of the card's JSON.
 SCHEMA = 1
@@ -100,6 +101,11 @@ class WeightCard:
                 raise WeightsError(f"the model card's decoding {key} is {number!r}, not a number")
             if not math.isfinite(number):
                 raise WeightsError(f"the model card's decoding {key} is {number}")
+
+    @property
+    def attention(self) -> MapNames:
+        """The attention maps that the network gives; told by its name, so not in the JSON."""
+        return maps_of(self.network, self.network_arguments)
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the card as JSON, keys sorted; one line unless indented.

@@ -28,8 +28,10 @@ from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.inference.predictor import TOLERANCE_MM, TOLERANCE_OF_WIDTH
-from napari_deepmtj.weights.store import list_models
+from napari_deepmtj.weights.store import list_models, read_card, resolve_model
 
+#: Value of the choice of no attention map.
+NOT_SHOWN = ""
 WHOLE, RANGE, ONE = "whole clip", "from frame ... to ...", "this frame only"
 NO_CLIP = "Open a clip first: File > IO Utilities > Open ultrasound video..."
 
@@ -69,8 +71,11 @@ class TrackWidget(Container[Any]):
         self.frames = ComboBox(label="frames", choices=[WHOLE, RANGE, ONE])
         self.first = SpinBox(label="from", min=0, max=0, tooltip="First frame, counted from 0.")
         self.last = SpinBox(label="to", min=0, max=0, tooltip="Last frame, included.")
-        self.attention = CheckBox(
-            text="attention", value=True, tooltip="Show where the network looked."
+        self.attention = ComboBox(
+            label="attention",
+            choices=_attention_choices(settings.model),
+            tooltip="Show where the network looked: the last two maps multiplied (combined), or "
+            "one map; 1 is the finest.",
         )
         self.path = CheckBox(text="path", value=False, tooltip="Draw the path of the MTJ.")
         self.run = PushButton(text="Track")
@@ -96,7 +101,8 @@ class TrackWidget(Container[Any]):
                 row(self.draw),
                 self.frames,
                 self.range,
-                row(self.attention, self.path, label="show"),
+                self.attention,
+                row(self.path, label="show"),
                 row(self.run, self.cancel, self.save),
                 self.progress,
             ]
@@ -109,6 +115,7 @@ class TrackWidget(Container[Any]):
 
     def _connect(self) -> None:
         self.clip.changed.connect(self._on_clip)
+        self.model.changed.connect(self._on_model)
         self.frames.changed.connect(self._show_range)
         self.roi.changed.connect(self._on_roi)
         self.draw.changed.connect(self._draw_rectangle)
@@ -186,7 +193,7 @@ class TrackWidget(Container[Any]):
                 roi=roi,
                 frames=self._wanted_frames(),
                 device=self.device.value,
-                attention=self.attention.value,
+                attention=self.attention.value or False,
                 path=self.path.value,
             )
             TrackRun(self._session, clip, request).start()
@@ -240,6 +247,12 @@ class TrackWidget(Container[Any]):
             with self.roi.changed.blocked():
                 self.roi.value = "auto"
         self._show_tolerance()
+
+    def _on_model(self, model: str) -> None:
+        """Offer the attention maps of another model; that none is shown stays so."""
+        shown = self.attention.value != NOT_SHOWN or len(self.attention.choices) == 1
+        self.attention.choices = choices = _attention_choices(model)
+        self.attention.value = choices[0 if shown else -1][1]
 
     def _on_clip(self, clip: Any) -> None:
         if clip is not None and clips.is_clip(clip):
@@ -303,6 +316,18 @@ class TrackWidget(Container[Any]):
 
     def _show_message(self, message: str) -> None:
         self.message.value = message or ("" if self.clip.value is not None else NO_CLIP)
+
+
+def _attention_choices(model: str) -> list[tuple[str, str]]:
+    """Return the attention maps of a model, the usual one first, and none."""
+    try:
+        card = read_card(resolve_model(model))
+    except DeepMTJError:  # said when it is used
+        return [("not shown", NOT_SHOWN)]
+    names = card.attention.choices
+    if not names:
+        return [(f"{card.network} has no attention", NOT_SHOWN)]
+    return [*((name, name) for name in names), ("not shown", NOT_SHOWN)]
 
 
 def _tolerance(clip: Layer, points: Layer | None) -> str:
