@@ -161,6 +161,16 @@ def test_impaired_like_pictures_have_poorer_contrast(cohort: Study) -> None:
     assert np.median(poor_ones / typical) < 0.85
 
 
+@pytest.mark.parametrize(("subjects", "videos"), [(4, 2), (1, 1), (500, 500)])
+def test_some_clips_are_of_both_groups(cohort: Study, subjects: int, videos: int) -> None:
+    some = cohort.some("test", subjects, videos)
+    per_subject = Counter(clip.subject for clip in some)
+    assert len(per_subject) == min(subjects, 12)
+    assert max(per_subject.values()) == min(videos, 11)
+    if subjects > 3:
+        assert {clip.group for clip in some} == set(Group)
+
+
 def test_written_clips_carry_the_labels_of_their_annotated_frames(tmp_path: Path) -> None:
     wanted = study(1, SMALL).of("test")[::3]
     *_, last = write_study(wanted, tmp_path)

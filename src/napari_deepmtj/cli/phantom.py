@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
+class CohortPart(StrEnum):
+    """The splits of the phantom cohort, `phantom.study.Part`, without loading torch."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder for the clips.")],
     subjects: Annotated[int, typer.Option(min=1, help="How many subjects.")] = 5,
     videos: Annotated[int, typer.Option(min=1, help="Clips of each subject.")] = 2,
-    frames: Annotated[int, typer.Option(min=2, help="Frames of each clip, at 25 Hz.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other subjects.")] = 0,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=2, help="Frames of each clip, at 25 Hz.", show_default="60"),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Another seed, other subjects.", show_default="0"),
+    ] = None,
+    cohort: Annotated[
+        CohortPart | None,
+        typer.Option(
+            help="Whole clips (375 frames) of this split of the phantom cohort of docs/paper.md, "
+            "with labels of its annotated frames only; subjects of both groups, as far as they go."
+        ),
+    ] = None,
 ) -> None:
     """Write made-up ultrasound clips whose MTJ is known exactly.
 
@@ -24,5 +46,17 @@ def phantom(
     from napari_deepmtj.cli._jobs import run_job
     from napari_deepmtj.phantom import write_cohort
 
-    clips = run_job(write_cohort(subjects, videos, seed, out, n_frames=frames), "rendering")
+    if cohort is None:
+        job = write_cohort(
+            subjects, videos, 0 if seed is None else seed, out, n_frames=frames or 60
+        )
+    else:
+        from napari_deepmtj.phantom.study import study, write_study
+
+        if frames is not None or seed is not None:
+            raise typer.BadParameter(
+                "the cohort has its own length and seed; leave --frames and --seed out"
+            )
+        job = write_study(study().some(cohort.value, subjects, videos), out)
+    clips = run_job(job, "rendering")
     print_line(f"{len(clips)} clips with their truth in {out}")

@@ -7,6 +7,7 @@ split each belongs to. Nothing is drawn here: a frame costs its time when it is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -158,6 +159,23 @@ class Study:
     def of(self, part: Part | str) -> tuple[StudyClip, ...]:
         """Return the clips of one split."""
         return tuple(clip for clip in self.clips if clip.split == part)
+
+    def some(self, part: Part | str, n_subjects: int, n_videos: int) -> tuple[StudyClip, ...]:
+        """Return the first clips of some subjects of a split, of both groups as far as they go.
+
+        Subjects are taken evenly from all of them, of whom the healthy come first.
+        """
+        clips = self.of(part)
+        names = list(dict.fromkeys(clip.subject for clip in clips))
+        n_subjects = min(n_subjects, len(names))
+        chosen = {names[(2 * i + 1) * len(names) // (2 * n_subjects)] for i in range(n_subjects)}
+        seen: Counter[str] = Counter()
+        found = []
+        for clip in clips:
+            if clip.subject in chosen and seen[clip.subject] < n_videos:
+                seen[clip.subject] += 1
+                found.append(clip)
+        return tuple(found)
 
 
 def study(seed: int = STUDY_SEED, design: Design | None = None) -> Study:
