@@ -1,0 +1,158 @@
+"""`napari-deepmtj batch`: every clip of a study, resumable.
+
+What is done with each clip is `batch.plan` and `batch.run`; here it is asked for and told.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_deepmtj.cli._console import print_error, print_line
+from napari_deepmtj.cli._jobs import run_job
+from napari_deepmtj.cli.track import expand, parse_scale
+from napari_deepmtj.weights.store import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_deepmtj.batch.plan import Plan
+    from napari_deepmtj.batch.run import Finished
+    from napari_deepmtj.batch.study import Entry
+
+#: Rows of a dry run that are printed; its file has all.
+_PRINTED = 40
+
+
+def batch(
+    out: Annotated[Path, typer.Option(help="Folder for results, tables and the ledger.")],
+    clips: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CLIP|FOLDER]...", help="Videos, patterns, and folders of them."),
+    ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="CSV or XLSX with a column file; see docs/batch.md."),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Of folders, only files of such names; repeatable."),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="What paths say: '(?P<subject>S[0-9]+)_(?P<movement>mvc|rom)'."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be done, and what lacks a scale.")
+    ] = False,
+    model: Annotated[
+        str, typer.Option(metavar="ID|FILE", help="See `napari-deepmtj models`.")
+    ] = DEFAULT_MODEL,
+    roi: Annotated[
+        str, typer.Option(metavar="ROI", help="auto, full, preset:NAME, or X,Y,WIDTH,HEIGHT in px.")
+    ] = "auto",
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="MM_PER_PX", help="Of clips that have none in the table, or X,Y."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
+    ] = "auto",
+    frames_at_once: Annotated[int, typer.Option(min=1, help="Frames computed at a time.")] = 16,
+    clips_at_once: Annotated[
+        int, typer.Option(min=1, help="Clips decoded at the same time, for one network.")
+    ] = 2,
+) -> None:
+    """Track every clip of a study; run it again to go on, or to do only what has changed.
+
+    OUT gets each clip's .mtj.csv and .mtj.json in the clips' own folders, frames.csv, clips.csv
+    and excursions.csv of all of them, and the ledger of what is done.
+    """
+    if not clips and study is None:
+        raise typer.BadParameter("give clips, folders, or --study TABLE")
+
+    from napari_deepmtj.batch import plan as planning
+
+    options = planning.Options(
+        out=out,
+        model=model,
+        roi=roi,
+        scale=None if scale is None else parse_scale(scale),
+        device=device,
+        batch=frames_at_once,
+        at_once=clips_at_once,
+    )
+    plan = planning.make_plan(_entries(clips or [], study, include or ["*"], pattern), options)
+    if dry_run:
+        _print_plan(planning.dry_run(plan), out)
+        return
+    finished = _run(plan)
+    print_line(
+        f"{finished.done} clips tracked, {finished.kept} kept, {finished.failed} failed -> {out}"
+    )
+    if finished.failed:
+        raise typer.Exit(1)
+
+
+def _entries(
+    clips: list[str], study: Path | None, include: list[str], pattern: str | None
+) -> list[Entry]:
+    """Return what is meant: rows of the table, then files, each once."""
+    from napari_deepmtj.batch.study import entries_of_files, read_study
+    from napari_deepmtj.io.folders import find_clips
+
+    entries = [] if study is None else read_study(study, pattern)
+    there = {os.path.realpath(entry.clip) for entry in entries}
+    files: list[Path] = []
+    for path in expand(clips):
+        if path.is_dir():
+            found = find_clips(path)
+            files += [f for f in found if any(fnmatch.fnmatch(f.name, g) for g in include)] or (
+                [path] if not found else []
+            )
+        else:
+            files.append(path)
+    new = [file for file in files if os.path.realpath(file) not in there]
+    return entries + entries_of_files(new, pattern)
+
+
+def _print_plan(listed: pd.DataFrame, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from napari_deepmtj.io.atomic import atomic_write
+
+    shown = [name for name in listed.columns if name != "file"]
+    table = Table(*shown)
+    for row in listed[shown].head(_PRINTED).itertuples(index=False):
+        table.add_row(*map(str, row))
+    Console(file=sys.stdout, highlight=False, markup=False).print(table)
+    if len(listed) > _PRINTED:
+        print_line(f"and {len(listed) - _PRINTED} more")
+    path = atomic_write(out / "plan.csv", listed.to_csv(index=False, lineterminator="\n").encode())
+    for name in ("state", "scale"):
+        counts = listed[name].value_counts()
+        print_line(f"{name}: " + ", ".join(f"{n} {what}" for what, n in counts.items()))
+    print_line(f"all rows: {path}")
+
+
+def _run(plan: Plan) -> Finished:
+    from napari_deepmtj.batch.run import ClipDone, ClipFailed, run
+
+    def told(event: object) -> None:
+        match event:
+            case ClipDone(task, line):
+                seen, frames = line.facts["in_view"], line.facts["frames"]
+                print_line(f"{task.name}: MTJ in view in {seen} of {frames} frames")
+            case ClipFailed(task, reason):
+                print_error(f"{task.name}: {reason}")
+
+    finished: Finished = run_job(run(plan), "batch", told)
+    return finished

@@ -1,0 +1,58 @@
+"""The command over a few clips; what a batch does is tested in tests/batch."""
+
+import pandas as pd
+import pytest
+
+from napari_deepmtj.io.encode import VideoWriter
+from napari_deepmtj.phantom.cohort import Subject
+
+
+@pytest.fixture
+def study(tmp_path):
+    clip = Subject(7).clip(0, n_frames=4)
+    for name in ("S1/mvc.avi", "S2/mvc.avi", "S2/notes.mov"):
+        path = tmp_path / "study" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".avi":
+            with VideoWriter(path, clip.height, clip.width, 25.0) as writer:
+                for frame in clip.frames():
+                    writer.add(frame)
+        else:
+            path.write_text("no video")
+    return tmp_path / "study"
+
+
+def test_a_study_is_tracked_told_and_gone_on_with(run, study, tmp_path):
+    out = tmp_path / "out"
+    options = (
+        "--out",
+        str(out),
+        "--roi",
+        "full",
+        "--pattern",
+        r"(?P<subject>S\d)",
+        "--scale",
+        "0.1",
+    )
+    code, told, _ = run("batch", study, *options, "--dry-run")
+    assert (code, "state: 2 to do" in told) == (0, True)
+    assert list(pd.read_csv(out / "plan.csv")["scale"]) == ["options", "options"]
+    assert not list(out.rglob("*.mtj.csv"))
+
+    code, told, _ = run("batch", study, *options)
+    assert (code, "2 clips tracked, 0 kept, 0 failed" in told) == (0, True)
+    assert list(pd.read_csv(out / "excursions.csv")["subject"]) == ["S1", "S2"]
+
+    table = tmp_path / "study.csv"
+    table.write_text(
+        "file,subject\nstudy/S1/mvc.avi,S1\nstudy/S2/mvc.avi,S2\nstudy/S2/notes.mov,S2\n"
+    )
+    again = ("--out", out, "--roi", "full", "--scale", "0.1")
+    code, told, errors = run("batch", "--study", table, *again)
+    assert (code, "0 clips tracked, 2 kept, 1 failed" in told) == (1, True)
+    assert "notes.mov" in errors
+
+
+def test_nothing_to_do_is_bad_usage(run, tmp_path):
+    assert run("batch", "--out", tmp_path)[0] == 2
+    assert run("batch", "--out", tmp_path, tmp_path / "x.avi", "--pattern", "(")[0] == 1
