@@ -1,4 +1,4 @@
-"""The annotated video: the clip with region, junction, uncertainty and trail drawn on it.
+"""The annotated video: the clip with attention, region, junction, uncertainty and trail on it.
 
 Drawing is Pillow's and encoding `io.encode`'s; one frame is held at a time.
 """
@@ -19,6 +19,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, ResultError
+from napari_deepmtj.report.overlay import Overlay
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -49,6 +50,9 @@ def write_annotated_video(
     trajectory: Trajectory,
     path: str | Path,
     truth: Iterable[Label] | None = None,
+    *,
+    trail_frames: int = TRAIL_FRAMES,
+    attention: str | Path | None = None,
 ) -> Generator[Progress | Done[Path] | Failed]:
     """Write the tracked frames of a clip with what was found drawn on them.
 
@@ -64,6 +68,11 @@ def write_annotated_video(
         ".mp4" for H.264, ".avi" for MJPEG; replaced if it exists.
     truth : iterable of Label, optional
         Labels of the same clip, drawn as small circles.
+    trail_frames : int
+        Tracked frames that the trail goes back, this one included; 0 draws none.
+    attention : str or Path, optional
+        The `.mtj-attention.tif` of the same clip, laid over the picture. One scale for the whole
+        clip; frames without a map have none.
 
     Yields
     ------
@@ -84,7 +93,9 @@ def write_annotated_video(
         frames = trajectory.frames
         if not len(frames):
             raise ResultError("the trajectory is empty, so there is no video to draw", path=path)
-        picture = _Picture(source, trajectory, {label.frame: label for label in truth or ()})
+        overlay = None if attention is None else Overlay.read(attention, trajectory)
+        labels = {label.frame: label for label in truth or ()}
+        picture = _Picture(source, trajectory, labels, trail_frames, overlay)
         step = int(np.diff(frames).min()) if len(frames) > 1 else 1
         wanted = dict(zip(frames.tolist(), trajectory.table.to_dict("records"), strict=True))
         rate = _rate(source) / step
@@ -139,7 +150,12 @@ class _Picture:
     """Everything that is drawn on the frames of one clip, and the trail so far."""
 
     def __init__(
-        self, source: VideoSource, trajectory: Trajectory, truth: dict[int, Label]
+        self,
+        source: VideoSource,
+        trajectory: Trajectory,
+        truth: dict[int, Label],
+        trail_frames: int = TRAIL_FRAMES,
+        overlay: Overlay | None = None,
     ) -> None:
         from PIL import ImageFont
 
@@ -147,7 +163,8 @@ class _Picture:
         self.times = source.times
         self.roi = trajectory.provenance.roi
         self.truth = truth
-        self.trail: deque[tuple[float, float] | None] = deque(maxlen=TRAIL_FRAMES)
+        self.trail: deque[tuple[float, float] | None] = deque(maxlen=trail_frames)
+        self.overlay = overlay
         self.font = ImageFont.load_default(size=max(12, source.width * self.zoom // 50))
 
     def draw(
@@ -161,6 +178,8 @@ class _Picture:
 
         image = Image.fromarray(np.repeat(np.repeat(grey, self.zoom, 0), self.zoom, 1))
         image = image.convert("RGB")
+        if self.overlay is not None:
+            image = self.overlay.on(image, frame, self.zoom)
         on = ImageDraw.Draw(image)
         pen = _Pen(on, self.zoom)
         if self.roi is not None:
@@ -189,7 +208,7 @@ class _Picture:
         points = list(self.trail)
         for age, (new, old) in enumerate(zip(points[:0:-1], points[-2::-1], strict=True)):
             if new is not None and old is not None:
-                fade = 1 - age / TRAIL_FRAMES
+                fade = 1 - age / max(len(points), 1)
                 red, green, blue = (round(value * fade) for value in MTJ_COLOUR)
                 pen.path([old, new], (red, green, blue))
 
