@@ -24,6 +24,7 @@ COMMANDS = (
     "batch",
     "process",
     "reference",
+    "mechanics",
     "export",
     "reproduce",
     "evaluate",

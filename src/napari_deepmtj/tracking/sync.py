@@ -15,6 +15,7 @@ from scipy.signal import correlate
 
 from napari_deepmtj.errors import ChannelError
 from napari_deepmtj.io.channels import Channels
+from napari_deepmtj.tracking.mechanics import Motion
 from napari_deepmtj.tracking.resample import MAX_GAP_S, interpolate
 from napari_deepmtj.tracking.series import FloatArray
 
@@ -46,11 +47,47 @@ class Sync:
     shifts_s: FloatArray = field(default_factory=lambda: np.empty(0))
     correlation: FloatArray = field(default_factory=lambda: np.empty(0))
 
+    def describe(self) -> str:
+        """Return the shift in words."""
+        how = f"{self.how}, the clip's time is the channels' {self.offset_s:+.4f} s"
+        return how if np.isnan(self.peak) else f"{how}, correlation {self.peak:.3f}"
+
     def to_json(self) -> dict[str, Any]:
         """Return what provenance keeps of it: everything but the curve."""
         peak = None if np.isnan(self.peak) else self.peak
         found = {"correlation": peak} if self.how == "cross-correlation" else {}
         return {"how": self.how, "offset_s": self.offset_s, **self.settings, **found}
+
+
+def find_sync(how: str, channels: Channels, moved: Motion, **settings: Any) -> Sync:
+    """Return the sync by a way that is named, as the command line and the log name it.
+
+    Parameters
+    ----------
+    how : {"clock", "trigger", "correlation"}
+        Which way.
+    channels : Channels
+        Of the other device.
+    moved : Motion
+        Of the clip; its displacement is what a channel is correlated with.
+    **settings
+        Of `by_clock`, `by_trigger` or `by_correlation`; the channel's name is "channel".
+
+    Raises
+    ------
+    ChannelError
+        If there is no such way, or it does not find the shift.
+    """
+    if how == "clock":
+        return by_clock(**settings)
+    if how not in ("trigger", "correlation"):
+        raise ChannelError(f"there is no way {how!r}; there are clock, trigger and correlation")
+    if "channel" not in settings:
+        raise ChannelError(f"{how} needs a channel: {how}:channel=NAME")
+    name = str(settings.pop("channel"))
+    if how == "trigger":
+        return by_trigger(channels, name, **settings)
+    return by_correlation(channels, name, moved.t, moved.displacement, **settings)
 
 
 def by_clock(offset_s: float = 0.0) -> Sync:
