@@ -15,7 +15,7 @@ from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.evaluation.metrics import ERROR_COLUMNS, compare, distances
-from napari_deepmtj.evaluation.summary import summarise
+from napari_deepmtj.evaluation.summary import curve, summarise
 
 Point = tuple[float, float] | None
 
@@ -173,3 +173,79 @@ def test_labels_that_do_not_fit_are_refused(truth: list[Label], complaint: str) 
 def test_only_labelled_frames_count() -> None:
     errors = compare(trajectory([(9, 9)] * 5, SCALE), labels([(9, 9)], first=3), "s1")
     assert errors["frame"].tolist() == [3]
+
+
+def test_bias_along_the_tendon_is_positive_proximally() -> None:
+    # Labels go 6 mm along a line that falls to the right; all positions are 1.5 mm further left
+    # on it and 0.5 mm deeper at a right angle. Pixels are twice as tall as wide.
+    scale = Scale(0.3, 0.6, "test")
+    line, right_angle = np.array([0.8, 0.6]), np.array([-0.6, 0.8])
+    truth_mm = np.array([[30.0, 30.0]]) + np.linspace(0, 6, 7)[:, None] * line
+    said_mm = truth_mm - 1.5 * line + 0.5 * right_angle
+    factors = np.array([0.3, 0.6])
+    truth = [(x, y) for x, y in truth_mm / factors]
+    said = [(x, y) for x, y in said_mm / factors]
+    for distal, along in (("right", 1.5), ("left", -1.5)):
+        errors = compare(trajectory(said, scale), labels(truth), "s1", distal=distal)
+        assert errors["axis_from"].unique().tolist() == ["labels"]
+        assert errors["axis_degrees"][0] == pytest.approx(np.rad2deg(np.arctan(0.75)))
+        s = summarise(errors)
+        assert s.along.mean == pytest.approx(along)
+        assert s.along.mean_absolute == pytest.approx(1.5)
+        assert s.across.mean == pytest.approx(0.5)
+        assert s.along.sd == pytest.approx(0, abs=1e-9)
+        assert s.along.frames == 7
+
+
+def test_without_a_distal_side_bias_along_has_no_sign() -> None:
+    unknown = compare(trajectory([(13, 4), (7, 0)], SCALE), labels([(10, 0), (10, 0)]), "s1")
+    known = compare(trajectory([(10, 0)], SCALE, "bb"), labels([(0, 0)], "bb"), "s2", distal="left")
+    s = summarise(pd.concat([unknown, known]))
+    # Only the second clip has a sign: 1 mm to the right, which is proximal there.
+    assert (s.along.frames, s.across.frames) == (1, 3)
+    assert s.along.mean == pytest.approx(1.0)
+    assert s.along.mean_absolute == pytest.approx((0.3 + 0.3 + 1.0) / 3)
+    assert s.across.mean == pytest.approx(0.8 / 3)
+
+
+def test_a_given_position_counts_nowhere() -> None:
+    truth: list[Point] = [(100, 100), (100, 100), (100, 100)]
+    said: list[Point] = [(100, 100), (130, 120), None]
+    errors = compare(trajectory(said, SCALE), labels(truth), "s1", given={0})
+    assert errors["given"].tolist() == [True, False, False]
+    s = summarise(errors)
+    assert (s.frames, s.visible, s.missed) == (2, 2, 1)
+    assert s.mean == pytest.approx(5)
+    assert s.valid == 50
+    assert s.per_subject[0].frames == 2
+    assert curve(errors)["percent"].iloc[-1] == 50
+
+
+def test_the_curve_holds_the_shares() -> None:
+    errors = pd.concat([worked_example(), worked_example().assign(subject="s2")])
+    s, table = summarise(errors), curve(errors)
+    by_radius = table.set_index("radius_mm")
+    for radius, share in s.within.items():
+        assert by_radius.loc[radius, "percent"] == pytest.approx(share)
+        assert by_radius.loc[radius, "low"] == pytest.approx(s.within_intervals[radius].low)
+    assert by_radius.loc[0.0, "percent"] == 25  # one is exactly there
+    assert table["percent"].is_monotonic_increasing
+    assert by_radius.loc[2.4, "percent"] == 25
+    assert by_radius.loc[2.5, "percent"] == 50
+
+
+def test_subjects_by_hand() -> None:
+    far = compare(
+        trajectory([(40, 0), None], SCALE, "bb"), labels([(0, 0), (0, 0)], "bb"), "s2"
+    ).assign(group="impaired")
+    s = summarise(pd.concat([worked_example().assign(group="healthy"), far]))
+    first, second = s.per_subject
+    assert (first.subject, first.group, first.clips, first.frames) == ("s1", "healthy", 1, 6)
+    assert (first.mean, first.median, first.valid) == pytest.approx((2.5, 2.5, 75.0))
+    assert (second.group, second.visible, second.missed) == ("impaired", 2, 1)
+    assert (second.mean, second.valid) == pytest.approx((4.0, 50.0))
+    assert math.isnan(second.sd)
+    # Subjects weigh alike here: (2.5 + 4) / 2, while the pooled mean is (5 + 2.5 + 0 + 4) / 4.
+    assert s.subjects_mean == pytest.approx(3.25)
+    assert s.subjects_sd == pytest.approx(np.std([2.5, 4.0], ddof=1))
+    assert s.mean == pytest.approx(2.875)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_deepmtj.evaluation.bootstrap import bootstrap
+from napari_deepmtj.evaluation.bootstrap import bootstrap, bootstrap_columns
 
 
 def test_bootstrap_draws_subjects_not_frames() -> None:
@@ -28,3 +28,21 @@ def test_bootstrap_weighs_frames_alike() -> None:
     interval = bootstrap(values, ["a"] * 9 + ["b"])
     assert interval.low == 0.0
     assert interval.high == 10.0
+
+
+def test_columns_are_drawn_together() -> None:
+    # What is twice as large has twice the interval, and a difference of two columns that differ
+    # by a constant in every subject has no width at all.
+    rng = np.random.default_rng(2)
+    subjects = np.repeat([f"s{i}" for i in range(12)], 5)
+    error = rng.gamma(2.0, 1.0, 60)
+    table = bootstrap_columns(np.stack([error, 2 * error, (error + 1) - error], 1), subjects)
+    np.testing.assert_allclose(table[1], 2 * table[0])
+    np.testing.assert_allclose(table[2], [1, 1])
+    assert table[0].tolist() == [bootstrap(error, subjects).low, bootstrap(error, subjects).high]
+
+
+def test_no_interval_of_one_subject_or_of_nothing() -> None:
+    assert np.isnan(bootstrap([1.0, 2.0], ["a", "a"]).low)
+    assert np.isnan(bootstrap([], []).high)
+    assert bootstrap_columns(np.empty((4, 0)), ["a", "b", "a", "b"]).shape == (0, 2)

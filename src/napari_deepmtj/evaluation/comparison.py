@@ -76,6 +76,8 @@ class Evaluation:
         Wall time of finding the positions, decoding included.
     frames : int
         Frames that were looked at in that time.
+    device : str
+        Where that was computed.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Evaluation:
     summary: Summary
     seconds: float
     frames: int
+    device: str = ""
 
     @property
     def ms_per_frame(self) -> float:
@@ -108,6 +111,7 @@ class Evaluation:
             "ms_per_frame": jsonable(self.ms_per_frame),
             "seconds_per_200_frames": jsonable(self.seconds_per_200),
             "frames_timed": self.frames,
+            "device": self.device,
             "summary": self.summary.to_json(),
         }
 

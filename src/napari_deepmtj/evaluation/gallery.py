@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 UInt8Array = npt.NDArray[np.uint8]
 
-#: Frames of one clip that a gallery shows at most: neighbours go wrong together, and look alike.
-MOST_OF_A_CLIP = 2
+#: Frames of one clip that are shown lie at least this part of it apart: neighbours go wrong
+#: together, and look alike.
+APART = 0.1
 
 Why = Literal["far", "missed", "invented"]
 
@@ -115,7 +116,8 @@ class Pictures:
 def worst_frames(one: Evaluation, most: int) -> list[tuple[Why, ClipKey, int]]:
     """Choose the frames of a method to look at: the farthest first, then missed, then invented.
 
-    Two thirds are the farthest, where there are others; at most `MOST_OF_A_CLIP` of each clip.
+    Two thirds are the farthest, where there are others. Of each clip no more are shown than it
+    takes for `most` if all are shown alike, and those lie `APART`.
     """
     errors = one.errors[~one.errors["given"].to_numpy(dtype=bool)]
     visible = errors["truth_visible"].to_numpy(dtype=bool)
@@ -127,15 +129,22 @@ def worst_frames(one: Evaluation, most: int) -> list[tuple[Why, ClipKey, int]]:
         ("missed", errors[visible & ~in_view]),
         ("invented", errors[~visible & in_view]),
     ]
-    taken: dict[ClipKey, int] = {}
+    clips = errors.groupby(["subject", "clip", "clip_sha256"])["frame"]
+    spans = dict(zip(clips.groups, (clips.max() - clips.min()).tolist(), strict=True))
+    each = -(-most // max(len(spans), 1))
     chosen: dict[Why, list[tuple[Why, ClipKey, int]]] = {}
     for why, table in kinds:
+        taken: dict[ClipKey, list[int]] = {}
         chosen[why] = []
         places = table[["subject", "clip", "clip_sha256", "frame"]]
         for subject, clip, sha256, frame in places.itertuples(index=False, name=None):
-            key = (str(subject), str(clip), str(sha256))
-            if len(chosen[why]) < most and taken.get(key, 0) < MOST_OF_A_CLIP:
-                taken[key] = taken.get(key, 0) + 1
+            if len(chosen[why]) == most:
+                break
+            key = (subject, clip, sha256)
+            before = taken.setdefault(key, [])
+            near = any(abs(frame - other) < APART * spans[key] for other in before)
+            if len(before) < each and not near:
+                before.append(frame)
                 chosen[why].append((why, key, int(frame)))
     others = [*chosen["missed"], *chosen["invented"]]
     of_far = chosen["far"][: max(most - len(others), -(-2 * most // 3))]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from napari_deepmtj.core.geometry import Roi
-from napari_deepmtj.core.jobs import Failed, Notice, Progress
+from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, FramePrediction, Trajectory
@@ -41,6 +41,8 @@ class Found:
         Wall time, reading included.
     frames : int
         Frames that were read for it.
+    device : str
+        Where it was computed, as "cpu".
     given : frozenset of int
         Frames whose position was taken from a label.
     """
@@ -48,6 +50,7 @@ class Found:
     trajectory: Trajectory
     seconds: float
     frames: int
+    device: str
     given: frozenset[int] = frozenset()
 
 
@@ -119,7 +122,7 @@ class Network:
         total = sum(map(len, wanted))
         found: list[FramePrediction] = []
         provenance: Provenance | None = None
-        seconds, told = 0.0, set[str]()
+        seconds, device, told = 0.0, "", set[str]()
         for frames in wanted:
             spent = 0.0
             job = track(
@@ -140,10 +143,12 @@ class Network:
                         case Failed():
                             yield event
                             return None
+                        case Done(tracked):
+                            device = tracked.provenance.operations[-1].arguments["device"]
             seconds += spent
         assert provenance is not None  # a job that does not fail has begun
         trajectory = Trajectory.from_predictions(found, source.times, provenance)
-        return Found(trajectory, seconds, len(found))
+        return Found(trajectory, seconds, len(found), device)
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,7 @@ class Tracker:
             [_prediction(frame, places.get(frame)) for frame in frames], source.times, provenance
         )
         given = frozenset() if start is None else frozenset({start})
-        return Found(trajectory, seconds, followed, given)
+        return Found(trajectory, seconds, followed, "cpu", given)
 
 
 def _prediction(frame: int, place: tuple[float, float] | None) -> FramePrediction:

@@ -51,6 +51,7 @@ class _Tally:
     tables: list[pd.DataFrame] = field(default_factory=list)
     seconds: float = 0.0
     frames: int = 0
+    devices: set[str] = field(default_factory=set)
 
 
 def evaluate(
@@ -115,6 +116,7 @@ def evaluate(
                 tally.tables.append(errors)
                 tally.seconds += found.seconds
                 tally.frames += found.frames
+                tally.devices.add(found.device)
                 done += 1
                 yield CaseDone(
                     case, method.name, found.trajectory, errors, found.seconds, done, total
@@ -134,6 +136,7 @@ def evaluate(
                     summarise(table, unit),
                     tally.seconds,
                     tally.frames,
+                    ", ".join(sorted(tally.devices)),
                 )
             )
         yield Done(Comparison(tuple(evaluations), data, tuple(annotators), facts, labelled_only))

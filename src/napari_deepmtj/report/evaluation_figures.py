@@ -48,7 +48,7 @@ def curve_figure(comparison: Comparison) -> Figure:
             table["low"].to_numpy(),
             table["high"].to_numpy(),
             color=colour,
-            alpha=0.15,
+            alpha=0.12,
             linewidth=0,
         )
     radii, shares = zip(*FIG_2B, strict=True)
@@ -130,6 +130,7 @@ def direction_figure(comparison: Comparison) -> Figure:
     for axes in list(panels.flat)[len(found) :]:
         axes.set_axis_off()
     limit = max(1.4 * VALID_MM if unit == "mm" else 1.0, float(np.percentile(sizes or [1.0], 98)))
+    panels.flat[0].locator_params(nbins=5)
     panels.flat[0].set_xlim(-limit, limit)
     panels.flat[0].set_ylim(limit, -limit)  # deeper is down, as in the picture
     figure.supxlabel(f"along the tendon, proximal is positive [{unit}]", fontsize=10)
@@ -140,7 +141,7 @@ def direction_figure(comparison: Comparison) -> Figure:
 def drift_figure(comparison: Comparison) -> Figure:
     """Draw the median error over the time since each clip's first visible label."""
     table = drift(comparison)
-    figure = new_figure(7.2, 3.6)
+    figure = new_figure(8.6, 3.6)
     axes = figure.subplots()
     for index, one in enumerate(comparison.evaluations):
         colour, marker = style(index)
@@ -158,7 +159,7 @@ def drift_figure(comparison: Comparison) -> Figure:
     axes.set_ylabel(f"median error [{comparison.unit}]")
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize=9)
+    figure.legend(loc="outside right upper", fontsize=9, frameon=False)
     return figure
 
 

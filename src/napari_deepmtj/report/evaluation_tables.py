@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_deepmtj.evaluation.bootstrap import COVERAGE, Interval
-from napari_deepmtj.evaluation.comparison import Comparison, Evaluation
+from napari_deepmtj.evaluation.comparison import Comparison
 from napari_deepmtj.evaluation.literature import TABLE_III, TABLE_IV
-from napari_deepmtj.evaluation.summary import Bias, Summary, summarise
+from napari_deepmtj.evaluation.summary import Bias, SubjectSummary, Summary, summarise
 
 #: What was measured on, as it is printed everywhere.
 DATA_WORDS = {"phantom": "made-up clips (phantom)", "real": "real clips"}
@@ -83,16 +83,14 @@ def table_iv(comparison: Comparison) -> Table:
     unit = comparison.unit
     header = (
         "method",
-        "subjects / clips / frames",
-        f"MAE ± SD [{unit}]",
-        f"{COVERAGE:g} % interval of the MAE",
+        "subjects /\nclips / frames",
+        f"MAE ± SD [{unit}]\n({COVERAGE:g} % interval)",
         f"median [{unit}]",
-        "valid % (5 mm)",
-        f"{COVERAGE:g} % interval",
-        "within 1 / 2 / 3 / 10 mm [%]",
-        "RMSE %",
-        "missed",
-        "invented",
+        f"valid %, 5 mm\n({COVERAGE:g} % interval)",
+        "within\n1 / 2 / 3 / 10 mm [%]",
+        f"RMSE %\n({COVERAGE:g} % interval)",
+        "missed of\nin view",
+        "invented of\nnot in view",
     )
     return Table(header, [_row_iv(one.name, one.summary) for one in comparison.evaluations])
 
@@ -132,7 +130,7 @@ def table_iii(comparison: Comparison) -> Table:
     rows = []
     for one in comparison.evaluations:
         s = one.summary
-        started = "first label" if one.kind == "tracker" else "nothing"
+        started = "the first label" if one.kind == "tracker" else "nothing"
         rows.append(
             (
                 one.name,
@@ -141,19 +139,21 @@ def table_iii(comparison: Comparison) -> Table:
                 f"{_plus_minus(s.mean, s.sd)} {unit}",
                 f"{_number(s.median)} {unit}",
                 str(s.missed),
+                one.device,
                 str(one.frames),
                 _number(one.seconds_per_200),
             )
         )
     header = (
         "method",
-        "started from",
-        "labelled frames",
-        "mean error ± SD",
+        "started\nfrom",
+        "labelled\nframes",
+        "mean error\n± SD",
         "median",
-        "lost or missed",
-        "frames timed",
-        "s per 200 frames",
+        "lost or\nmissed",
+        "device",
+        "frames\ntimed",
+        "s per\n200 frames",
     )
     return Table(header, rows)
 
@@ -199,11 +199,11 @@ def paired_table(comparison: Comparison) -> Table | None:
     ]
     header = (
         "difference",
-        "subjects / frames",
-        "frames with both",
-        "mean difference of the error",
+        "subjects /\nframes",
+        "frames\nwith both",
+        "mean difference\nof the error",
         f"{COVERAGE:g} % interval",
-        "of valid % (points)",
+        "of valid %\n(points)",
         f"{COVERAGE:g} % interval",
     )
     return Table(header, rows) if rows else None
@@ -221,12 +221,17 @@ def bias_table(comparison: Comparison) -> Table:
             _number(bias.mean_absolute),
         )
 
-    columns = ("frames", f"mean ± SD [{unit}]", f"{COVERAGE:g} % interval", f"mean |.| [{unit}]")
+    columns = (
+        "frames",
+        f"mean ± SD [{unit}]",
+        f"{COVERAGE:g} % interval",
+        f"mean absolute [{unit}]",
+    )
     return Table(
         (
             "method",
-            *(f"along: {name}" for name in columns),
-            *(f"across: {name}" for name in columns),
+            *(f"along:\n{name}" for name in columns),
+            *(f"across:\n{name}" for name in columns),
         ),
         [
             (one.name, *cells(one.summary.along), *cells(one.summary.across))
@@ -235,26 +240,33 @@ def bias_table(comparison: Comparison) -> Table:
     )
 
 
-def subject_table(one: Evaluation) -> Table:
-    """Return what each subject's frames come to for one method."""
-    s = one.summary
-    grouped = any(subject.group for subject in s.per_subject)
-    header = ("subject", *(("group",) if grouped else ()), "clips", "frames", "missed")
-    header += (f"MAE ± SD [{s.unit}]", f"median [{s.unit}]", "valid % (5 mm)")
-    rows = [
-        (
-            subject.subject,
-            *((subject.group,) if grouped else ()),
-            str(subject.clips),
-            str(subject.frames),
-            str(subject.missed),
-            _plus_minus(subject.mean, subject.sd),
-            _number(subject.median),
-            _number(subject.valid, 1),
-        )
-        for subject in s.per_subject
+def subject_table(comparison: Comparison) -> Table:
+    """Return what each subject's frames come to, a method a column."""
+    first = comparison.evaluations[0].summary
+    grouped = any(subject.group for subject in first.per_subject)
+    header = ("subject", *(("group",) if grouped else ()), "clips / frames")
+    header += tuple(one.name for one in comparison.evaluations)
+    of_methods = [
+        {subject.subject: subject for subject in one.summary.per_subject}
+        for one in comparison.evaluations
     ]
+    rows = []
+    for subject in first.per_subject:
+        cells = [_subject_cell(of_method.get(subject.subject)) for of_method in of_methods]
+        group = (subject.group,) if grouped else ()
+        rows.append((subject.subject, *group, f"{subject.clips} / {subject.frames}", *cells))
     return Table(header, rows)
+
+
+def _subject_cell(s: SubjectSummary | None) -> str:
+    if s is None:
+        return "-"
+    words = [_plus_minus(s.mean, s.sd), f"median {_number(s.median)}"]
+    if not math.isnan(s.valid):
+        words.append(f"valid {_number(s.valid, 1)} %")
+    if s.missed:
+        words.append(f"missed {s.missed}")
+    return f"{words[0]}\n{', '.join(words[1:])}"
 
 
 def remarks(comparison: Comparison) -> list[str]:
@@ -308,14 +320,12 @@ def _row_iv(name: str, s: Summary) -> tuple[str, ...]:
     shares = [s.within.get(radius, math.nan) for radius in (1.0, 2.0, 3.0, 10.0)]
     return (
         name,
-        f"{s.subjects} / {s.clips} / {s.visible}",
-        _plus_minus(s.mean, s.sd),
-        _interval(s.mean_interval),
+        f"{s.subjects} / {s.clips} / {s.visible + s.hidden}",
+        f"{_plus_minus(s.mean, s.sd)}\n({_interval(s.mean_interval)})",
         _number(s.median),
-        _number(s.valid),
-        _interval(s.valid_interval),
+        f"{_number(s.valid)}\n({_interval(s.valid_interval, 1)})",
         " / ".join(_number(share, 1) for share in shares),
-        _number(s.rms_percent),
+        f"{_number(s.rms_percent)}\n({_interval(s.rms_percent_interval)})",
         f"{s.missed} of {s.visible}",
         f"{s.invented} of {s.hidden}",
     )

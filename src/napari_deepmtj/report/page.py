@@ -47,9 +47,10 @@ p, ul {{ max-width: 60rem; margin: .5rem 0; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .2rem .7rem; text-align: right; white-space: nowrap; }}
-th {{ border-bottom: 1.5px solid #333; vertical-align: bottom; white-space: normal; }}
+th {{ border-bottom: 1.5px solid #333; vertical-align: bottom; }}
 td {{ border-bottom: 1px solid #e4e4e4; }}
-th:first-child, td:first-child {{ text-align: left; }}
+th:first-child, td:first-child, .words th, .words td {{ text-align: left; }}
+.words td:last-child {{ white-space: normal; overflow-wrap: anywhere; }}
 figure {{ margin: .8rem 0; }}
 figcaption {{ font-size: .85rem; color: #333; max-width: 60rem; }}
 img {{ max-width: 100%; height: auto; }}
@@ -109,15 +110,17 @@ class Page:
         if items:
             self._parts.append(f"<ul>\n{items}</ul>\n")
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Add a table."""
-        head = "".join(f"<th>{html.escape(text)}</th>" for text in header)
+    def table(
+        self, header: Sequence[str], rows: Iterable[Sequence[str]], *, words: bool = False
+    ) -> None:
+        """Add a table, of numbers or of words; a line break in a cell is one there, too."""
+        head = "".join(f"<th>{_lines(text)}</th>" for text in header)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>\n"
-            for row in rows
+            "<tr>" + "".join(f"<td>{_lines(text)}</td>" for text in row) + "</tr>\n" for row in rows
         )
+        kind = ' class="words"' if words else ""
         self._parts.append(
-            f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+            f'<div class="scroll"><table{kind}>\n<thead><tr>{head}</tr></thead>\n'
             f"<tbody>\n{body}</tbody></table></div>\n"
         )
 
@@ -144,3 +147,7 @@ class Page:
     def finish(self) -> bytes:
         """Return the whole page."""
         return "".join([*self._parts, "</body>\n</html>\n"]).encode("utf-8")
+
+
+def _lines(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")
