@@ -48,6 +48,11 @@ def close_to(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     return np.argwhere(np.abs(picture.astype(int) - colour).max(axis=-1) <= 2)
 
 
+def position(frame: int) -> tuple[float, float]:
+    """Where `conftest.make` puts the MTJ."""
+    return 60 + 3.0 * frame, 40 + 0.5 * frame
+
+
 def painter(trajectory: Trajectory, truth: list[Label] | None = None) -> video._Picture:
     return video._Picture(Clip(), trajectory, {label.frame: label for label in truth or []})
 
@@ -167,3 +172,21 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path, trajectory: Trajecto
     frame = 384 * 640 * 3
     assert peak < 8 * frame
     assert grown < frame
+
+
+@pytest.mark.parametrize(("frames", "reaches"), [(0, 5), (1, 5), (3, 3)])
+def test_the_trail_goes_back_as_far_as_asked(
+    trajectory: Trajectory, frames: int, reaches: int
+) -> None:
+    """Frame 5 is at 75; each earlier one lies 3 px to the left, so the trail ends at `reaches`."""
+    picture = video._Picture(Clip(), trajectory, {}, trail_frames=frames)
+    trajectory.table[["sd_x_px", "sd_y_px"]] = np.nan  # no ellipse
+    for frame in range(6):
+        drawn = picture.draw(Clip().read(frame), frame, row(trajectory, frame))
+    coloured = np.argwhere((drawn != 60).any(axis=-1) & (np.ptp(drawn, axis=-1) > 30))
+    left = coloured[(coloured[:, 1] > 200) & (coloured[:, 0] < 240) & (coloured[:, 0] > 120)][
+        :, 1
+    ].min()  # within the region's border
+    ends = (position(reaches)[0] + 0.5) * 4 - 0.5
+    arm = 8 if reaches == 5 else 0  # then there is only the cross
+    assert left == pytest.approx(ends - arm, abs=2)

@@ -151,7 +151,7 @@ class Track:
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
         """Rows without a position, shape (n,)."""
-        mask: npt.NDArray[np.bool_] = np.isnan(self.xy).any(axis=1)
+        mask: npt.NDArray[np.bool_] = np.isnan(self.xy[:, 0])
         return mask
 
     @property
