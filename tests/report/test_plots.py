@@ -29,7 +29,7 @@ def test_lines_are_in_mm_and_seconds(trajectory: Trajectory) -> None:
     np.testing.assert_allclose(time[:6], np.arange(6) / 25)
     np.testing.assert_allclose(x[:6], (60 + 3 * np.arange(6)) * 0.1)
     np.testing.assert_allclose(y[:6], (40 + 0.5 * np.arange(6)) * 0.2)
-    assert figure.axes[0].get_ylabel() == "x (to the right) [mm]"
+    assert figure.axes[0].get_title(loc="left") == "x (to the right) [mm]"
     assert figure.axes[1].get_xlabel() == "time [s]"
     assert figure.axes[1].yaxis_inverted()
 
@@ -73,7 +73,7 @@ def test_without_scale_and_times_it_is_pixels_over_frames(
     frames, x = line(figure, 0, "tracked")
     np.testing.assert_allclose(frames[:3], [0, 1, 2])
     np.testing.assert_allclose(x[:3], [60, 63, 66])
-    assert figure.axes[0].get_ylabel().endswith("[px]")
+    assert figure.axes[0].get_title(loc="left").endswith("[px]")
     assert figure.axes[1].get_xlabel() == "frame"
 
 

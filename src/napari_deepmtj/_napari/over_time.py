@@ -7,7 +7,8 @@ and `report`, long work in a worker beside whatever job the session has. Needs n
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -19,6 +20,7 @@ from napari_deepmtj._napari.session import Session, session_of
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
+from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.report.timeline import ChannelSet, Timeline, nearest
 from napari_deepmtj.tracking.gate import Gated, Limits, gate
 from napari_deepmtj.tracking.series import Duration, FloatArray
@@ -178,6 +180,19 @@ class OverTime:
         if (clip := self._session.active) is not None:
             calibration.set_distal_side(self._session, clip, side)
 
+    def save_plot(self, path: Path, names: Sequence[str], view: tuple[float, float]) -> None:
+        """Write what is in view as a figure on paper; the suffix says the format."""
+        from napari_deepmtj.report.plots import FORMATS, over_time, save_figure
+
+        if path.suffix.lower() not in FORMATS:
+            self.tell(f"{path.name}: a plot is saved as {', '.join(FORMATS)}.")
+            return
+        try:
+            saved = save_figure(over_time(self.timelines(), names, view), path)
+            self.tell(f"Saved {saved}")
+        except (DeepMTJError, OSError) as error:
+            self.tell(str(error))
+
     # ----- the gate ---------------------------------------------------------------------------
 
     def set_limits(self, limits: Limits) -> None:
@@ -308,6 +323,7 @@ class OverTime:
         self.changed.emit()
 
     def _on_active(self, clip: Any) -> None:
+        self.tell()  # what was told is of another clip
         self.changed.emit()
 
     def _on_info(self, info: Any) -> None:

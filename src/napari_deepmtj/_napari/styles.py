@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.core.trajectory import Origin
+
+if TYPE_CHECKING:
+    from napari_deepmtj.report.looks import Look
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -70,7 +73,7 @@ class AttentionStyle:
 
     No colour of it is one of the confidence, whose points lie on top.
 
-    Half of a typical map is left clear (`convert.attention_limits`), so that the picture stays
+    Half of a typical map is left clear (`inference.attention`), so that the picture stays
     a picture.
     """
 
@@ -130,6 +133,22 @@ class LabelStyle:
     text_size: int = 10
 
 
+@dataclass(frozen=True, slots=True)
+class PlotStyle:
+    """Look of the plot over time: rows have the symbols that their points have.
+
+    Colours on a dark window and on a light one; there those of paper, but for clips.
+    """
+
+    dark: tuple[str, ...] = ("#2ee6c5", "#6ea8ff", "#ffd23f", "#ff7ad9", "#b48cff")
+    light: tuple[str, ...] = ("#00796b", "#1f5fbf", "#a86a00", "#b0307f", "#6a3fc4")
+    flagged: str = "#ff4d4d"
+    corrected: str = "#ff9f1c"  # as in LabelStyle
+    refilled: str = "#c9a6ff"
+    interpolated: str = "#b0b0b0"
+    font_size: float = 8.0
+
+
 POINTS = PointsStyle()
 LABELS = LabelStyle()
 TRACKS = TracksStyle()
@@ -137,6 +156,10 @@ ATTENTION = AttentionStyle()
 ROI = RoiStyle()
 RULER = RulerStyle()
 TICKS = TicksStyle()
+PLOT = PlotStyle()
+
+#: Symbols of napari, as matplotlib names them.
+_MARKERS = {"disc": "o", "square": "s", "diamond": "D", "triangle_up": "^"}
 
 
 def rgba(colour: str) -> FloatArray:
@@ -161,3 +184,28 @@ def attention_colormap() -> Any:
         [[0.45, 0.2, 1.0, 0.0], [0.65, 0.25, 1.0, 0.5], [1.0, 0.5, 0.9, 0.85]],
         name="MTJ attention",
     )
+
+
+def plot_look(theme: str) -> Look:
+    """Return the look of plots in a theme of napari."""
+    from napari.utils.theme import get_theme
+
+    from napari_deepmtj.report.looks import PAPER, Look, Symbol
+    from napari_deepmtj.report.timeline import Mark
+
+    colours = get_theme(theme)
+    ink, ground = colours.text.as_hex(), colours.background.as_hex()
+    if colours.type == "light":
+        return Look(PLOT.light, ink, ground, PAPER.marks, PLOT.font_size)
+
+    def symbol(origin: Origin, colour: str, size: float) -> Symbol:
+        return Symbol(_MARKERS[POINTS.symbol(origin)], colour, size)
+
+    marks = {
+        Mark.INTERPOLATED: symbol(Origin.INTERPOLATED, PLOT.interpolated, 4.0),
+        Mark.REFILLED: symbol(Origin.REFILLED, PLOT.refilled, 3.5),
+        Mark.MANUAL: symbol(Origin.MANUAL, LABELS.own, 4.5),
+        Mark.CORRECTED: symbol(Origin.CORRECTED, PLOT.corrected, 4.5),
+        Mark.FLAGGED: Symbol("x", PLOT.flagged, 5.0),
+    }
+    return Look(PLOT.dark, ink, ground, marks, PLOT.font_size)

@@ -79,5 +79,4 @@ def dress(axes: Any, look: Look) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.grid(visible=True, color=look.ink, alpha=0.12, linewidth=0.6)
-    axes.yaxis.label.set_color(look.ink)
     axes.xaxis.label.set_color(look.ink)

@@ -16,6 +16,7 @@ from napari_deepmtj.report.looks import PAPER, Look, dress, plain
 from napari_deepmtj.report.timeline import CONFIDENCE, VELOCITY, Curve, Mark, Timeline, Y
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -126,16 +127,23 @@ class _Trace:
             self._flagged = timeline.t[timeline.marks[Mark.FLAGGED]]
 
     def draw(self, first: float, last: float, columns: int) -> tuple[float, float]:
-        """Bring the artists up to date with what is in view; return the range of its values."""
+        """Bring the artists up to date with what is in view; return the range to be seen.
+
+        That of the values and their usual (median) spread; a single row of any spread or an
+        outlier among the raw values does not flatten all others.
+        """
         t, values = self._drawn["t"], self._drawn["values"]
         seen, low, high = thinned(t, values, values, first, last, columns)
         _set_line(self.line, seen, low, high)
         raw = self._drawn.get("raw", np.full(len(t), np.nan))
         _set_line(self._raw, *thinned(t, raw, raw, first, last, columns))
         polygons: list[FloatArray] = []
+        room = 0.0
         if "low" in self._drawn:
-            lower, upper = self._drawn["low"], self._drawn["high"]
-            polygons = _polygons(*thinned(t, lower, upper, first, last, columns))
+            band = thinned(t, self._drawn["low"], self._drawn["high"], first, last, columns)
+            polygons = _polygons(*band)
+            known = np.isfinite(band[1])
+            room = float(np.median((band[2] - band[1])[known])) / 2 if known.any() else 0.0
         self._band.set_verts(polygons)
         for mark, line in self._marks.items():
             at, y = self._marked.get(mark, (np.empty(0), np.empty(0)))
@@ -143,7 +151,13 @@ class _Trace:
         rug, *_ = thinned(self._flagged, self._flagged, self._flagged, first, last, columns)
         self._rug.set_data(rug, np.full(len(rug), 0.015))
         here = np.isfinite(low) & (seen >= first) & (seen <= last)
-        return (float(low[here].min()), float(high[here].max())) if here.any() else (np.nan, np.nan)
+        if not here.any():
+            return np.nan, np.nan
+        return float(low[here].min()) - room, float(high[here].max()) + room
+
+    def artists(self) -> list[Artist]:
+        """Return everything that is drawn, from below."""
+        return [self._band, self._raw, self.line, *self._marks.values(), self._rug]
 
     def entries(self) -> list[Any]:
         """Return the artists that a legend names: those that show anything."""
@@ -216,15 +230,18 @@ class TimePanels:
                     left_out.append(f"{name} of {timeline.clip} is in {curve.unit}, not {unit}")
                     curve = None
                 trace.take(timeline, curve)
-            axes.set_ylabel(_titled(name, unit), fontsize=self.look.font_size)
+            axes.set_title(
+                _titled(name, unit),
+                loc="left",
+                fontsize=self.look.font_size,
+                color=self.look.ink,
+                pad=3,
+            )
         if self.axes:
             time = "time [s]" if "s" in units else "frame"
             self.axes[-1].set_xlabel(time, fontsize=self.look.font_size)
         self.left_out = tuple(left_out)
-        if self._whole_view:
-            self.show_all()
-        else:
-            self.look_at(*self.view)
+        self.redraw()
         return anew
 
     def whole(self) -> tuple[float, float]:
@@ -242,20 +259,49 @@ class TimePanels:
         self.look_at(first - room, last + room)
         self._whole_view = True
 
-    def look_at(self, first: float, last: float) -> None:
-        """Bring a stretch of time into view; the vertical range follows what is in it."""
+    def look_at(self, first: float, last: float, *, same_range: bool = False) -> None:
+        """Bring a stretch of time into view; the vertical range follows what is in it.
+
+        Parameters
+        ----------
+        first, last : float
+            The stretch.
+        same_range : bool
+            Whether the vertical range stays, so that what is beside the curves does too.
+        """
         self.view, self._whole_view = (first, last), False
         columns = self.columns()
         for axes, name, traces in zip(self.axes, self.names, self._traces, strict=True):
             ranges = np.array([trace.draw(first, last, columns) for trace in traces])
             axes.set_xlim(first, last)
-            self._set_range(axes, name, ranges)
+            if not same_range:
+                self._set_range(axes, name, ranges)
 
-    def moved(self, share: float) -> None:
-        """Move the view by a share of its width, to later times if positive."""
+    def redraw(self) -> None:
+        """Bring curves and ranges up to date with the size of the figure."""
+        if self._whole_view:
+            self.show_all()
+        else:
+            self.look_at(*self.view)
+
+    def dragged(self, pixels: float) -> None:
+        """Move the view by pixels, to later times if positive; vertical ranges stay."""
         first, last = self.view
-        way = share * (last - first)
-        self.look_at(first + way, last + way)
+        way = pixels * (last - first) / max(self.axes[0].bbox.width, 1.0)
+        self.look_at(first + way, last + way, same_range=True)
+
+    def moving(self) -> list[tuple[Axes, Artist]]:
+        """Return what moves with the time in view, each with its axes, as it is drawn.
+
+        The curves, and the one time axis that has numbers: axes take longer to draw than curves.
+        """
+        curves: list[tuple[Axes, Artist]] = [
+            (axes, artist)
+            for axes, traces in zip(self.axes, self._traces, strict=True)
+            for trace in traces
+            for artist in trace.artists()
+        ]
+        return [*((axes, axes.xaxis) for axes in self.axes[-1:]), *curves]
 
     def zoomed(self, factor: float, about: float) -> None:
         """Show `factor` as much time as now, one time staying where it is."""
@@ -270,28 +316,26 @@ class TimePanels:
         """Return how many columns of pixels the panels have, about."""
         return max(int(self.figure.get_figwidth() * self.figure.dpi), 50)
 
-    def place(self, top: float = 0.6, joined: float = 0.0) -> None:
+    def place(self, above: float = 0.0) -> None:
         """Give the panels the room that their texts leave, whatever the size of the figure.
 
         Parameters
         ----------
-        top : float
-            Room above them, in heights of a text.
-        joined : float
-            Room between them, in heights of a text.
+        above : float
+            Room above them and their titles, in heights of a text.
         """
         width, height = self.figure.get_size_inches() * 72
         em = self.look.font_size
         rows = max(len(self.axes), 1)
-        left, bottom = 5.6 * em / width, 3.6 * em / height
-        above = 1 - top * em / height
-        panel = (above - bottom) * height / rows
+        left, bottom = 4.2 * em / width, 3.6 * em / height
+        top = 1 - (2.0 + above) * em / height
+        panel = (top - bottom) * height / rows
         self.figure.subplots_adjust(
             left=min(left, 0.4),
             right=1 - min(1.2 * em / width, 0.1),
             bottom=min(bottom, 0.4),
-            top=max(above, 0.6),
-            hspace=(1.1 + joined) * em / max(panel, em),
+            top=max(top, 0.6),
+            hspace=2.4 * em / max(panel - 2.4 * em, em),
         )
         for axes in self.axes:
             axes.locator_params("y", nbins=max(int(panel / (2.4 * em)), 2))

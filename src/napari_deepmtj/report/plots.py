@@ -138,13 +138,14 @@ def _drawn(
         panels.look_at(*view)
     for axes, name in zip(panels.axes, panels.names, strict=True):
         if name in _DIRECTIONS:
-            axes.set_ylabel(axes.get_ylabel().replace(name, _DIRECTIONS[name], 1))
+            title = axes.get_title(loc="left").replace(name, _DIRECTIONS[name], 1)
+            axes.set_title(title, loc="left", fontsize=PAPER.font_size, pad=3)
     return panels
 
 
 def _finish(panels: TimePanels, title: str, more: Sequence[Artist] = ()) -> None:
     """Put title and legend above the panels."""
-    panels.place(top=2.6)
+    panels.place(above=2.0)
     figure, handles = panels.figure, [*panels.legend(), *more]
     figure.suptitle(plain(title), x=0.01, y=0.99, ha="left", va="top", fontsize="medium")
     figure.legend(handles, [str(h.get_label()) for h in handles], **_LEGEND)
