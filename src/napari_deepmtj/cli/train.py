@@ -1,23 +1,64 @@
-"""`napari-deepmtj train`: carry out a recipe."""
+"""`napari-deepmtj train`: carry out a recipe, on rendered scenes or on labelled frames."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.jobs import Progress
+    from napari_deepmtj.training.events import Validated
+    from napari_deepmtj.training.plan import Plan
+    from napari_deepmtj.training.recipes import Recipe
 
 
 def train(
-    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")] = "compact",
+    recipe: Annotated[
+        str, typer.Option(help="Name of a recipe, or a TOML file; a wrong name lists them.")
+    ] = "compact",
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Labels: folders, label files, or clips with one. Repeatable."),
+    ] = None,
+    cohort: Annotated[
+        bool, typer.Option("--cohort", help="Learn from the phantom cohort; no patient is in it.")
+    ] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Start from this model: an id, or a file.")
+    ] = None,
+    split: Annotated[
+        Literal["subject", "clip", "paper"] | None,
+        typer.Option(
+            help="What is kept apart; the recipe's by default. `clip` is for one subject."
+        ),
+    ] = None,
+    subjects: Annotated[
+        Path | None, typer.Option(help="CSV with the columns clip and subject.")
+    ] = None,
+    subject_pattern: Annotated[
+        str | None,
+        typer.Option(help="Regular expression for clip names, with a group named subject."),
+    ] = None,
+    annotator: Annotated[
+        str | None, typer.Option(help="Whose labels, where several people labelled.")
+    ] = None,
+    roi: Annotated[str, typer.Option(help="As `track` takes it.")] = "auto",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Another length; the schedule in proportion.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Frames a step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed.")] = None,
+    name: Annotated[str | None, typer.Option(help="Id of the model that is made.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for scenes, checkpoints and the result; default runs/RECIPE."),
+        typer.Option(help="Folder for pictures, checkpoints and the result; default runs/NAME."),
     ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put the model among yours, chosen by its id.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
     workers: Annotated[
         int, typer.Option(min=1, help="Processes that render, threads that learn.")
@@ -25,31 +66,138 @@ def train(
 ) -> None:
     """Train a model by a recipe; an interrupted run in the same folder is resumed.
 
-    The result is OUT/RECIPE.safetensors, which --model takes.
+    Recipes for labelled frames need --data or --cohort; the subject of a clip is the name of its
+    folder unless --subjects or --subject-pattern says otherwise. The result is
+    OUT/NAME.safetensors, which --model takes, and OUT/curves.csv.
     """
     from napari_deepmtj.cli._console import print_line
     from napari_deepmtj.cli._jobs import run_job
-    from napari_deepmtj.core.jobs import Progress
+    from napari_deepmtj.errors import DeepMTJError
     from napari_deepmtj.inference.device import resolve_device
-    from napari_deepmtj.training.loop import Learned
     from napari_deepmtj.training.loop import train as carry_out
-    from napari_deepmtj.training.recipes import load_recipe
+    from napari_deepmtj.training.plan import plan
+    from napari_deepmtj.training.recipes import FrameRecipe, SceneRecipe, load_recipe
 
     chosen = load_recipe(recipe)
-    folder = out or Path("runs") / chosen.id
+    what: Plan | SceneRecipe
+    if isinstance(chosen, FrameRecipe):
+        clips = _clips(data, cohort, subjects, subject_pattern, roi=roi, annotator=annotator)
+        what = plan(
+            chosen,
+            clips,
+            split=_rule(chosen, split),
+            start=start,
+            epochs=epochs,
+            batch=batch,
+            seed=seed,
+            name=name,
+        )
+        named = what.name
+        for side, count in what.counts.items():
+            print_line(
+                f"{side}: {count.frames - count.left_out} frames, {count.clips} clips, "
+                f"{count.subjects} subjects"
+            )
+    else:
+        given = (data, start, split, subjects, subject_pattern, annotator, epochs, batch, seed)
+        if cohort or any(value is not None for value in (*given, name)):
+            raise DeepMTJError(
+                f"the recipe {chosen.id} draws its own scenes, as it says; of these options it "
+                "takes --out, --install, --device and --workers"
+            )
+        what, named = chosen, chosen.id
+    folder = out or Path("runs") / named
+    job = carry_out(what, folder, device=resolve_device(device), workers=workers)
+    result = run_job(job, "training", _tell)
+    print_line(f"{result.path}")
+    if result.curves:
+        _draw_curves(folder, result.curves)
+    for figure, value in result.card.figures.items():
+        print_line(f"  {figure}: {value}")
+    if install:
+        from napari_deepmtj.training.result import install as put
 
-    def learned(event: object) -> Progress | None:
-        if not isinstance(event, Learned):
-            return None
+        print_line(f"installed as {put(result.path).card.id}")
+
+
+def _rule(recipe: Recipe, by: Literal["subject", "clip", "paper"] | None) -> Any:
+    """Return the split asked for, with the shares of the recipe where they fit."""
+    from dataclasses import replace
+
+    from napari_deepmtj.training.recipes import FrameRecipe
+    from napari_deepmtj.training.split import PAPER
+
+    assert isinstance(recipe, FrameRecipe)
+    if by is None or by == recipe.split.by:
+        return None
+    if by == "paper":
+        return PAPER
+    return replace(recipe.split, by=by, test=0.0 if by == "clip" else recipe.split.test)
+
+
+def _clips(
+    data: list[Path] | None,
+    cohort: bool,
+    table: Path | None,
+    pattern: str | None,
+    *,
+    roi: str,
+    annotator: str | None,
+) -> Any:
+    """Return the labelled clips asked for, or the cohort's split of its own."""
+    from napari_deepmtj.cli._jobs import run_job
+    from napari_deepmtj.errors import DeepMTJError
+    from napari_deepmtj.training.labelled import find_labelled
+    from napari_deepmtj.training.subjects import ByPattern, ByTable, SubjectRule, by_folder
+
+    if bool(data) == cohort:
+        raise DeepMTJError("give labels to learn from with --data, or --cohort for the phantom")
+    if cohort:
+        from napari_deepmtj.phantom.study import study
+        from napari_deepmtj.training.cohort import study_split
+
+        return run_job(study_split(study()), "the cohort")
+    if table is not None and pattern is not None:
+        raise DeepMTJError("give --subjects or --subject-pattern, not both")
+    rule: SubjectRule = by_folder
+    if table is not None:
+        rule = ByTable(table)
+    elif pattern is not None:
+        rule = ByPattern(pattern)
+    return find_labelled(data or [], rule, roi=roi, annotator=annotator)
+
+
+def _tell(event: object) -> Progress | None:
+    """Print what a run tells as it goes."""
+    from napari_deepmtj.cli._console import print_line
+    from napari_deepmtj.core.jobs import Progress
+    from napari_deepmtj.training.events import Learned, Validated
+
+    if isinstance(event, Learned):
         if event.step % 100 == 0:
             print_line(
-                f"step {event.step} of {event.steps}: loss {event.loss:.3f}, "
+                f"step {event.step} of {event.steps}: loss {event.loss:.4g}, "
                 f"{event.pictures_per_s:.0f} pictures/s"
             )
         return Progress(event.step, event.steps, "step")
+    if isinstance(event, Validated):
+        mm = "" if event.error_mm is None else f", {event.error_mm:.2f} mm"
+        print_line(
+            f"epoch {event.epoch} of {event.epochs}: loss {event.training_loss:.4g}, validation "
+            f"{event.loss:.4g}, {event.error_px:.2f} px{mm}{', the best so far' * event.best}"
+        )
+    return None
 
-    job = carry_out(chosen, folder, device=resolve_device(device), workers=workers)
-    result = run_job(job, "training", learned)
-    print_line(f"{result.path}")
-    for name, value in result.card.figures.items():
-        print_line(f"  {name}: {value}")
+
+def _draw_curves(folder: Path, curves: tuple[Validated, ...]) -> None:
+    """Draw what `curves.csv` holds, where the extra for it is installed."""
+    from napari_deepmtj.cli._console import print_notice
+    from napari_deepmtj.errors import MissingExtraError
+    from napari_deepmtj.report.curves import curves_figure
+    from napari_deepmtj.report.plots import save_figure
+    from napari_deepmtj.training.events import curves_table
+
+    try:
+        save_figure(curves_figure(curves_table(curves)), folder / "curves.png")
+    except MissingExtraError as error:
+        print_notice(str(error))

@@ -7,7 +7,8 @@ a `torch.Generator`, so that a batch is a pure function of its seed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,8 @@ class Batch:
         0 where the MTJ lies on the border, so that neither answer is wrong.
     mm_per_px : Tensor, float32, shape (B, 2)
         Millimetres per pixel of the picture on x and y.
+    target : Tensor, float32, shape (B, H, W), optional
+        The soft label, where it was warped with the picture.
     """
 
     pictures: Tensor
@@ -40,6 +43,12 @@ class Batch:
     present: Tensor
     decided: Tensor
     mm_per_px: Tensor
+    target: Tensor | None = None
+
+    def of(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch with something done to every tensor in it."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Batch(*(None if part is None else change(part) for part in parts))  # type: ignore[arg-type]
 
 
 def augment(

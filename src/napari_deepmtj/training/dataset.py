@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,40 +23,10 @@ from napari_deepmtj.phantom.anatomy import Scene, mtj_mm, sample_scenes
 from napari_deepmtj.phantom.materials import sample_materials
 from napari_deepmtj.phantom.negatives import render_nothing
 from napari_deepmtj.phantom.speckle import render
+from napari_deepmtj.training.recipes import CHUNK, SceneSet
 
-#: Scenes in one chunk, the unit of rendering, and of seeding.
-CHUNK = 80
 #: Scenes rendered at a time; small ones stay in the processor's cache.
 _AT_ONCE = 4
-
-
-@dataclass(frozen=True)
-class SceneSet:
-    """What to render.
-
-    Parameters
-    ----------
-    seed : int
-        Chunk k is a pure function of (seed, k).
-    count : int
-        How many pictures, a multiple of `CHUNK`.
-    height, width : int
-        Size of the stored pictures in pixels.
-    out_of_view, nothing : float
-        Shares of scenes with the MTJ beyond the picture, and of pictures without a calf.
-    """
-
-    seed: int
-    count: int
-    height: int = 192
-    width: int = 384
-    out_of_view: float = 0.10
-    nothing: float = 0.05
-
-    @property
-    def chunks(self) -> int:
-        """How many chunks there are."""
-        return -(-self.count // CHUNK)
 
 
 def render_chunk(what: SceneSet, index: int) -> tuple[Tensor, Tensor, Tensor]:

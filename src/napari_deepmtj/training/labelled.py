@@ -18,6 +18,9 @@ from napari_deepmtj.io.video import VideoSource, open_video
 from napari_deepmtj.io.written import read_written
 from napari_deepmtj.training.subjects import SubjectRule, by_folder
 
+#: Annotator of the truth of made-up clips.
+PHANTOM = "phantom"
+
 
 @dataclass(frozen=True)
 class LabelledClip:
@@ -57,6 +60,11 @@ class LabelledClip:
             raise LabelError("has no labels", path=self.name)
         if any(b <= a for a, b in pairwise(frames)):
             raise LabelError("its labels are not one a frame in order", path=self.name)
+
+    @property
+    def made_up(self) -> bool:
+        """Whether its labels are a phantom's own truth."""
+        return all(label.annotator == PHANTOM for label in self.labels)
 
     @property
     def frames(self) -> tuple[int, ...]:

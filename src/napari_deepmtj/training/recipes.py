@@ -1,15 +1,61 @@
-"""Recipes: every number of a training run, readable, in one TOML file each."""
+"""Recipes: every number of a training run, readable, in one TOML file each.
+
+There are two kinds: of scenes that are rendered for the purpose, and of labelled frames.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.training.dataset import SceneSet
+from napari_deepmtj.training.settings import (
+    AUGMENTATIONS,
+    LOSSES,
+    SCHEDULES,
+    Augmentation,
+    Loss,
+    Network,
+    Optimiser,
+    Schedule,
+)
+from napari_deepmtj.training.split import SplitRule
+
+#: Scenes in one chunk, the unit of rendering, and of seeding.
+CHUNK = 80
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """What to render.
+
+    Parameters
+    ----------
+    seed : int
+        Chunk k is a pure function of (seed, k).
+    count : int
+        How many pictures, a multiple of `CHUNK`.
+    height, width : int
+        Size of the stored pictures in pixels.
+    out_of_view, nothing : float
+        Shares of scenes with the MTJ beyond the picture, and of pictures without a calf.
+    """
+
+    seed: int
+    count: int
+    height: int = 192
+    width: int = 384
+    out_of_view: float = 0.10
+    nothing: float = 0.05
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are."""
+        return -(-self.count // CHUNK)
 
 
 @dataclass(frozen=True)
@@ -22,8 +68,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A training run.
+class SceneRecipe:
+    """A training run on rendered scenes.
 
     Parameters
     ----------
@@ -84,6 +130,58 @@ class Recipe:
         return self.stages[-1]
 
 
+@dataclass(frozen=True)
+class FrameRecipe:
+    """A training run on labelled frames.
+
+    Parameters
+    ----------
+    id : str
+        Name of the recipe, and of the model it makes.
+    epochs : int
+        How often every frame of the training is seen, at most.
+    batch : int
+        Frames a step; the last step of an epoch has those that are left.
+    seed : int
+        Of initial weights, order and augmentation.
+    optimiser, schedule, split
+        See their classes.
+    network, loss : optional
+        See their classes. Without them those of the model that training starts from.
+    augmentation : optional
+        Without it frames are learned from as they are.
+    patience : int, optional
+        Epochs without a better validation after which the run ends.
+    """
+
+    id: str
+    epochs: int
+    batch: int
+    seed: int
+    optimiser: Optimiser
+    schedule: Schedule
+    split: SplitRule
+    network: Network | None = None
+    loss: Loss | None = None
+    augmentation: Augmentation | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise DeepMTJError(f"{name} is {getattr(self, name)}; give 1 or more")
+
+    def lasting(self, epochs: int) -> FrameRecipe:
+        """Return the recipe of a longer or shorter run, its schedule in proportion."""
+        if epochs < 1:
+            raise DeepMTJError(f"a run of {epochs} epochs is none; give 1 or more")
+        schedule = self.schedule.scaled(epochs / self.epochs)
+        return replace(self, epochs=epochs, schedule=schedule)
+
+
+Recipe: TypeAlias = SceneRecipe | FrameRecipe
+
+
 def available() -> tuple[str, ...]:
     """Names of the recipes in the package."""
     folder = resources.files("napari_deepmtj.training") / "recipes"
@@ -98,19 +196,41 @@ def load_recipe(name: str) -> Recipe:
     DeepMTJError
         If there is none, or it lacks or adds a number.
     """
-    if name in available():
-        text = (resources.files("napari_deepmtj.training") / "recipes" / f"{name}.toml").read_text(
-            encoding="utf-8"
-        )
-    elif Path(name).suffix == ".toml" and Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
-    else:
-        raise DeepMTJError(f"unknown recipe {name!r}; there is {', '.join(available())}")
     try:
+        if name in available():
+            folder = resources.files("napari_deepmtj.training") / "recipes"
+            text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+        elif Path(name).suffix == ".toml" and Path(name).is_file():
+            text = Path(name).read_text(encoding="utf-8")
+        else:
+            raise DeepMTJError(f"unknown recipe {name!r}; there is {', '.join(available())}")
         data = tomllib.loads(text)
-        for key in ("training", "calibration"):
-            data[key] = SceneSet(**data[key])
-        data["stages"] = tuple(Stage(**stage) for stage in data["stages"])
-        return Recipe(**data)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        return _scenes(data) if "stages" in data else _frames(data)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise DeepMTJError(f"recipe {name!r} is malformed: {error}") from error
+
+
+def _scenes(data: dict[str, Any]) -> SceneRecipe:
+    for key in ("training", "calibration"):
+        data[key] = SceneSet(**data[key])
+    data["stages"] = tuple(Stage(**stage) for stage in data["stages"])
+    return SceneRecipe(**data)
+
+
+def _frames(data: dict[str, Any]) -> FrameRecipe:
+    data["optimiser"] = Optimiser(**data["optimiser"])
+    data["split"] = SplitRule(**data["split"])
+    data["schedule"] = _kind(SCHEDULES, data["schedule"])
+    if "network" in data:
+        data["network"] = Network(**data["network"])
+    for name, kinds in (("loss", LOSSES), ("augmentation", AUGMENTATIONS)):
+        if name in data:
+            data[name] = _kind(kinds, data[name])
+    return FrameRecipe(**data)
+
+
+def _kind(kinds: Mapping[str, type[Any]], table: dict[str, Any]) -> Any:
+    kind = table.pop("kind")
+    if kind not in kinds:
+        raise TypeError(f"kind is {kind!r}, not one of {', '.join(kinds)}")
+    return kinds[kind](**table)

@@ -1,0 +1,215 @@
+"""Learning from rendered scenes: the run of the default model.
+
+A step is a pure function of (recipe, step, state), so a run that was stopped and resumed ends
+with the same weights as one that was not (up to the device's own arithmetic).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from napari_deepmtj.core.jobs import Done, Notice
+from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.inference.decode import Decoding
+from napari_deepmtj.networks.build import build
+from napari_deepmtj.training.augment import Batch, augment
+from napari_deepmtj.training.checkpoint import (
+    NAME,
+    damaged,
+    moments_of,
+    read_checkpoint,
+    restore_moments,
+    write_checkpoint,
+)
+from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered
+from napari_deepmtj.training.events import Learned, Trained, TrainingEvent
+from napari_deepmtj.training.fit import fit_decoding, observe_batches, scene_batches
+from napari_deepmtj.training.losses import heatmap_loss
+from napari_deepmtj.training.recipes import SceneRecipe
+from napari_deepmtj.weights.cards import WeightCard
+from napari_deepmtj.weights.store import save_model
+
+#: Steps between two checkpoints, and between two progress reports.
+CHECKPOINT_EVERY = 200
+REPORT_EVERY = 10
+#: Share of the run over which the learning rate rises.
+WARM_UP = 0.05
+
+
+def train_scenes(
+    recipe: SceneRecipe, folder: Path, *, device: torch.device, workers: int
+) -> Generator[TrainingEvent]:
+    """Carry out a recipe of scenes: render, learn, fit the confidence, save.
+
+    Parameters, events and errors are those of `loop.train`, but errors are raised.
+    """
+    for what, name in ((recipe.training, "training"), (recipe.calibration, "calibration")):
+        yield from ensure_rendered(what, folder / name, workers)
+    scenes = RenderedScenes(recipe.training, folder / "training")
+    network = yield from _learn(recipe, scenes, folder, device, workers)
+    held_out = RenderedScenes(recipe.calibration, folder / "calibration")
+    start = Decoding(target_sigma_px=recipe.target_sigma_px)
+    seen = observe_batches(network, scene_batches(recipe, held_out), start)
+    decoding, figures = fit_decoding(seen, start, width=recipe.input_width, seed=recipe.seed)
+    path = folder / f"{recipe.id}.safetensors"
+    yield Done(Trained(path, save_model(path, network, _card(recipe, decoding, figures))))
+
+
+def draw_batch(scenes: RenderedScenes, positions: Tensor, recipe: SceneRecipe, step: int) -> Batch:
+    """Draw and degrade the batch of one step."""
+    rng = torch.Generator().manual_seed(recipe.seed * 10_000_019 + step)
+    stage = recipe.stage_of(step)
+    chosen = torch.randint(len(scenes), (recipe.batch,), generator=rng)
+    return augment(
+        scenes.pictures(chosen),
+        positions[chosen],
+        scenes.present[chosen],
+        scenes.mm_per_px[chosen],
+        (stage.height, stage.width),
+        rng,
+    )
+
+
+def _batches(
+    scenes: RenderedScenes, recipe: SceneRecipe, start: int
+) -> Generator[tuple[int, Batch], None, None]:
+    """Yield the steps from `start` on, each batch drawn while the one before is learned from."""
+    positions = scenes.positions(recipe.label_thickness_mm)
+    with ThreadPoolExecutor(1, "draw") as pool:
+
+        def ask(step: int) -> Future[Batch]:
+            return pool.submit(draw_batch, scenes, positions, recipe, step)
+
+        waiting = deque(ask(step) for step in range(start, min(start + 2, recipe.steps)))
+        for step in range(start, recipe.steps):
+            batch = waiting.popleft().result()
+            if step + 2 < recipe.steps:
+                waiting.append(ask(step + 2))
+            yield step, batch
+
+
+def learning_rate(recipe: SceneRecipe, step: int) -> float:
+    """Return the rate at a step: a linear rise, then a cosine down to zero."""
+    warm = WARM_UP * recipe.steps
+    if step < warm:
+        return recipe.learning_rate * (step + 1) / warm
+    share = (step - warm) / max(1.0, recipe.steps - warm)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _learn(
+    recipe: SceneRecipe, scenes: RenderedScenes, folder: Path, device: torch.device, threads: int
+) -> Generator[TrainingEvent, None, nn.Module]:
+    torch.manual_seed(recipe.seed)
+    if device.type == "cpu":
+        torch.set_num_threads(threads)
+    network = build(recipe.network, **recipe.network_arguments).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    checkpoint = folder / NAME
+    start = 0
+    if checkpoint.exists():
+        start = _resume(checkpoint, recipe, network, average, optimiser)
+    if start:
+        yield Notice(f"resumed at step {start} of {recipe.steps}")
+    network.train()
+    total, began = 0.0, time.perf_counter()
+    for step, drawn in _batches(scenes, recipe, start):
+        batch = drawn.of(lambda part: part.to(device))
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            output = network(batch.pictures)
+        loss = heatmap_loss(
+            output,
+            batch,
+            sigma_px=recipe.target_sigma_px,
+            presence_weight=recipe.presence_weight,
+        )
+        if not torch.isfinite(loss):
+            raise DeepMTJError(f"the loss is no longer finite at step {step}; lower the rate")
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        # Early on the average follows fast, so that the first weights are forgotten.
+        decay = min(recipe.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, value in network.state_dict().items():
+                if value.dtype.is_floating_point:
+                    average[name].lerp_(value, 1 - decay)
+                else:
+                    average[name].copy_(value)
+        total += float(loss.detach())
+        if (step + 1) % REPORT_EVERY == 0:
+            elapsed = time.perf_counter() - began
+            rate = REPORT_EVERY * recipe.batch / elapsed
+            yield Learned(step + 1, recipe.steps, total / REPORT_EVERY, rate)
+            total, began = 0.0, time.perf_counter()
+        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == recipe.steps:
+            parts = {
+                "network": network.state_dict(),
+                "average": average,
+                "optimiser": moments_of(optimiser),
+            }
+            write_checkpoint(checkpoint, _identity(recipe), parts, {"step": step + 1})
+    network.load_state_dict(average)
+    return network.cpu().eval()
+
+
+def _identity(recipe: SceneRecipe) -> str:
+    """Return every number of a recipe as one line, by which its checkpoints are known."""
+    return json.dumps(asdict(recipe), sort_keys=True)
+
+
+def _resume(
+    path: Path,
+    recipe: SceneRecipe,
+    network: nn.Module,
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+) -> int:
+    """Take up the state that a checkpoint has; return the step to go on from."""
+    parts, state = read_checkpoint(path, _identity(recipe))
+    try:
+        network.load_state_dict(parts["network"])
+        for name, value in parts["average"].items():
+            average[name].copy_(value)
+        restore_moments(optimiser, parts["optimiser"])
+        return int(state["step"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise damaged(path, error) from error
+
+
+def _card(recipe: SceneRecipe, decoding: dict[str, float], figures: dict[str, float]) -> WeightCard:
+    return WeightCard(
+        id=recipe.id,
+        version="1",
+        licence="BSD-3-Clause",
+        network=recipe.network,
+        network_arguments=recipe.network_arguments,
+        input_height=recipe.input_height,
+        input_width=recipe.input_width,
+        normalisation="minus-one-one",
+        stretch=False,
+        trained_on=(
+            f"{recipe.training.count} phantom scenes, seed {recipe.training.seed}; no patient"
+        ),
+        label_definition=f"where the wedge is {recipe.label_thickness_mm} mm thick",
+        decoding=decoding,
+        figures=figures,
+        made_with={"torch": torch.__version__, "recipe": asdict(recipe)},
+    )
