@@ -17,11 +17,12 @@ from napari_deepmtj._napari import calibration, clips, convert
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job
 from napari_deepmtj._napari.session import Session, session_of
+from napari_deepmtj._napari.signals import Signals
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.report.timeline import ChannelSet, Timeline, nearest
+from napari_deepmtj.report.timeline import Timeline, nearest
 from napari_deepmtj.tracking.gate import Gated, Limits, gate
 from napari_deepmtj.tracking.series import Duration, FloatArray
 from napari_deepmtj.tracking.smooth import Kalman, Method, Result, smooth
@@ -35,7 +36,7 @@ _OVER_TIME: weakref.WeakKeyDictionary[Any, OverTime] = weakref.WeakKeyDictionary
 #: Changes that can be undone; older ones are forgotten, and with them what they kept in memory.
 HISTORY = 20
 
-BUSY = "Wait until tracking has ended."
+BUSY = "Wait until what runs has ended."
 NOTHING = "Track a clip first, or open a result."
 
 
@@ -54,6 +55,8 @@ class OverTime:
         What the gate found in the result that is shown, applied or not; None is not known yet.
     overlaid : tuple of layers
         Results of other clips that are shown too.
+    signals : Signals
+        What other devices recorded with the clips.
     running : bool
         Whether a worker computes.
     message : str
@@ -71,10 +74,10 @@ class OverTime:
         self.overlaid: tuple[Any, ...] = ()
         self.running = False
         self.message = ""
+        self.signals = Signals(self)
         self._session = session
         self._asked: tuple[Any, Trajectory | None] = (None, None)
         self._gated_of: tuple[Any, Limits] = (None, self.limits)
-        self._channels: dict[str, ChannelSet] = {}
         self._timelines: weakref.WeakKeyDictionary[Any, tuple[Any, Timeline]] = (
             weakref.WeakKeyDictionary()
         )
@@ -123,7 +126,8 @@ class OverTime:
         """Compute what is shown of a result, unless nothing has changed."""
         clip = self._session.clip_of(layer)
         side = None if clip is None else clips.info_of(clip).distal_side
-        trajectory, channels = convert.trajectory_of(layer), self._channels.get(clips.id_of(layer))
+        trajectory, recording = convert.trajectory_of(layer), self.signals.of(layer)
+        channels = None if recording is None else recording.shown
         known = self._timelines.get(layer)
         state = (trajectory, side, channels)
         if known is None or any(a is not b for a, b in zip(known[0], state, strict=True)):
@@ -163,18 +167,6 @@ class OverTime:
         self.overlaid = (*rest, layer) if wanted else rest
         self.changed.emit()
 
-    def add_channels(self, channels: ChannelSet | None) -> None:
-        """Show signals of other devices with the active clip; None takes them away."""
-        layer = self.shown()
-        if layer is None:
-            self.tell(NOTHING)
-            return
-        if channels is None:
-            self._channels.pop(clips.id_of(layer), None)
-        else:
-            self._channels[clips.id_of(layer)] = channels
-        self.changed.emit()
-
     def set_distal_side(self, side: DistalSide | None) -> None:
         """Say which side of the active clip's picture is distal."""
         if (clip := self._session.active) is not None:
@@ -192,6 +184,19 @@ class OverTime:
             self.tell(f"Saved {saved}")
         except (DeepMTJError, OSError) as error:
             self.tell(str(error))
+
+    def export(self, path: Path, key: str) -> None:
+        """Write the result that is shown in a format of `io.interchange`."""
+        trajectory = self._ready()
+
+        def written() -> tuple[str, ...]:
+            from napari_deepmtj.io.interchange import write
+
+            assert trajectory is not None
+            return write(trajectory, path, key)
+
+        if trajectory is not None:
+            self.run(written, lambda notices: self.tell(f"Saved {path}", *notices), "Export")
 
     # ----- the gate ---------------------------------------------------------------------------
 
@@ -211,7 +216,7 @@ class OverTime:
         if trajectory is None:
             self._take_gated(None)
             return
-        self._run(lambda: gate(trajectory, limits), self._take_gated, "")
+        self.run(lambda: gate(trajectory, limits), self._take_gated, "")
 
     def _take_gated(self, gated: Gated | None) -> None:
         self.gated = gated
@@ -221,7 +226,7 @@ class OverTime:
         """Write the flags into the result that is shown; positions and corrections stay."""
         trajectory, limits = self._ready(), self.limits
         if trajectory is not None:
-            self._run(lambda: gate(trajectory, limits), self._put_gated, "Gate")
+            self.run(lambda: gate(trajectory, limits), self._put_gated, "Gate")
 
     def _put_gated(self, gated: Gated) -> None:
         rows = gated.findings["frame"].nunique()
@@ -237,7 +242,7 @@ class OverTime:
         """Smooth the result that is shown, from its raw values."""
         trajectory, method, max_gap = self._ready(), self.method, self.max_gap
         if trajectory is not None:
-            self._run(
+            self.run(
                 lambda: smooth(trajectory, method, max_gap=max_gap), self._put_smooth, "Smooth"
             )
 
@@ -254,11 +259,16 @@ class OverTime:
 
     # ----- changes, and taking them back ------------------------------------------------------
 
+    def free(self) -> bool:
+        """Say whether nothing else runs that what is shown depends on; tell if something does."""
+        if busy := self.running or self._session.running:
+            self.tell(BUSY)
+        return not busy
+
     def _ready(self) -> Trajectory | None:
         """Return what may be changed now; None, and say why, if nothing may."""
         trajectory = self.trajectory()
-        if self.running or self._session.running:
-            self.tell(BUSY)
+        if not self.free():
             return None
         if trajectory is None or not len(trajectory):
             self.tell(NOTHING)
@@ -336,7 +346,7 @@ class OverTime:
         self.message = "\n".join(filter(None, messages))
         self.told.emit()
 
-    def _run(self, work: Callable[[], Any], take: Callable[[Any], None], what: str) -> None:
+    def run(self, work: Callable[[], Any], take: Callable[[Any], None], what: str) -> None:
         """Do work in a worker and take its result on the main thread."""
 
         def events() -> Iterator[Any]:
@@ -345,9 +355,7 @@ class OverTime:
         def on_events(group: list[Any]) -> None:
             for event in group:
                 if isinstance(event, Failed):
-                    self.gated = None
                     self.tell(str(event.error))
-                    self.found.emit()
                 elif self._session.viewer is not None:
                     take(event.result)
 

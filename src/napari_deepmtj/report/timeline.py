@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.errors import ResultError
+from napari_deepmtj.io.channels import Channels
 from napari_deepmtj.tracking.cycles import find_cycles
 from napari_deepmtj.tracking.mechanics import Motion, Side, motion
 from napari_deepmtj.tracking.series import BoolArray, FloatArray, TimeUnit, times_of
@@ -45,22 +45,6 @@ CURVES = (X, Y, DISPLACEMENT, VELOCITY, CONFIDENCE)
 MECHANICS = (DISPLACEMENT, VELOCITY)
 
 NO_SIDE = "Displacement and velocity need the distal side of the picture: left or right?"
-
-
-class ChannelSet(Protocol):
-    """Signals of other devices, on the clip's time (`tracking.sync.Channels`)."""
-
-    @property
-    def times_s(self) -> FloatArray:
-        """Seconds, shape (n,), increasing."""
-
-    @property
-    def values(self) -> Mapping[str, FloatArray]:
-        """Signal by name, shape (n,) each."""
-
-    @property
-    def units(self) -> Mapping[str, str]:
-        """Unit by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +114,7 @@ class Timeline:
 
     @classmethod
     def of(
-        cls, trajectory: Trajectory, distal: Side | None = None, channels: ChannelSet | None = None
+        cls, trajectory: Trajectory, distal: Side | None = None, channels: Channels | None = None
     ) -> Timeline:
         """Compute what is shown of a trajectory.
 
@@ -140,8 +124,8 @@ class Timeline:
             Any. In mm where it has a scale, else in px; over seconds where it has times.
         distal : {"left", "right"} or None
             Side of the picture that is distal; None leaves displacement and velocity out.
-        channels : ChannelSet or None
-            Signals of other devices; left out where the clip has no times.
+        channels : Channels or None
+            What other devices recorded, on the clip's time; left out where the clip has none.
         """
         scale = trajectory.provenance.scale
         length = "px" if scale is None else "mm"

@@ -23,9 +23,11 @@ from qtpy.QtWidgets import (
 
 from napari_deepmtj._napari.over_time import NOTHING, over_time_of
 from napari_deepmtj._napari.settings import read_settings
+from napari_deepmtj._napari.widgets.plot_channels import ChannelsForm
 from napari_deepmtj._napari.widgets.plot_findings import FindingsForm, LimitsForm
 from napari_deepmtj._napari.widgets.plot_smooth import SmoothForm
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError
+from napari_deepmtj.io.interchange import FORMATS, default_path
 from napari_deepmtj.report.timeline import CONFIDENCE, CURVES, Timeline, describe_motion
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 REDRAW = 200
 #: Milliseconds from a drawing to the gate's look at it.
 LOOK = 300
+
+#: Channels of a file that are shown at first; it may have a hundred.
+CHANNELS = 2
 
 SIDES: dict[str, DistalSide | None] = {"not known": None, "left": "left", "right": "right"}
 
@@ -53,14 +58,14 @@ class OverTimeWidget(QWidget):
         super().__init__()
         self.over_time = over_time_of(viewer)
         self._session = self.over_time.window
-        self._hidden = {CONFIDENCE}
+        self._hidden, self._known = {CONFIDENCE}, set(CURVES)
         self._timelines: list[Timeline] = []
         self._stale = True
         self.canvas, self._missing = self._make_canvas()
         self.curves, self.clips, self.export = (
             _menu("Curves", "Which curves are shown, a panel each."),
             _menu("Clips", "Results of other clips that are shown, too."),
-            _menu("Export", "The plot as it is in view, as PNG, SVG or PDF."),
+            _menu("Export", "The plot as it is in view, or the result for other programs."),
         )
         self.all = QPushButton("Show all")
         self.all.setToolTip("All of the time; a double click on the plot does the same.")
@@ -74,6 +79,7 @@ class OverTimeWidget(QWidget):
         self.findings = FindingsForm(self.over_time)
         self.limits = LimitsForm(self.over_time)
         self.smoothing = SmoothForm(self.over_time)
+        self.channels = ChannelsForm(self.over_time)
         self.undo = QPushButton("Undo")
         self.message = QLabel(wordWrap=True)
         for label in (self.motion, self.readout, self.message):
@@ -116,6 +122,7 @@ class OverTimeWidget(QWidget):
         self.tabs.addTab(self.findings, "Findings")
         self.tabs.addTab(self.limits, "Limits")
         self.tabs.addTab(self.smoothing, "Smoothing")
+        self.tabs.addTab(self.channels, "Channels")
         done = QWidget()
         column = QVBoxLayout(done)
         column.setContentsMargins(0, 0, 0, 0)
@@ -178,6 +185,17 @@ class OverTimeWidget(QWidget):
             panels = self.canvas.panels
             self.over_time.save_plot(Path(chosen), panels.names, panels.view)
 
+    def _export(self, key: str) -> None:
+        form, trajectory = FORMATS[key], self.over_time.trajectory()
+        if trajectory is None:
+            return
+        start = default_path(trajectory.provenance.clip, key, read_settings().folder or Path.cwd())
+        chosen, _ = QFileDialog.getSaveFileName(
+            self, form.title, str(start), f"{form.title} (*{form.suffix})"
+        )
+        if chosen:
+            self.over_time.export(Path(chosen), key)
+
     # ----- menus ------------------------------------------------------------------------------
 
     def _fill_curves(self) -> None:
@@ -207,6 +225,10 @@ class OverTimeWidget(QWidget):
         menu.clear()
         action = menu.addAction("Plot as in view...", self._save_plot)
         action.setEnabled(self.canvas is not None and bool(self._timelines))
+        menu.addSeparator()
+        for form in FORMATS.values():
+            action = menu.addAction(f"{form.title}...", partial(self._export, form.key))
+            action.setEnabled(bool(self._timelines))
 
     # ----- what is shown ----------------------------------------------------------------------
 
@@ -239,6 +261,7 @@ class OverTimeWidget(QWidget):
         self.side.setEnabled(active is not None)
         self.side.setCurrentText(next(text for text, value in SIDES.items() if value == side))
         self.smoothing.show_state(self.over_time.trajectory())
+        self.channels.show_recording()
         self._show_message()
         self._look.start()
 
@@ -252,8 +275,11 @@ class OverTimeWidget(QWidget):
         self.motion.setText(NOTHING if first is None else describe_motion(first))
         if self.canvas is None:
             return
-        names = [n for t in self._timelines for n in t.curves if n not in self._hidden]
-        self.canvas.show_timelines(self._timelines, tuple(dict.fromkeys(names)))
+        names = list(dict.fromkeys(n for t in self._timelines for n in t.curves))
+        new = [n for n in names if n not in self._known]
+        self._hidden.update(new[CHANNELS:])
+        self._known.update(new)
+        self.canvas.show_timelines(self._timelines, [n for n in names if n not in self._hidden])
         self.legend.setText(self.canvas.legend())
 
     def _show_cursor(self, event: Any = None) -> None:

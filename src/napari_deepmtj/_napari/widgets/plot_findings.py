@@ -165,11 +165,14 @@ class FindingsModel(QAbstractTableModel):
         super().__init__()
         self._table = pd.DataFrame()
 
-    def show(self, findings: pd.DataFrame) -> None:
-        """Show other findings."""
+    def show(self, findings: pd.DataFrame) -> bool:
+        """Show findings; return whether they are others than before."""
+        if findings.equals(self._table):
+            return False
         self.beginResetModel()
         self._table = findings
         self.endResetModel()
+        return True
 
     def frame(self, row: int) -> int:
         """Return the frame of a row."""
@@ -274,9 +277,10 @@ class FindingsForm(QWidget):
         findings = pd.DataFrame() if gated is None else gated.findings
         if flag:
             findings = findings[findings["flag"] == flag]
-        self.model.show(findings)
-        self.reason.setText("")
-        self.table.resizeColumnsToContents()
+        if self.model.show(findings):
+            self.reason.setText("")
+            for column in range(len(HEAD) - 1):  # the reason takes the rest, and is told below
+                self.table.resizeColumnToContents(column)
 
     def _jump(self, now: QModelIndex, before: QModelIndex) -> None:
         if now.isValid():
