@@ -46,3 +46,12 @@ def test_no_interval_of_one_subject_or_of_nothing() -> None:
     assert np.isnan(bootstrap([1.0, 2.0], ["a", "a"]).low)
     assert np.isnan(bootstrap([], []).high)
     assert bootstrap_columns(np.empty((4, 0)), ["a", "b", "a", "b"]).shape == (0, 2)
+
+
+def test_many_subjects_are_drawn_in_parts_that_make_one_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values, subjects = np.random.default_rng(4).normal(size=90), np.repeat(np.arange(30), 3)
+    whole = bootstrap(values, subjects)
+    monkeypatch.setattr("napari_deepmtj.evaluation.bootstrap._VALUES", 30 * 777)
+    assert bootstrap(values, subjects) == whole

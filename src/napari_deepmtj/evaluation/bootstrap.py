@@ -8,7 +8,9 @@ Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +22,8 @@ RESAMPLES = 10_000
 BOOTSTRAP_SEED = 0
 COVERAGE = 95.0
 
-#: Draws at a time, so that thousands of subjects take no more memory.
-_CHUNK = 500
+#: Values of draws at a time, so that thousands of subjects take no more memory (16 MiB).
+_VALUES = 2**21
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,26 @@ def bootstrap_columns(values: npt.ArrayLike, subjects: npt.ArrayLike) -> FloatAr
         return np.full((columns, 2), np.nan)
     sums = np.stack([np.bincount(index, weights=column, minlength=n) for column in values.T], 1)
     counts = np.bincount(index, minlength=n)
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    means = np.empty((RESAMPLES, columns))
-    for start in range(0, RESAMPLES, _CHUNK):
-        drawn = rng.multinomial(n, np.full(n, 1 / n), size=min(_CHUNK, RESAMPLES - start))
-        means[start : start + len(drawn)] = (drawn @ sums) / (drawn @ counts)[:, None]
+    means = np.concatenate([(drawn @ sums) / (drawn @ counts)[:, None] for drawn in _draws(n)])
     tail = (100 - COVERAGE) / 2
     found: FloatArray = np.percentile(means, [tail, 100 - tail], axis=0).T
     return found
+
+
+def _draws(n: int) -> Iterable[FloatArray]:
+    """Return how often each of `n` subjects is drawn, shapes (draws, n), `RESAMPLES` in all."""
+    return _kept_draws(n) if n * RESAMPLES <= _VALUES else _new_draws(n)
+
+
+@lru_cache(maxsize=4)
+def _kept_draws(n: int) -> tuple[FloatArray, ...]:
+    """Keep them: a table asks for the same ones for every figure."""
+    return tuple(_new_draws(n))
+
+
+def _new_draws(n: int) -> Iterator[FloatArray]:
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    size = max(1, _VALUES // n)
+    for start in range(0, RESAMPLES, size):
+        drawn = rng.multinomial(n, np.full(n, 1 / n), size=min(size, RESAMPLES - start))
+        yield drawn.astype(np.float64)
