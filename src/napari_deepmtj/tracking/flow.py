@@ -13,7 +13,7 @@ clip's scale; without one, of a region as wide as the published crop (`gate`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -258,20 +258,6 @@ def follow(
             raise VideoError("there is no such frame to follow", path=source.name, frame=frame)
     region = Roi.full(source.height, source.width) if roi is None else roi
     mm = mm_per_px(source.scale if scale is None else scale, region.width)
-    return along(pictures(source, start, stop, region), xy, start, stop, method, region, mm)
-
-
-def along(
-    frames: Iterator[UInt8Array],
-    xy: npt.ArrayLike,
-    start: int,
-    stop: int,
-    method: Method | None,
-    region: Roi,
-    mm: FloatArray,
-) -> Followed:
-    """Follow a point through pictures of `region` that come in the order start to stop."""
-    method = LucasKanade() if method is None else method
     n = abs(stop - start) + 1
     found = Followed(
         np.linspace(start, stop, n).round().astype(np.int64),
@@ -279,20 +265,34 @@ def along(
         np.zeros(n),
         np.full((n, 2), np.nan),
     )
+    found.xy[0], found.quality[0], found.sd[0] = xy, 1.0, 0.0
+    way = walk(
+        pictures(source, start, stop, region), np.asarray(xy, dtype=float), region, mm, method
+    )
+    for i, (at, step) in enumerate(way, start=1):
+        found.xy[i], found.quality[i], found.sd[i] = at, step.quality, step.sd
+    return found
+
+
+def walk(
+    frames: Iterable[UInt8Array],
+    xy: FloatArray,
+    region: Roi,
+    mm: FloatArray,
+    method: Method | None = None,
+) -> Iterator[tuple[FloatArray, Step]]:
+    """Yield (x, y) in frame pixels after each picture of `region` but the first, until lost."""
+    method = LucasKanade() if method is None else method
     corner = np.array([region.x, region.y], dtype=np.float64)
-    at = np.asarray(xy, dtype=np.float64) - corner
-    before: UInt8Array | None = None
-    for i, picture in enumerate(frames):
-        if before is None:
-            found.xy[0], found.quality[0], found.sd[0] = at + corner, 1.0, 0.0
-        else:
+    at, before = xy - corner, None
+    for picture in frames:
+        if before is not None:
             step = method.step(before, picture, at, mm)
             at = at + step.shift
             if not (step.quality > 0 and _inside(at, picture.shape)):
-                break
-            found.xy[i], found.quality[i], found.sd[i] = at + corner, step.quality, step.sd
+                return
+            yield at + corner, step
         before = picture
-    return found
 
 
 def pictures(source: VideoSource, start: int, stop: int, region: Roi) -> Iterator[UInt8Array]:
