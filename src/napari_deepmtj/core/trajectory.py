@@ -51,6 +51,8 @@ class Flag(StrEnum):
     OUTLIER = "outlier"
     #: Reached faster than tissue moves, and stayed: a cut in the clip, or another structure.
     JUMP = "jump"
+    #: The probe is far from where it was in the first frame (`tracking.slip`).
+    PROBE_SLIP = "probe_slip"
 
 
 COLUMNS: tuple[str, ...] = (
