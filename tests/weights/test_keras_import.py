@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.weights import keras_import
 from napari_deepmtj.weights.keras_import import import_keras
 from napari_deepmtj.weights.store import load_model, save_model
 
@@ -55,7 +56,7 @@ def same(got: list[np.ndarray], wanted: list[np.ndarray]) -> bool:
         for one, other in zip(g, w, strict=True):
             if np.abs(one / one.max() - other / other.max()).max() >= MAPS:
                 return False
-            if np.corrcoef(one.ravel(), other.ravel())[0, 1] <= CORRELATION:
+            if not np.corrcoef(one.ravel(), other.ravel())[0, 1] > CORRELATION:
                 return False
     return True
 
@@ -71,14 +72,51 @@ def test_converted_networks_say_what_keras_said(name: str) -> None:
     assert not same(turned, wanted), "two axes swapped go unnoticed"
 
 
-def test_swapped_attention_levels_are_noticed() -> None:
+@pytest.mark.parametrize("name", [name for name in TITLES if name not in ("vgg16", "resnet50")])
+def test_no_map_is_flat(name: str) -> None:
+    """Else being equal would mean nothing."""
+    _, (_, *maps) = expected(name)
+    assert all(np.ptp(one) > 0.05 for level in maps for one in level)
+
+
+def attended(order: list[int]) -> torch.nn.Module:
+    """Return VGG-Attention-3 with the features of its three depths joined in another order."""
     network, _ = import_keras(FIXTURES / "vgg-attention-3.h5")
+    parts = network.head.weight.data.chunk(3, dim=1)  # coarse to fine
+    network.head.weight.data = torch.cat([parts[i] for i in order], 1)
+    return network
+
+
+def test_swapped_attention_levels_are_noticed() -> None:
     grey, wanted = expected("vgg-attention-3")
-    joint = network.joint.out_features
-    weight = network.head.weight.data  # over the features of three depths, coarse to fine
-    weight[:] = torch.cat(
-        [weight[:, joint : 2 * joint], weight[:, :joint], weight[:, 2 * joint :]], 1
-    )
+    assert same(outputs(attended([0, 1, 2]), grey), wanted)
+    for order in ([1, 0, 2], [2, 1, 0], [0, 2, 1]):
+        assert not same(outputs(attended(order), grey), wanted), order
+
+
+@pytest.mark.parametrize(
+    ("name", "flattened"),
+    [*((name, False) for name in TITLES), ("vgg16", True), ("vgg-attention-3", True)],
+)
+def test_swapped_rows_and_columns_are_noticed(
+    name: str, flattened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of convolutions, or of the map that a dense layer takes flattened."""
+    convert = keras_import._converted
+
+    def swapped(module, layer, grid):  # type: ignore[no-untyped-def]
+        arrays = convert(module, layer, grid)
+        weight = arrays["weight"]
+        if weight.ndim == 4 and not flattened:
+            arrays["weight"] = weight.swapaxes(2, 3)
+        if flattened and grid:
+            turned = weight.reshape(len(weight), -1, *grid).swapaxes(2, 3)
+            arrays["weight"] = turned.reshape(weight.shape)
+        return arrays
+
+    monkeypatch.setattr(keras_import, "_converted", swapped)
+    network, _ = import_keras(FIXTURES / f"{name}.h5")
+    grey, wanted = expected(name)
     assert not same(outputs(network, grey), wanted)
 
 

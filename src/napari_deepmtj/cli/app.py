@@ -21,6 +21,7 @@ from napari_deepmtj.errors import DeepMTJError
 COMMANDS = (
     "demo",
     "track",
+    "weights",
     "batch",
     "process",
     "reference",

@@ -5,6 +5,7 @@ What network they belong to is the business of `weights/keras_import.py`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,20 @@ class KerasLayer:
     arrays: Mapping[str, npt.NDArray[np.float32]]
 
 
+def require_h5py() -> None:
+    """Say which extra is missing, before anything long is begun.
+
+    Raises
+    ------
+    MissingExtraError
+        If h5py is not installed.
+    """
+    try:
+        importlib.import_module("h5py")
+    except ImportError:
+        raise MissingExtraError("reading Keras checkpoints", "h5") from None
+
+
 def read_keras_layers(path: str | Path) -> list[KerasLayer]:
     """Read a file saved by Keras 2's `save_weights` or `save` (HDF5).
 
@@ -57,10 +72,9 @@ def read_keras_layers(path: str | Path) -> list[KerasLayer]:
         If h5py is not installed.
     """
     path = Path(path)
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtraError("reading Keras checkpoints", "h5") from None
+    require_h5py()
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             return _layers(file.get("model_weights", file), path)
