@@ -173,7 +173,7 @@ def _spread(values: Iterable[float], digits: int = 1) -> str:
 
 
 def table_iv(cohort: Study, runs: Path, workers: int) -> Iterator[tuple[str, str]]:
-    """Give Table IV, the same by group, and the curve of Fig. 2B, as named texts."""
+    """Give how models were trained, Table IV, the same by group, and Fig. 2B's curve, by name."""
     cases = test_cases(cohort, runs, workers)
     models = {row: row.load(runs) for row in ROWS}
     methods = [
@@ -181,6 +181,7 @@ def table_iv(cohort: Study, runs: Path, workers: int) -> Iterator[tuple[str, str
     ]
     found: Comparison = run_job(evaluate(cases, methods), "evaluating", lambda _: None)
     by_name = {one.name: one for one in found.evaluations}
+    yield "training", _training(models)
     yield "table-iv", _iv(by_name, models)
     yield "groups", _groups(found)
     yield "curve", _curve(found)
@@ -227,6 +228,32 @@ def _opened(
     )
     source.roi = Roi(0, 0, source.width, source.height, "phantom")
     return source
+
+
+def _training(models: dict[Row, Model | None]) -> str:
+    """Return what the cards of the models say of their training on the cohort."""
+    rows = []
+    for row, model in models.items():
+        if model is None or not row.recipe:
+            continue
+        made = model.card.made_with
+        curves, recipe = made["curves"], made["recipe"]
+        kept = next(one for one in curves if one["epoch"] == made["epoch"])
+        size = sum(value.numel() for value in model.network.parameters()) / 1e6
+        rows.append(
+            [
+                row.title,
+                f"{size:.1f} M",
+                recipe["epochs"],
+                f"{recipe['optimiser']['kind']}, {recipe['optimiser']['learning_rate']:g}",
+                recipe["seed"],
+                f"{curves[-1]['epoch']}, {made['epoch']}",
+                f"{kept['error_mm']:.2f}",
+                model.card.sha256[:12],
+            ]
+        )
+    head = ("model", "weights", "epochs", "optimiser, rate", "seed", "epochs run, kept")
+    return markdown((*head, "validation mm", "sha256"), rows)
 
 
 def _iv(by_name: dict[str, Evaluation], models: dict[Row, Model | None]) -> str:
