@@ -87,3 +87,33 @@ def test_either_clips_or_phantoms(run, words):
 def test_clips_without_labels_are_one_line(run, clip):
     code, _, err = run("evaluate", clip, *TINY)
     assert (code, err) == (1, "error: clip.mtj-labels.csv: there is no such label file\n")
+
+
+def test_models_and_trackers_side_by_side(run, labelled, models, tmp_path):
+    pytest.importorskip("cv2", reason="trackers need OpenCV (extra flow)")
+    other = models / "tiny.safetensors"
+    words = ("--model", other, "--tracker", "block-matching", "--labelled-only")
+    code, out, _ = run("evaluate", labelled, *TINY, *words, "--out", tmp_path / "e")
+    assert code == 0
+    data = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    # Two models of one id are called by what was typed.
+    names = [method["name"] for method in data["methods"]]
+    assert names == ["tiny", str(other), "block-matching"]
+    assert [method["kind"] for method in data["methods"]] == ["network", "network", "tracker"]
+    assert [method["frames_timed"] for method in data["methods"][:2]] == [3, 3]
+    first, *_ = data["paired"]
+    assert (first["frames"], first["mean"]) == (2, 0)
+    errors = pd.read_csv(tmp_path / "e" / "evaluation.csv")
+    assert errors["method"].unique().tolist() == names
+    assert errors.query("method == 'block-matching'")["given"].tolist() == [True, False, False]
+    page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
+    assert "REAL images" in page
+    assert "Where tiny did worst" in page
+    for name in (line.strip() for line in out.splitlines()[-1].split(":")[0].split(",")):
+        assert (tmp_path / "e" / name).is_file()
+
+
+def test_an_unknown_tracker_is_bad_usage(run, clip):
+    code, _, err = run("evaluate", clip, "--tracker", "guess")
+    assert code == 2
+    assert "lucas-kanade" in err
