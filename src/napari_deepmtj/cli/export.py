@@ -91,9 +91,13 @@ def export(
         )
     files = expand(results)
     options = Options(unit, rate, interpolation, leave_gaps_out)  # type: ignore[arg-type]
-    if to in FORMATS and FORMATS[to].write_several is not None:
+    if to == "methods" or (to in FORMATS and FORMATS[to].write_several is not None):
         path = _one_path(files, to, out, overwrite)
-        _write_table([read_trajectory(file) for file in files], path, to, options)
+        trajectories = [read_trajectory(file) for file in files]
+        if to == "methods":
+            _write_methods(trajectories, path)
+        else:
+            _write_table(trajectories, path, to, options)
         return
     if clip is not None and len(files) > 1:
         raise typer.BadParameter("is for one result", param_hint="--clip")
@@ -131,7 +135,6 @@ class _Job:
             "video": self._video,
             "report-pdf": self._report,
             "report-html": self._report,
-            "methods": self._methods,
         }
         makers[self.to](file, trajectory, path)
         print_line(f"{trajectory.provenance.clip} -> {path}")
@@ -157,20 +160,27 @@ class _Job:
         with open_video(find_clip(trajectory.provenance, file.parent, self.clip)) as source:
             run_job(write_report(source, trajectory, path), source.name)
 
-    def _methods(self, file: Path, trajectory: Trajectory, path: Path) -> None:
-        from napari_deepmtj.io.atomic import atomic_write
-        from napari_deepmtj.report.methods import methods_text
-
-        atomic_write(path, methods_text([trajectory.provenance]).encode())
-
 
 def _write_table(trajectories: list[Trajectory], path: Path, to: str, options: Options) -> None:
     from napari_deepmtj.io import interchange
 
-    said = trajectories[0].provenance.clip if len(trajectories) == 1 else ""
     for notice in interchange.write(trajectories, path, to, options):
-        print_notice(_led_by(said, notice) if said else notice)
-    print_line(f"{said or f'{len(trajectories)} results'} -> {path}")
+        print_notice(_led_by(_named(trajectories), notice))
+    print_line(f"{_named(trajectories)} -> {path}")
+
+
+def _write_methods(trajectories: list[Trajectory], path: Path) -> None:
+    from napari_deepmtj.io.atomic import atomic_write
+    from napari_deepmtj.report.methods import methods_text
+
+    atomic_write(path, methods_text([t.provenance for t in trajectories]).encode())
+    print_line(f"{_named(trajectories)} -> {path}")
+
+
+def _named(trajectories: list[Trajectory]) -> str:
+    if len(trajectories) == 1:
+        return trajectories[0].provenance.clip
+    return f"{len(trajectories)} results"
 
 
 def _one_path(files: list[Path], to: str, out: Path | None, overwrite: bool) -> Path:

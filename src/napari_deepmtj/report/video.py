@@ -208,7 +208,7 @@ class _Picture:
         points = list(self.trail)
         for age, (new, old) in enumerate(zip(points[:0:-1], points[-2::-1], strict=True)):
             if new is not None and old is not None:
-                fade = 1 - age / max(len(points), 1)
+                fade = 1 - 0.6 * age / len(points)
                 red, green, blue = (round(value * fade) for value in MTJ_COLOUR)
                 pen.path([old, new], (red, green, blue))
 
