@@ -41,6 +41,9 @@ LEVELS = 3
 #: 0 to 255 scaled by 1/32^2): its default. A black shadow has none.
 LEAST_TEXTURE = 1e-4
 
+#: Points do not agree better than this, px.
+LEAST_SPREAD_PX = 0.02
+
 #: Least side of a block that is looked for, px.
 LEAST_BLOCK_PX = 5
 
@@ -65,6 +68,10 @@ class Step:
     shift: FloatArray
     sd: FloatArray
     quality: float
+
+
+#: What a method returns when it finds nothing.
+LOST = Step(np.full(2, np.nan), np.full(2, np.nan), 0.0)
 
 
 class Method(Protocol):
@@ -115,28 +122,33 @@ class LucasKanade:
 
     def step(self, before: UInt8Array, after: UInt8Array, xy: FloatArray, mm: FloatArray) -> Step:
         """Return the mean shift of the points that agree."""
-        lost = Step(np.full(2, np.nan), np.full(2, np.nan), 0.0)
+        if not _inside(xy, before.shape):
+            return LOST
         grid = _grid(xy, np.asarray(self.reach_mm) / mm, self.points)
+        return self.vote(before, after, grid, mm)
+
+    def vote(self, before: UInt8Array, after: UInt8Array, grid: FloatArray, mm: FloatArray) -> Step:
+        """Return the mean shift of those points of a grid, shape (n, 2), that agree."""
         inside = _inside(grid, before.shape)
-        if not _inside(xy, before.shape) or not inside.any():
-            return lost
+        if not inside.any():
+            return LOST
         grid = grid[inside]
         moved, error = displacements(before, after, grid, self.window_mm / mm)
         good = np.isfinite(error) & (error <= self.most_error_mm / mm.min())
         if good.sum() < self.least * len(inside):
-            return lost
+            return LOST
         # K10: the half that comes back best; then the mean of those that agree with its median.
         good &= error <= np.median(error[good])
         shifts = (moved - grid)[good]
         away = np.abs(shifts - np.median(shifts, axis=0))
-        spread = SD_PER_MAD * np.median(away, axis=0) + 0.02
+        spread = SD_PER_MAD * np.median(away, axis=0) + LEAST_SPREAD_PX
         agree = (away <= 3 * spread).all(axis=1)
         if not agree.any():
-            return lost
+            return LOST
         # Points share their windows' pixels: only windows side by side are independent.
         apart = np.ptp(grid, axis=0) / (self.window_mm / mm) + 1
         independent = max(1.0, float(np.prod(apart)) * agree.sum() / len(inside))
-        sd = np.maximum(shifts[agree].std(axis=0), 0.02) / np.sqrt(independent)
+        sd = np.maximum(shifts[agree].std(axis=0), LEAST_SPREAD_PX) / np.sqrt(independent)
         quality = min(1.0, 2.0 * float(agree.sum()) / len(inside))
         return Step(shifts[agree].mean(axis=0), sd, quality)
 
@@ -164,9 +176,8 @@ class BlockMatching:
     def step(self, before: UInt8Array, after: UInt8Array, xy: FloatArray, mm: FloatArray) -> Step:
         """Return the shift of the block around the point."""
         cv2 = _cv2()
-        lost = Step(np.full(2, np.nan), np.full(2, np.nan), 0.0)
         if not _inside(xy, before.shape):
-            return lost
+            return LOST
         centre = np.rint(xy).astype(int)
         half = np.rint(np.asarray(self.half_mm) / mm).astype(int)
         search = np.maximum(np.rint(np.asarray(self.search_mm) / mm).astype(int), 2)
@@ -174,10 +185,10 @@ class BlockMatching:
         low = np.maximum(centre - half, search)
         high = np.minimum(centre + half + 1, np.array(before.shape[::-1]) - search)
         if (high - low < LEAST_BLOCK_PX).any():
-            return lost
+            return LOST
         block = before[low[1] : high[1], low[0] : high[0]]
         if block.std() < 1.0:
-            return lost
+            return LOST
         field = after[
             low[1] - search[1] : high[1] + search[1], low[0] - search[0] : high[0] + search[0]
         ]
@@ -186,7 +197,7 @@ class BlockMatching:
         best = float(scores[row, column])
         bracketed = 0 < row < scores.shape[0] - 1 and 0 < column < scores.shape[1] - 1
         if not (bracketed and best >= self.least):
-            return lost
+            return LOST
         between = [_parabola(scores[row, :], column), _parabola(scores[:, column], row)]
         shift = np.array([column, row]) + between - search
         # How wide the peak is at what noise leaves of the correlation.
