@@ -282,6 +282,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=50)
     parser.add_argument("--width", type=float, default=1.0, help="factor on all channels")
+    parser.add_argument("--only", choices=NETWORKS, help="this network, with the same weights")
     parser.add_argument("--fixtures", type=Path, help="write small checkpoints and outputs here")
     given = parser.parse_args()
     width = 1 / 32 if given.fixtures else given.width
@@ -296,11 +297,15 @@ def main() -> int:
         for _ in range(DRAWS):
             randomise(model, rng)
             inputs = pictures(model, frames, rng)
+            if given.only not in (None, name):  # only the random numbers are drawn
+                break
             spread = temper(model, inputs[:8])
             expected = of_keras(model, inputs)
             varies = map_spread(expected[1:])
             if varies > MAP_SPREAD:
                 break
+        if given.only not in (None, name):
+            continue
         with tempfile.TemporaryDirectory() as folder:
             file = (given.fixtures or Path(folder)) / f"{name}.h5"
             file.parent.mkdir(parents=True, exist_ok=True)

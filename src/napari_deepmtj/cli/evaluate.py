@@ -32,10 +32,20 @@ class TrackerName(StrEnum):
     BLOCK_MATCHING = "block-matching"
 
 
+class Published(StrEnum):
+    """Published collections that can be evaluated on, once a person has them."""
+
+    DEEPMTJ_2021 = "deepmtj-2021"
+
+
 def evaluate(
     clips: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[FOLDER_OR_CLIP]...", help="Clips with .mtj-labels.csv beside."),
+    ] = None,
+    data: Annotated[
+        Published | None,
+        typer.Option(help="What the one folder given is: P21's test set, unpacked."),
     ] = None,
     phantom: Annotated[
         int | None,
@@ -77,6 +87,8 @@ def evaluate(
     """
     if bool(clips) == (phantom is not None):
         raise typer.BadParameter("give either labelled clips (or folders of them) or --phantom N")
+    if data is not None and len(clips or []) != 1:
+        raise typer.BadParameter("--data needs the folder of the unpacked collection, and no other")
     from napari_deepmtj.evaluation.cases import find_cases
     from napari_deepmtj.report.evaluation_files import require_new
 
@@ -84,6 +96,15 @@ def evaluate(
         require_new(out, "add --overwrite or choose another --out")
     methods = _methods(model or ["compact"], tracker or [], device)
     settings: dict[str, Any] = {"roi": roi, "labelled_only": labelled_only}
+    if data is not None:
+        from napari_deepmtj.evaluation.published import deepmtj_2021
+
+        cases, notices = deepmtj_2021((clips or [])[0])
+        for notice in notices:
+            print_notice(notice)
+        settings["published"] = data.value
+        _report(cases, methods, settings, worst, out)
+        return
     if phantom is None:
         _report(find_cases(clips or []), methods, settings, worst, out)
         return
