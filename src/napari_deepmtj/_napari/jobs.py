@@ -92,7 +92,7 @@ class Job:
     on_end : callable
         Called once on the main thread after the last events, also when cancelled.
     description : str
-        Shown in napari's activity dock.
+        Shown in napari's activity dock; empty for a short job that nobody asked for, which is not.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Job:
 
         self._worker = create_worker(
             self._run,
-            _progress={"desc": self._description},
+            _progress={"desc": self._description} if self._description else False,
             _connect={"yielded": self._take, "finished": self._end},
         )
 

@@ -347,7 +347,7 @@ class OverTime:
         self.told.emit()
 
     def run(self, work: Callable[[], Any], take: Callable[[Any], None], what: str) -> None:
-        """Do work in a worker and take its result on the main thread."""
+        """Do work in a worker and take its result on the main thread; quietly if it has no name."""
 
         def events() -> Iterator[Any]:
             yield Done(work())
@@ -356,13 +356,15 @@ class OverTime:
             for event in group:
                 if isinstance(event, Failed):
                     self.tell(str(event.error))
+                    if not what:
+                        self._take_gated(None)
                 elif self._session.viewer is not None:
                     take(event.result)
 
         self.running = True
         if what:
             self.tell(f"{what}...")
-        Job(events, on_events, self._end, what or "Look over the trajectory").start()
+        Job(events, on_events, self._end, what).start()
 
     def _end(self) -> None:
         self.running = False

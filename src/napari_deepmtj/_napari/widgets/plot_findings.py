@@ -80,7 +80,7 @@ RULES = (
         "mad_factor",
         "or speed above median +",
         " MAD",
-        10.0,
+        6.0,
         100.0,
         1.0,
         "Against the clip's own speeds; a MAD here is 1.4826 of it, an SD of normal noise.",
