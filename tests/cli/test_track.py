@@ -378,3 +378,17 @@ def test_what_is_no_range_of_frames(text):
 )
 def test_scales_have_one_number_or_two(text, x, y):
     assert parse_scale(text) == Scale(x, y, "given by hand")
+
+
+def test_flow_is_asked_for_by_words(run, clip, result):
+    assert run("track", clip, *TINY, "--fuse", "--subtract-slip")[0] == 0
+    done = [op.name for op in read_trajectory(result).provenance.operations]
+    assert done == ["track", "fuse", "estimate slip", "subtract slip"]
+
+
+def test_without_opencv_nothing_is_tracked_before_it_is_said(run, clip, result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    code, _, err = run("track", clip, *TINY, "--fuse")
+    assert code == 1
+    assert 'extra "flow"' in err
+    assert not result.exists()

@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_deepmtj.cli._console import print_error, print_line, print_notice, progress_bar
-from napari_deepmtj.cli._jobs import open_clip
+from napari_deepmtj.cli._jobs import open_clip, run_job
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.errors import CalibrationError, DeepMTJError, ResultError, VideoError
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from napari_deepmtj.core.trajectory import Trajectory
     from napari_deepmtj.inference.predictor import Began
     from napari_deepmtj.io.attention import AttentionWriter
+    from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.weights.store import Model
 
 
@@ -70,6 +72,19 @@ def track(
             "as `napari-deepmtj models` lists for the model.",
         ),
     ] = None,
+    fuse: Annotated[
+        bool,
+        typer.Option(
+            "--fuse", help="Fuse the network's positions with the motion of the tissue (flow)."
+        ),
+    ] = False,
+    subtract_slip: Annotated[
+        bool,
+        typer.Option(
+            "--subtract-slip",
+            help="Subtract how far the probe slipped on the skin, and flag where it is far.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -85,12 +100,15 @@ def track(
     from napari_deepmtj.inference.attention import wanted_map
     from napari_deepmtj.inference.device import resolve_device
     from napari_deepmtj.io.paths import result_paths
+    from napari_deepmtj.tracking.flow import opencv
     from napari_deepmtj.weights.store import load_model
 
     results = result_paths(files, out)
     loaded = load_model(model)
     if attention is not None:
         wanted_map(loaded.card, attention)  # an error before any clip is touched
+    if fuse or subtract_slip:
+        opencv()  # likewise
     if out is not None:
         _make_folder(out)
     settings = _Settings(
@@ -101,6 +119,8 @@ def track(
         str(resolve_device(device)),
         batch,
         attention,
+        fuse,
+        subtract_slip,
         overwrite,
     )
     failures = 0
@@ -130,6 +150,8 @@ class _Settings:
     device: str
     batch: int
     attention: str | None
+    fuse: bool
+    subtract_slip: bool
     overwrite: bool
 
 
@@ -257,12 +279,28 @@ def _track_one(clip: Path, result: Path, settings: _Settings) -> str:
                 case Done(finished):
                     trajectory = finished
         assert trajectory is not None  # a job ends in Done or Failed
+        bar.stop()
+        trajectory = _by_flow(trajectory, source, settings)
         write_trajectory(trajectory, result, overwrite=settings.overwrite)
     in_view = int(trajectory.table["in_view"].sum())
     return (
         f"{clip.name}: MTJ in view in {in_view} of {len(trajectory)} frames, "
         f"{len(trajectory) / seconds:.0f} frames/s -> {result}"
     )
+
+
+def _by_flow(trajectory: Trajectory, source: VideoSource, settings: _Settings) -> Trajectory:
+    """Return the trajectory after what was asked of optical flow."""
+    if settings.fuse:
+        from napari_deepmtj.tracking.fusion import fuse
+
+        trajectory = run_job(fuse(trajectory, source), f"{source.name}: fuse")
+    if settings.subtract_slip:
+        from napari_deepmtj.tracking.slip import estimate, flag, subtract
+
+        slip = run_job(estimate(source, trajectory), f"{source.name}: probe slip")
+        trajectory = subtract(flag(trajectory, slip), slip)
+    return trajectory
 
 
 def _attention_writer(result: Path, began: Began, shape: tuple[int, ...]) -> AttentionWriter:

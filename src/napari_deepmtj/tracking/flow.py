@@ -175,7 +175,7 @@ class BlockMatching:
 
     def step(self, before: UInt8Array, after: UInt8Array, xy: FloatArray, mm: FloatArray) -> Step:
         """Return the shift of the block around the point."""
-        cv2 = _cv2()
+        cv2 = opencv()
         if not _inside(xy, before.shape):
             return LOST
         centre = np.rint(xy).astype(int)
@@ -263,7 +263,7 @@ def follow(
     VideoError
         If the clip has no such frames.
     """
-    _cv2()
+    opencv()
     for frame in (start, stop):
         if not 0 <= frame < source.n_frames:
             raise VideoError("there is no such frame to follow", path=source.name, frame=frame)
@@ -347,7 +347,7 @@ def displacements(
     error : ndarray, shape (n,)
         Forward-backward error in px (K10); NaN where a point was lost or has no texture.
     """
-    cv2 = _cv2()
+    cv2 = opencv()
     window = tuple(int(max(5, 2 * round(float(size) / 2) + 1)) for size in window_px)
     # Far from the points nothing matters: a crop that holds all they can reach at the top level.
     reach = np.array(window) * 2 ** (LEVELS - 1) + 2
@@ -391,7 +391,7 @@ def _parabola(values: npt.NDArray[np.float32], peak: int) -> float:
     return 0.5 * (left - right) / bend if bend < 0 else 0.0
 
 
-def _cv2() -> Any:
+def opencv() -> Any:
     """Return OpenCV, or say which extra brings it."""
     try:
         import cv2

@@ -141,7 +141,7 @@ def _chosen(frames: npt.NDArray[np.int64], steps: FloatArray, mm: FloatArray) ->
     lost = tuple(int(f) for f in frames[1:][~found.any(axis=1)])
     # A band that is there only now and then says nothing of the way as a whole.
     usable = np.asarray(found.sum(axis=0) >= 0.5 * found.any(axis=1).sum())
-    together = found.all(axis=1)
+    together: BoolArray = np.asarray(found.all(axis=1))
     ways = np.cumsum(np.where(together[:, None, None], steps, 0.0), axis=0) * mm
     difference = float("nan")
     if together.any() and usable.all():
