@@ -181,3 +181,21 @@ def test_a_missing_normalisation_is_named(tmp_path: Path) -> None:
         file.attrs["layer_names"] = kept
     with pytest.raises(WeightsError, match="lacks the normalisation of"):
         import_keras(tmp_path / "vgg16.h5")
+
+
+def test_the_bias_of_the_projection_is_taken_where_there_is_one(tmp_path: Path) -> None:
+    """The authors' own programs build level 1 with one; P20 does not speak of it."""
+    with edited("vgg-attention-3", tmp_path) as file:
+        (name,) = [
+            str(n) for n in file.attrs["layer_names"]
+            if [str(w).rsplit("/")[-1] for w in file[n].attrs["weight_names"]] == ["kernel:0"]
+        ]  # fmt: skip
+        width = file[f"{name}/{name}/kernel:0"].shape[-1]
+        file[name].create_dataset(f"{name}/bias:0", data=np.arange(width, dtype=np.float32))
+        file[name].attrs["weight_names"] = [
+            f"{name}/{own}:0".encode() for own in ("kernel", "bias")
+        ]
+    network, card = import_keras(tmp_path / "vgg-attention-3.h5")
+    assert card.network_arguments["project_bias"] is True
+    bias = network.attend[2].project.bias.detach().numpy()
+    np.testing.assert_array_equal(bias, np.arange(width))
