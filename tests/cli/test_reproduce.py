@@ -10,10 +10,12 @@ import pytest
 import napari_deepmtj
 from napari_deepmtj.cli.reproduce import DIFFERS
 from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.evaluation.redo import STEPS
 from napari_deepmtj.evaluation.reproduce import compare
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.io.video import open_video
 from napari_deepmtj.weights.store import load_model, save_model
 
 TINY = ("--model", "tiny", "--roi", "10,4,100,50", "--scale", "0.1,0.2")
@@ -182,6 +184,53 @@ def test_other_files_are_refused(run, clip, log):
     code, _, err = run("reproduce", log)
     assert code == 1
     assert "does not say which clip it is of" in err
+
+
+def last_of(events):
+    *_, last = events
+    assert isinstance(last, Done), last
+    return last.result
+
+
+@pytest.mark.parametrize("name", ["fuse", "refill", "estimate slip", "subtract slip"])
+def test_what_looks_at_pictures_is_done_again(run, clip, csv, log, name):
+    pytest.importorskip("cv2", reason="the extra flow is not installed")
+    from napari_deepmtj.tracking import slip
+    from napari_deepmtj.tracking.fusion import Fusion, fuse
+    from napari_deepmtj.tracking.refill import refill
+
+    trajectory = read_trajectory(csv)
+    with open_video(clip) as source:
+        if name == "fuse":
+            done = last_of(fuse(trajectory, source, Fusion(doubt=2.0)))
+        elif name == "refill":
+            x, y = trajectory.xy_px[5]
+            edited = trajectory.corrected(2, (x, y)).corrected(6, (x - 12, y))
+            done = refill(edited, source, 6)
+        else:
+            found = last_of(slip.estimate(source, trajectory))
+            done = (slip.flag if name == "estimate slip" else slip.subtract)(trajectory, found)
+    assert done.provenance.operations[-1].name == name
+    write_trajectory(done, csv, overwrite=True)
+    code, out, _ = run("reproduce", log)
+    assert code == 0, out
+    table = done.table.copy()
+    table.loc[4, "x_px"] += 0.01
+    write_trajectory(dataclasses.replace(done, table=table), csv, overwrite=True)
+    assert run("reproduce", log)[0] == DIFFERS
+
+
+def test_a_reference_point_is_followed_again(run, clip):
+    pytest.importorskip("cv2", reason="the extra flow is not installed")
+    from napari_deepmtj.tracking.reference import follow_reference
+
+    with open_video(clip) as source:
+        found = last_of(follow_reference(source, "marker", 6, (60.0, 30.0)))
+    csv = clip.with_name("marker.mtj.csv")
+    write_trajectory(found, csv)
+    code, out, _ = run("reproduce", csv)
+    assert code == 0, out
+    assert "identical: 12 rows" in out
 
 
 def test_every_operation_that_the_package_writes_can_be_done_again():

@@ -181,9 +181,7 @@ def _replay(
     """Do a step again that needs the trajectory alone."""
     yield from ()
     operation: Operation = context.saved.provenance.operations[place]
-    if made is None:
-        raise ResultError(f"the log begins with {operation.name!r}, before anything was tracked")
-    return replay(made, operation)
+    return replay(_begun(made, operation.name), operation)
 
 
 def _fuse(
@@ -193,14 +191,13 @@ def _fuse(
     from napari_deepmtj.tracking.fusion import Fusion, fuse
 
     said = context.saved.provenance.operations[place].arguments
-    if made is None:
-        raise ResultError("the log begins with 'fuse', before anything was tracked")
     try:
         own = {f.name: said[f.name] for f in fields(Fusion)}
         settings = Fusion(**own | {"method": _flow(said["method"], said["flow"])})
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"the log's 'fuse' is incomplete ({error})") from error
-    return (yield from _result(fuse(made, context.source, settings)))
+    done: Trajectory = yield from _result(fuse(_begun(made, "fuse"), context.source, settings))
+    return done
 
 
 def _reference(
@@ -224,7 +221,39 @@ def _reference(
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"the log's 'follow reference' is incomplete ({error})") from error
-    return (yield from _result(events))
+    done: Trajectory = yield from _result(events)
+    return done
+
+
+def _refill(
+    context: Context, made: Trajectory | None, place: int
+) -> Generator[Progress | Notice, None, Trajectory]:
+    """Fill the frames around a point again that a person set."""
+    from napari_deepmtj.tracking.refill import refill
+
+    yield from ()
+    said = context.saved.provenance.operations[place].arguments
+    method = _flow(said["method"], said.get("parameters", {}))
+    return refill(_begun(made, "refill"), context.source, int(said["frame"]), method=method)
+
+
+def _slip(
+    context: Context, made: Trajectory | None, place: int
+) -> Generator[Progress | Notice, None, Trajectory]:
+    """Estimate the probe's slip again, and flag it or subtract it."""
+    from napari_deepmtj.tracking import slip
+
+    name = context.saved.provenance.operations[place].name
+    begun = _begun(made, name)
+    found = yield from _result(slip.estimate(context.source, begun))
+    return slip.flag(begun, found) if name == "estimate slip" else slip.subtract(begun, found)
+
+
+def _begun(made: Trajectory | None, name: str) -> Trajectory:
+    """Return the trajectory so far, which most steps need."""
+    if made is None:
+        raise ResultError(f"the log begins with {name!r}, before anything was tracked")
+    return made
 
 
 def _flow(name: str, parameters: Mapping[str, Any]) -> Any:
@@ -235,7 +264,7 @@ def _flow(name: str, parameters: Mapping[str, Any]) -> Any:
     return kinds[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()})
 
 
-def _result(events: Iterator[Any]) -> Generator[Progress | Notice, None, Trajectory]:
+def _result(events: Iterator[Any]) -> Generator[Progress | Notice, None, Any]:
     """Pass on what a job tells, and return its result."""
     for event in events:
         match event:
@@ -243,8 +272,8 @@ def _result(events: Iterator[Any]) -> Generator[Progress | Notice, None, Traject
                 yield event
             case Failed():
                 raise event.error
-            case Done(Trajectory() as made):
-                return made
+            case Done():
+                return event.result
     raise ResultError("a step of the log ended without a result")
 
 
@@ -259,6 +288,8 @@ STEPS: dict[str, Step] = {
     "correct": _correct,
     "scale changed": _rescale,
     "fuse": _fuse,
+    "refill": _refill,
+    **dict.fromkeys(("estimate slip", "subtract slip"), _slip),
     "follow reference": _reference,
     **dict.fromkeys(REPLAYED, _replay),
 }
