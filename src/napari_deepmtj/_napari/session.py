@@ -15,7 +15,7 @@ from napari.layers import Image, Layer, Points
 from psygnal import EventedModel
 from pydantic import ConfigDict, PrivateAttr
 
-from napari_deepmtj._napari import calibration, clips, convert, drawings, opening
+from napari_deepmtj._napari import calibration, clips, convert, drawings, opening, refill
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.drawings import Line
 from napari_deepmtj._napari.placement import Placement
@@ -37,8 +37,7 @@ class Session(EventedModel):
     info : ClipInfo
         What is known of the active clip: its scale, its region, its distal side.
     lines : tuple
-        The calibration lines drawn on the active clip, the last two at most: ends as (x, y) in
-        its pixels.
+        The last lines drawn on the active clip, two at most: ends as (x, y) in its pixels.
     proposal : Scale or None
         A scale for the active clip that a person has not applied yet.
     running : bool
@@ -49,6 +48,8 @@ class Session(EventedModel):
         How far it is.
     message : str
         What a person must be told about the last job, one line each; empty is nothing.
+    made_model : str
+        Id of the model that was trained last; whoever chooses models takes it.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -61,6 +62,7 @@ class Session(EventedModel):
     doing: str = ""
     progress: Progress | None = None
     message: str = ""
+    made_model: str = ""
 
     _viewer: Any = PrivateAttr()
     _frames: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -335,13 +337,10 @@ class Session(EventedModel):
             calibration.take_over(self, layer)
             return
         before = convert.trajectory_of(layer)
-        clip = self.clip_of(layer)
-        times = clips.times_of(clip, before)
+        times = clips.times_of(self.clip_of(layer), before)
         after = convert.edited(layer.data, before, times, read_settings().annotator)
-        with self.updating():
-            convert.show_trajectory(layer, after)
-            if clip is not None and (path := self.find(clip, Kind.PATH)) is not None:
-                convert.show_path(path, after)
+        refill.show(self, layer, after)
+        refill.after_edit(self, layer, before)
 
     # ----- jobs -------------------------------------------------------------------------------
 

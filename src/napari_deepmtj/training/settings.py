@@ -111,7 +111,9 @@ Loss: TypeAlias = Coordinates | SoftLabel | Heatmap
 def loss_of_card(card: WeightCard) -> Loss:
     """Return the loss by which a trained model goes on learning."""
     if card.network == "compact":
-        return Heatmap(card.decoding["target_sigma_px"])
+        from napari_deepmtj.inference.decode import Decoding  # it brings torch
+
+        return Heatmap(Decoding.from_card(card.decoding).target_sigma_px)
     if card.network == "attention-unet":
         return SoftLabel(card.decoding.get("target_sigma_px", SoftLabel.sigma_px))
     return Coordinates(label_width=card.decoding.get("label_width", card.input_width))

@@ -14,12 +14,10 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
     QMessageBox,
-    QPushButton,
     QScrollArea,
     QTableWidget,
     QTableWidgetItem,
@@ -30,6 +28,7 @@ from qtpy.QtWidgets import (
 
 from napari_deepmtj._napari.comparing import comparison_of
 from napari_deepmtj._napari.settings import read_settings
+from napari_deepmtj._napari.widgets.forms import button, leave, side_by_side
 from napari_deepmtj.errors import MissingExtraError
 from napari_deepmtj.io.labels import SUFFIX
 from napari_deepmtj.report.agreement import draw_bland_altman
@@ -64,12 +63,12 @@ class AgreementWidget(QWidget):
         self.raters.setToolTip(
             "Annotators and rounds of the files, and models that tracked the open clips."
         )
-        self.add = _button("Add...", "Choose label files.")
-        self.beside = _button("Beside the clip", "Add all label files in its folder.")
-        self.remove = _button("Remove", "Take the selected files off the list.")
-        self.read = _button("Read again", "List who there is, after labelling or tracking.")
-        self.compare = _button("Compare", "Read everything anew and compare who is ticked.")
-        self.save = _button("Save...", "Figures and frames as CSV, plots as PNG and SVG.")
+        self.add = button("Add...", "Choose label files.")
+        self.beside = button("Beside the clip", "Add all label files in its folder.")
+        self.remove = button("Remove", "Take the selected files off the list.")
+        self.read = button("Read again", "List who there is, after labelling or tracking.")
+        self.compare = button("Compare", "Read everything anew and compare who is ticked.")
+        self.save = button("Save...", "Figures and frames as CSV, plots as PNG and SVG.")
         self.pair, self.axis = QComboBox(), QComboBox()
         self.axis.addItems(list(AXES))
         self.plot = QWidget()
@@ -107,10 +106,10 @@ class AgreementWidget(QWidget):
         column = QVBoxLayout(form)
         column.addWidget(QLabel("label files"))
         column.addWidget(self.files)
-        column.addLayout(_row(self.add, self.beside, self.remove))
+        column.addLayout(side_by_side(self.add, self.beside, self.remove))
         column.addWidget(QLabel("compare"))
         column.addWidget(self.raters)
-        column.addLayout(_row(self.read, self.compare, self.save))
+        column.addLayout(side_by_side(self.read, self.compare, self.save))
         column.addLayout(choice)
         column.addWidget(self.tabs, 1)
         column.addWidget(self.message)
@@ -143,7 +142,7 @@ class AgreementWidget(QWidget):
         for signal, slot in slots:
             signal.connect(slot)
         # not a method: Qt calls none of an object that is gone
-        self.destroyed.connect(partial(_leave, slots))
+        self.destroyed.connect(partial(leave, slots))
 
     # ----- actions ----------------------------------------------------------------------------
 
@@ -214,8 +213,8 @@ class AgreementWidget(QWidget):
     def _show_message(self) -> None:
         comparison = self.comparison
         self.message.setText(comparison.message)
-        for button in (self.add, self.beside, self.remove, self.read):
-            button.setEnabled(not comparison.running)
+        for waiting in (self.add, self.beside, self.remove, self.read):
+            waiting.setEnabled(not comparison.running)
         self.compare.setEnabled(not comparison.running and bool(comparison.raters))
         self.save.setEnabled(not comparison.running and comparison.result is not None)
 
@@ -282,25 +281,6 @@ def _canvas(pair: Pair, axis: str) -> QWidget:
     canvas: QWidget = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
     canvas.setMinimumSize(*SMALLEST_PLOT)
     return canvas
-
-
-def _leave(slots: list[tuple[Any, Any]], *_: Any) -> None:
-    """Stop listening when a form is gone; the comparison lives on."""
-    for signal, slot in slots:
-        signal.disconnect(slot, missing_ok=True)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button
-
-
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    return row
 
 
 def _table() -> QTableWidget:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, Label
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 
 def row(*widgets: Any, label: str = " ") -> Container[Any]:
@@ -43,3 +46,28 @@ def narrow(combo: ComboBox) -> None:
     policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
     combo.native.setSizeAdjustPolicy(policy)
     combo.native.setMinimumContentsLength(16)
+
+
+def button(text: str, tip: str) -> QPushButton:
+    """Return a button of a form that Qt lays out."""
+    from qtpy.QtWidgets import QPushButton
+
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    return made
+
+
+def side_by_side(*widgets: QWidget) -> QHBoxLayout:
+    """Return Qt's widgets in a row."""
+    from qtpy.QtWidgets import QHBoxLayout
+
+    made = QHBoxLayout()
+    for widget in widgets:
+        made.addWidget(widget)
+    return made
+
+
+def leave(slots: list[tuple[Any, Any]], *_: Any) -> None:
+    """Disconnect signals from slots, when the form they belong to is gone."""
+    for signal, slot in slots:
+        signal.disconnect(slot, missing_ok=True)

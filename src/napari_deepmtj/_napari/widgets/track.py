@@ -48,9 +48,9 @@ class TrackWidget(Container[Any]):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._session = session_of(viewer)
         settings = read_settings()
-        models = list(dict.fromkeys([settings.model, *(card.id for card in list_models())]))
+        model = self._session.made_model or settings.model
         self.clip = ComboBox(label="clip", choices=self._clip_choices, tooltip="What to track in.")
-        self.model = ComboBox(label="model", choices=models, value=settings.model)
+        self.model = ComboBox(label="model", choices=_models(model), value=model)
         self.device = ComboBox(
             label="device",
             choices=["auto", "cuda", "mps", "cpu"],
@@ -73,9 +73,15 @@ class TrackWidget(Container[Any]):
         self.last = SpinBox(label="to", min=0, max=0, tooltip="Last frame, included.")
         self.attention = ComboBox(
             label="attention",
-            choices=_attention_choices(settings.model),
+            choices=_attention_choices(model),
             tooltip="Show where the network looked: the last two maps multiplied (combined), or "
             "one map; 1 is the finest.",
+        )
+        self.mode = ComboBox(
+            label="positions",
+            choices=[("detector", False), ("detector + flow", True)],
+            tooltip="With flow, the network's positions are moved as the tissue moves: no jitter, "
+            "and bad frames are bridged.",
         )
         self.path = CheckBox(text="path", value=False, tooltip="Draw the path of the MTJ.")
         self.run = PushButton(text="Track")
@@ -96,6 +102,7 @@ class TrackWidget(Container[Any]):
             widgets=[
                 self.clip,
                 self.model,
+                self.mode,
                 self.device,
                 self.roi,
                 row(self.draw),
@@ -128,6 +135,7 @@ class TrackWidget(Container[Any]):
         events.running.connect(self._show_running)
         events.progress.connect(self._show_progress)
         events.message.connect(self._show_message)
+        events.made_model.connect(self._take_model)
         self.native.destroyed.connect(self._disconnect)
 
     def _disconnect(self) -> None:
@@ -139,6 +147,7 @@ class TrackWidget(Container[Any]):
             (events.running, self._show_running),
             (events.progress, self._show_progress),
             (events.message, self._show_message),
+            (events.made_model, self._take_model),
         ):
             signal.disconnect(slot, missing_ok=True)
 
@@ -195,6 +204,7 @@ class TrackWidget(Container[Any]):
                 device=self.device.value,
                 attention=self.attention.value or False,
                 path=self.path.value,
+                fuse=self.mode.value,
             )
             TrackRun(self._session, clip, request).start()
         except DeepMTJError as error:
@@ -253,6 +263,11 @@ class TrackWidget(Container[Any]):
         shown = self.attention.value != NOT_SHOWN or len(self.attention.choices) == 1
         self.attention.choices = choices = _attention_choices(model)
         self.attention.value = choices[0 if shown else -1][1]
+
+    def _take_model(self, model: str) -> None:
+        """Offer a model that was just made, and take it."""
+        self.model.choices = _models(model)
+        self.model.value = model
 
     def _on_clip(self, clip: Any) -> None:
         if clip is not None and clips.is_clip(clip):
@@ -316,6 +331,11 @@ class TrackWidget(Container[Any]):
 
     def _show_message(self, message: str) -> None:
         self.message.value = message or ("" if self.clip.value is not None else NO_CLIP)
+
+
+def _models(first: str) -> list[str]:
+    """Return the ids of all models that are there, one of them first."""
+    return list(dict.fromkeys([first, *(card.id for card in list_models())]))
 
 
 def _attention_choices(model: str) -> list[tuple[str, str]]:
