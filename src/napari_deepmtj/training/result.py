@@ -140,3 +140,11 @@ def install(path: Path) -> ModelFile:
                 target, save_model(target, model.network, replace(model.card, id=name))
             )
     raise DeepMTJError(f"there are too many models called {model.card.id}; delete some")
+
+
+def run_folder(plan: Plan) -> Path:
+    """Return where a run keeps what it makes if nobody says where: one folder for each plan."""
+    import platformdirs
+
+    cache = platformdirs.user_cache_path("napari-deepmtj", appauthor=False)
+    return cache / "runs" / f"{plan.name}-{plan.identity[:12]}"
