@@ -53,7 +53,8 @@ def test_an_excursion_and_back_is_an_outlier(made: Make) -> None:
     assert done.trajectory.table["flags"][40] == "outlier"
     row = done.findings.iloc[0]
     assert row["time_s"] == pytest.approx(1.6)
-    assert row["value"] == pytest.approx(np.hypot(*(xy[40] - xy[39])) * 0.1 * 25)
+    # 150 mm/s beside the path, which itself goes on by a tenth of it at most
+    assert row["value"] == pytest.approx(150, rel=0.1)
     assert "back at frame 41" in row["reason"]
 
 
@@ -98,6 +99,16 @@ def test_fast_steps_the_same_way_are_no_excursion(made: Make) -> None:
     done = gate(made(xy, T, scale=MM))
     assert frames_of(done, Flag.JUMP) == [40, 43]
     assert frames_of(done, Flag.OUTLIER) == []
+
+
+def test_a_fast_movement_is_none_and_what_leaves_it_is(made: Make) -> None:
+    rise = 20 / (1 + np.exp(-(T - 2) / 0.06))  # 20 mm, at up to 83 mm/s, after a long rest
+    xy = np.column_stack([100 + 10 * rise, np.full(100, 200.0)])
+    xy += np.random.default_rng(0).normal(0, 1, (100, 2))
+    assert np.diff(rise).max() > Limits().least_step_mm
+    assert len(gate(made(xy, T, scale=MM)).findings) == 0
+    xy[50] += [0, 40]
+    assert frames_of(gate(made(xy, T, scale=MM)), Flag.OUTLIER) == [50]
 
 
 def test_speed_is_by_true_times(made: Make) -> None:

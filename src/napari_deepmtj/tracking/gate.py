@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, Trajectory, join_flags
@@ -21,6 +22,9 @@ WIDTH_WITHOUT_SCALE_MM = 512 / 6.46
 
 #: Flags that the gate gives, and takes away when it runs again.
 GATED = (Flag.HIGH_SD, Flag.AT_EDGE, Flag.OUTLIER, Flag.JUMP)
+
+#: Steps of which the median says how fast the MTJ moves at the time: two on either side.
+STEPS_AROUND = 5
 
 COLUMNS = ("frame", "time_s", "flag", "value", "limit", "unit", "reason")
 
@@ -41,10 +45,11 @@ class Limits:
     max_speed_mm_s : float or None
         Fastest tissue; needs a scale and times.
     mad_factor : float or None
-        A step is also too fast if its speed is beyond the clip's median by so many MADs (in
-        SDs), and it is longer than `least_step_mm`.
+        A step is also too fast if its velocity differs from the median of the steps around by more
+        than is usual in the clip, by so many MADs (in SDs), and it ends further than
+        `least_step_mm` from where they lead.
     least_step_mm : float
-        Shorter steps are never called a jump by the MAD.
+        What is nearer is never called a jump by the MAD.
     max_excursion : Duration or None
         Longest time from leaving the path to being back on it that makes an outlier; what stays
         away longer is a jump. None is 0.2 s, or 5 frames without times.
@@ -55,7 +60,7 @@ class Limits:
     min_confidence: float | None = None
     max_sd_mm: float | None = 5.0
     max_speed_mm_s: float | None = 500.0
-    mad_factor: float | None = 6.0
+    mad_factor: float | None = 5.0
     least_step_mm: float = 2.5
     max_excursion: Duration | None = None
     edge_mm: float | None = 2.0
@@ -243,7 +248,6 @@ def _too_fast(
     if len(rows) < 2 or not np.isfinite(mm).all():
         return
     at, t = series.xy[rows] * mm, series.t[rows]
-    speeds = np.hypot(*np.diff(at, axis=0).T) / np.diff(t)
     unit = f"mm/{series.unit}"
     absolute = np.inf
     if limits.max_speed_mm_s is not None:
@@ -251,16 +255,21 @@ def _too_fast(
             absolute = limits.max_speed_mm_s
         else:
             notices.append("no times: the limit of speed in mm/s was not applied")
-    usual = float(np.median(speeds))
-    spread = SD_PER_MAD * float(np.median(np.abs(speeds - usual)))
+    velocities = np.diff(at, axis=0) / np.diff(t)[:, None]
+    around = ndimage.median_filter(velocities, size=(STEPS_AROUND, 1), mode="nearest")
+    apart = np.hypot(*(velocities - around).T)
+    usual = float(np.median(apart))
+    spread = SD_PER_MAD * float(np.median(np.abs(apart - usual)))
     relative = np.inf if limits.mad_factor is None else usual + limits.mad_factor * spread
 
     def too_fast(i: int, j: int) -> tuple[bool, float, float]:
         """Return whether the way from measurement i to j is too fast, its speed, the limit."""
-        way = float(np.hypot(*(at[j] - at[i])))
-        speed = way / float(t[j] - t[i])
-        limit = relative if way > limits.least_step_mm and relative < absolute else absolute
-        return speed > limit, speed, float(limit)
+        way, passed = at[j] - at[i], float(t[j] - t[i])
+        speed = float(np.hypot(*way)) / passed
+        beside = float(np.hypot(*(way - around[i] * passed)))
+        if speed <= absolute and beside > limits.least_step_mm and beside / passed > relative:
+            return True, beside / passed, relative
+        return speed > absolute, speed, float(absolute)
 
     def returned(j: int) -> int | None:
         """Return the measurement at which the path is back after leaving it at j, if in time."""
