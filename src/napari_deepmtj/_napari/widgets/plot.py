@@ -241,7 +241,7 @@ class OverTimeWidget(QWidget):
     def resizeEvent(self, event: Any) -> None:  # noqa: N802
         """Put plot and forms side by side where the dock is wide, below each other else."""
         super().resizeEvent(event)
-        wide = event.size().width() > 2 * event.size().height()
+        wide = event.size().width() > 1.5 * event.size().height()
         way = Qt.Orientation.Horizontal if wide else Qt.Orientation.Vertical
         if self.splitter.orientation() != way:
             self.splitter.setOrientation(way)
