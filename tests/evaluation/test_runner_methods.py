@@ -173,6 +173,13 @@ def test_methods_of_one_name_are_refused(make_clip: MakeClip, model: Model) -> N
     assert "methods need names that differ, not spot, spot" in str(event.error)
 
 
+def test_a_clip_given_twice_is_refused(model: Model) -> None:
+    case = picture_case(0, "s1", "")
+    *_, last = evaluate([case, case], [Network(model, "cpu")])
+    assert isinstance(last, Failed)
+    assert str(last.error) == "still_0: the same clip is there twice for s1; give it once"
+
+
 def drawn(result: Comparison, cases: list[Case], networks: list[Network], most: int) -> Pictures:
     *_, last = gallery(result, cases, networks, most)
     assert isinstance(last, Done), last

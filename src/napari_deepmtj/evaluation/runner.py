@@ -111,6 +111,11 @@ def evaluate(
                     given=found.given,
                 ).assign(group=case.group, method=method.name)
                 fact = ClipFacts.of(found.trajectory.provenance, case.subject, case.group)
+                if method is methods[0] and fact.key in facts:
+                    raise LabelError(
+                        f"the same clip is there twice for {case.subject}; give it once",
+                        path=case.name,
+                    )
                 facts[fact.key] = fact
                 tally = tallies[method.name]
                 tally.tables.append(errors)
