@@ -121,6 +121,7 @@ def train_frames(
     assert best is not None
     curves = tuple(run.state.curves)
     last = None
+    run.network.load_state_dict(run.mean)
     if best.epoch != run.state.epoch:
         last = folder / f"{plan.name}-last.safetensors"
         save_result(last, run.network, plan, validation, curves, run.state.epoch, device)
@@ -159,6 +160,7 @@ class _Run:
             recipe.batch,
             recipe.optimiser.clip_norm,
         )
+        self.mean: dict[str, Tensor] = _copied(self.network)
         self.kept: dict[str, Tensor] = _copied(self.network)
         self.batches = -(-len(training) // recipe.batch)
 
@@ -201,6 +203,7 @@ class _Run:
                     recent.append(event)
                     state.loss += event * len(drawn.present)
                     state.pictures += len(drawn.present)
+                    self._follow()
             state.batch += 1
             now = time.perf_counter()
             if len(recent) == REPORT_EVERY or state.batch == self.batches:
@@ -211,6 +214,17 @@ class _Run:
             if now - written > CHECKPOINT_SECONDS and state.batch < self.batches:
                 self._write()
                 written = time.perf_counter()
+
+    def _follow(self) -> None:
+        """Move the running average of the weights a step on."""
+        decay = self.plan.recipe.average
+        # Early on it follows fast, so that it is not held back by the first weights.
+        decay = min(decay, (1 + self._step) / (10 + self._step))
+        for name, value in self.network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.mean[name].lerp_(value, 1 - decay)
+            else:
+                self.mean[name].copy_(value)
 
     def _rate(self) -> float:
         recipe = self.plan.recipe
@@ -247,12 +261,15 @@ class _Run:
         rate = recipe.optimiser.learning_rate * recipe.schedule.share(
             state.epoch + (self.batches - 1) / self.batches, recipe.epochs
         )
+        learning = _copied(self.network)
+        self.network.load_state_dict(self.mean)
         found = validate(self.network, self.validation, self.plan.loss, recipe.batch, self.device)
+        self.network.load_state_dict(learning)
         before = state.best
         score = found.error_px if found.error_mm is None else found.error_mm
         best = before is None or score < before.score
         if best:
-            self.kept = _copied(self.network)
+            self.kept = {name: value.clone() for name, value in self.mean.items()}
         state.epoch += 1
         state.batch = 0
         told = Validated(
@@ -273,6 +290,7 @@ class _Run:
     def _write(self) -> None:
         parts = {
             "network": self.network.state_dict(),
+            "mean": self.mean,
             "best": self.kept,
             "optimiser": moments_of(self.stepper.optimiser),
         }
@@ -282,8 +300,9 @@ class _Run:
         parts, state = read_checkpoint(self.checkpoint, self.plan.identity)
         try:
             self.network.load_state_dict(parts["network"])
-            for name, value in parts["best"].items():
-                self.kept[name].copy_(value)
+            for part, own in (("mean", self.mean), ("best", self.kept)):
+                for name, value in parts[part].items():
+                    own[name].copy_(value)
             restore_moments(self.stepper.optimiser, parts.get("optimiser", {}))
             curves = [Validated(**row) for row in state.pop("curves")]
             self.state = RunState(**state, curves=curves)

@@ -1,8 +1,8 @@
 """Labelled frames on disk, cut once to the picture that networks learn from; random access.
 
-A cut is kept by what it is made from: content of the clip, frames, region, aspect and size. What
-it is labelled as is not part of it, so labels can move without cutting again. Geometry is
-`core.geometry.PixelMap` alone.
+A cut is kept by what it is made from: content of the clip, how a person says to read its grey
+levels, frames, region, aspect and size. What it is labelled as is not part of it, so labels can
+move without cutting again. Geometry is `core.geometry.PixelMap` alone.
 """
 
 from __future__ import annotations
@@ -149,25 +149,26 @@ def cut(
     Progress
         In labelled frames.
     Notice
-        What a person must be told of a clip, once each.
+        What a person must be told, once each, with the clips that it is of.
     Done of FrameStore, or Failed
         Last.
     """
     total = sum(len(clip.labels) for clip in clips)
     tasks = [_Task(clip, folder, size, stretch) for clip in clips]
     tables, done = [], 0
-    told: set[str] = set()
+    told: dict[str, list[str]] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _carried_out(tasks, workers) as results:
-            for table, notices in results:
+            for clip, (table, notices) in zip(clips, results, strict=True):
                 tables.append(table)
                 done += len(table)
                 for text in notices:
-                    if text not in told:
-                        yield Notice(text)
-                    told.add(text)
+                    told.setdefault(text, []).append(clip.name)
                 yield Progress(done, total, "labelled frame")
+        for text, names in told.items():
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            yield Notice(f"{names[0]}{more}: {text}")
         if not tables:
             raise LabelError("there is no labelled clip")
         yield Done(FrameStore(folder, pd.concat(tables, ignore_index=True), size))
@@ -235,7 +236,7 @@ def _cut_clip(task: _Task) -> tuple[pd.DataFrame, tuple[str, ...]]:
             )
         roi, notices = resolve_roi(clip.roi, source)
         pixel_map = PixelMap.fit(roi, *task.size, source.scale, stretch=task.stretch)
-        key = _key(clip, pixel_map)
+        key = _key(clip, source, pixel_map)
         path = task.folder / f"{key}.npy"
         if not _is_whole(path, (len(clip.labels), *task.size)):
             pictures = np.stack(
@@ -248,12 +249,14 @@ def _cut_clip(task: _Task) -> tuple[pd.DataFrame, tuple[str, ...]]:
         return _table(clip, source, pixel_map, key), notices
 
 
-def _key(clip: LabelledClip, pixel_map: PixelMap) -> str:
+def _key(clip: LabelledClip, source: VideoSource, pixel_map: PixelMap) -> str:
     """Return the name of a cut, a function of everything that decides its grey levels."""
     roi = pixel_map.roi
     box = (pixel_map.top, pixel_map.left, pixel_map.content_height, pixel_map.content_width)
     size = (pixel_map.out_height, pixel_map.out_width)
-    facts = (_VERSION, clip.sha256, clip.frames, str(roi), box, size)
+    facts: tuple[object, ...] = (_VERSION, clip.sha256, clip.frames, str(roi), box, size)
+    if source.metadata.get("colour_range_from") == "override":  # a side-car says so, not the file
+        facts += (source.metadata["colour_range"],)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 

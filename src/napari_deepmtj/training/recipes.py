@@ -152,6 +152,9 @@ class FrameRecipe:
         Without it frames are learned from as they are.
     patience : int, optional
         Epochs without a better validation after which the run ends.
+    average : float
+        Decay a step of the running average of the weights, which is what is validated and kept;
+        0 for the weights themselves.
     """
 
     id: str
@@ -165,6 +168,7 @@ class FrameRecipe:
     loss: Loss | None = None
     augmentation: Augmentation | None = None
     patience: int | None = None
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):

@@ -1,0 +1,156 @@
+"""Let each network learn 8 phantom frames by heart, to half a pixel of an input 128 px wide.
+
+Nothing about accuracy follows from it: it shows that network, loss, labels, optimiser and decoding
+speak of the same pixel. With `--width 1` the networks are the published ones, by their recipes'
+own optimisers; narrower ones learn by Adam.
+
+    python benchmarks/overfit.py --width 1 paper-vgg16 paper-resnet50
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_deepmtj.core.jobs import Done
+from napari_deepmtj.core.labels import Label
+from napari_deepmtj.io._stack import ArraySource
+from napari_deepmtj.networks.build import build
+from napari_deepmtj.phantom.anatomy import mtj_mm, sample_scenes
+from napari_deepmtj.phantom.materials import sample_materials
+from napari_deepmtj.phantom.speckle import render
+from napari_deepmtj.training.batches import FrameSet
+from napari_deepmtj.training.frames import FrameStore, cut
+from napari_deepmtj.training.labelled import LabelledClip
+from napari_deepmtj.training.optimise import make_optimiser, start_as_keras
+from napari_deepmtj.training.recipes import FrameRecipe, available, load_recipe
+from napari_deepmtj.training.settings import Cosine, Heatmap, Loss, Network, Optimiser
+from napari_deepmtj.training.stepping import Stepper
+from napari_deepmtj.training.validation import validate
+
+#: Frames to learn by heart, the seed they are drawn by, and their size in px.
+FRAMES, SEED, SIZE = 8, 77, (128, 256)
+#: Largest mean error, in px of an input 128 px wide.
+ENOUGH_PX = 0.5
+#: How narrow networks learn.
+NARROW = Optimiser("adam", 4e-3)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How far a network came."""
+
+    name: str
+    parameters: int
+    steps: int
+    error_px: float
+    seconds: float
+
+
+def frames(folder: Path) -> FrameStore:
+    """Draw the frames and cut them as any labelled clip's."""
+    rng = torch.Generator().manual_seed(SEED)
+    scene = sample_scenes(FRAMES, rng, aspect=SIZE[0] / SIZE[1])
+    with torch.inference_mode():
+        pictures = render(scene, sample_materials(FRAMES, *SIZE, rng), *SIZE).numpy()
+    xy = (mtj_mm(scene) / (scene.width_mm / SIZE[1])[:, None] - 0.5).double().numpy()
+    source = ArraySource(pictures, "eight")
+    labels = tuple(
+        Label(clip="eight", clip_sha256=source.sha256, frame=k, x_px=x, y_px=y, annotator="phantom")
+        for k, (x, y) in enumerate(xy)
+    )
+    clip = LabelledClip(
+        "eight", source.sha256, "nobody", labels, partial(ArraySource, pictures, "eight"), "full"
+    )
+    *_, last = cut([clip], folder, size=SIZE)
+    assert isinstance(last, Done), last
+    return last.result
+
+
+def task(name: str, width: float) -> tuple[Network, Loss, Optimiser]:
+    """Return network, loss and optimiser of a recipe, the network `width` times as wide."""
+    recipe = load_recipe(name)
+    if not isinstance(recipe, FrameRecipe):
+        channels = [max(4, round(width * c)) for c in recipe.network_arguments["channels"]]
+        arguments = recipe.network_arguments | {"channels": channels}
+        network = Network(
+            recipe.network, recipe.input_height, recipe.input_width, arguments=arguments
+        )
+        own = Optimiser("adamw", recipe.learning_rate, decay=recipe.weight_decay)
+        return network, Heatmap(recipe.target_sigma_px), own if width == 1 else NARROW
+    assert recipe.network is not None
+    assert recipe.loss is not None
+    arguments = {**recipe.network.arguments, "channels": width}
+    network = replace(recipe.network, arguments=arguments)
+    return network, recipe.loss, recipe.optimiser if width == 1 else NARROW
+
+
+def overfit(name: str, width: float, store: FrameStore, steps: int) -> Iterator[Outcome]:
+    """Learn the frames by heart; yields how far it came, every tenth of the steps.
+
+    The rate falls as a cosine, and batch norm remembers as torch's does, so that its means
+    settle in so short a run.
+    """
+    network, loss, optimiser = task(name, width)
+    torch.manual_seed(SEED)
+    module = build(network.name, **network.arguments)
+    if network.initial == "keras":
+        start_as_keras(module)
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = 0.1
+    data = FrameSet(store, np.arange(len(store)), network)
+    everything = data.plain(np.arange(len(store)))
+    stepper = Stepper(module, make_optimiser(module, optimiser), loss, len(store))
+    schedule, cpu = Cosine(0.05), torch.device("cpu")
+    began = time.perf_counter()
+    for step in range(1, steps + 1):
+        module.train()
+        rate = optimiser.learning_rate * schedule.share(step, steps + 1)
+        for _ in stepper(everything, rate):
+            pass
+        if step % max(1, steps // 10) == 0:
+            error = validate(module, data, loss, len(store), cpu).error_px
+            yield Outcome(
+                name,
+                sum(p.numel() for p in module.parameters()),
+                step,
+                error * 128 / network.width,
+                time.perf_counter() - began,
+            )
+
+
+def main() -> None:
+    """Learn, and say how far it came."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    names = [name for name in available() if name != "finetune"]
+    parser.add_argument("recipes", nargs="*", default=names)
+    parser.add_argument("--width", type=float, default=0.1)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        store = frames(Path(folder))
+        for name in options.recipes:
+            for done in overfit(name, options.width, store, options.steps):
+                said = f"{done.error_px:.3f} px after {done.steps} steps, {done.seconds:.1f} s"
+                print(f"{name:24} {done.parameters / 1e6:7.3f} M  {said}", flush=True)
+                if done.error_px < ENOUGH_PX:
+                    break
+            failed |= done.error_px >= ENOUGH_PX
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
