@@ -45,6 +45,7 @@ class Kind(StrEnum):
     CLIP = "clip"
     TRAJECTORY = "trajectory"
     PATH = "path"
+    BEFORE = "before"
     ATTENTION = "attention"
     REGION = "region"
     RULER = "ruler"

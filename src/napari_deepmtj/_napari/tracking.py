@@ -45,6 +45,8 @@ class Request:
         Which attention map to show, as `inference.predictor.track` takes it.
     path : bool
         Whether to draw the path through all positions.
+    fuse : bool
+        Whether the network's positions are moved as the tissue moves, once all are there.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Request:
     device: str = "auto"
     attention: str | bool = True
     path: bool = False
+    fuse: bool = False
 
 
 #: Seconds that the worker waits for the window to make the layers. napari needs 0.1 to 0.5 s
@@ -76,12 +79,17 @@ def track_events(
 
     Yields
     ------
-    The events of `inference.predictor.track`, after those of waiting for a provisional clip
+    The events of `inference.predictor.track`, after those of waiting for a provisional clip,
+    and before those of `tracking.fusion.fuse` if that is asked for
     """
     from napari_deepmtj.inference.predictor import Began, track
     from napari_deepmtj.io.video import open_video, until_complete
+    from napari_deepmtj.tracking.flow import opencv
+    from napari_deepmtj.tracking.fusion import fuse
     from napari_deepmtj.weights.store import load_model
 
+    if request.fuse:
+        opencv()  # an error before anything is tracked
     yield from until_complete(source)
     own = nullcontext(source) if source.path is None else open_video(source.path)
     with own as clip:
@@ -96,6 +104,9 @@ def track_events(
         )
         with closing(events):
             for event in events:
+                if request.fuse and isinstance(event, Done):
+                    yield from fuse(event.result, clip)
+                    return
                 yield event
                 if isinstance(event, Began) and ready is not None:
                     ready.wait(PATIENCE)

@@ -214,3 +214,15 @@ def _columns(trajectory: Trajectory, places: dict[int, _Place]) -> dict[str, Any
         kept = {Flag(name) for name in str(columns["flags"][row] or "").split(";") if name}
         columns["flags"][row] = join_flags(flag for flag in Flag if flag in kept - _OUTDATED)
     return columns
+
+
+def frames_set(before: Trajectory, after: Trajectory) -> list[int]:
+    """Return the frames in which a person set a position that was not so before."""
+    was = dict(zip(before.frames.tolist(), before.xy_px.tolist(), strict=True))
+    hand = dict(zip(before.frames.tolist(), before.by_hand.tolist(), strict=True))
+    rows = zip(after.frames.tolist(), after.xy_px.tolist(), after.by_hand.tolist(), strict=True)
+    return [
+        frame
+        for frame, xy, set_ in rows
+        if set_ and np.isfinite(xy).all() and not (hand.get(frame) and xy == was.get(frame))
+    ]
