@@ -78,12 +78,12 @@ RULES = (
     ),
     Rule(
         "mad_factor",
-        "or speed above median +",
+        "or off the steps around by",
         " MAD",
-        6.0,
+        5.0,
         100.0,
         1.0,
-        "Against the clip's own speeds; a MAD here is 1.4826 of it, an SD of normal noise.",
+        "Against what is usual in the clip; a MAD here is 1.4826 of it, an SD of normal noise.",
     ),
     Rule("edge_mm", "nearer to the border than", " mm", 2.0, 50.0, 0.5, "Of the region."),
 )
@@ -98,7 +98,9 @@ class LimitsForm(QWidget):
         self.on: dict[str, QCheckBox] = {}
         self.values: dict[str, QDoubleSpinBox] = {}
         self.least_step = _box(" mm", 100.0, 0.5)
-        self.least_step.setToolTip("Shorter steps are never called too fast by the MAD.")
+        self.least_step.setToolTip(
+            "What ends nearer to where the steps around lead is no jump by the MAD."
+        )
         self.excursion = _box(" s", 10.0, 0.05)
         self.excursion.setSpecialValueText("0.2 s, 5 frames")
         self.excursion.setToolTip(
@@ -117,7 +119,7 @@ class LimitsForm(QWidget):
             self.on[rule.field], self.values[rule.field] = box, value
         for row, (text, widget) in enumerate(
             (
-                ("MAD only for steps above", self.least_step),
+                ("MAD only beyond", self.least_step),
                 ("outlier: back within", self.excursion),
             ),
             len(RULES),
