@@ -110,6 +110,19 @@ def test_a_gap_has_no_velocity_and_nothing_crosses_it(made: Make) -> None:
     assert np.isfinite(done.displacement[41])
 
 
+def test_velocity_does_not_cross_a_jump(made: Make) -> None:
+    t = times("even", 2)
+    d = along(t, 1.0)
+    xy = on_axis(d)
+    xy[25:] += [80, 0]
+    flags = np.where(np.arange(len(t)) == 25, "jump", "").astype(object)
+    cut = motion(made(xy, t, scale=UNEQUAL).changed({"flags": flags}, "gate"), "right")
+    true = np.pi * AMPLITUDE_MM * np.sin(2 * np.pi * t)
+    assert np.abs(cut.velocity - true).max() < 0.05 * np.pi * AMPLITUDE_MM
+    crossed = motion(made(xy, t, scale=UNEQUAL), "right")
+    assert np.abs(crossed.velocity).max() > 2 * np.pi * AMPLITUDE_MM
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_few_frames_and_none_in_view(n: int, made: Make) -> None:
     xy, t = np.full((n, 2), 7.0), np.arange(n) / 25

@@ -7,6 +7,7 @@ muscle-tendon unit `mtu.py`. Definitions with formulas: docs/tracking.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -14,9 +15,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.interpolate import CubicSpline
 
-from napari_deepmtj.core.trajectory import Trajectory
+from napari_deepmtj.core.trajectory import Flag, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.tracking.series import BoolArray, FloatArray, TimeUnit, times_of
+from napari_deepmtj.tracking.series import BoolArray, FloatArray, TimeUnit, flagged, times_of
 
 Side = Literal["left", "right"]
 
@@ -52,7 +53,8 @@ class Motion:
         Along the axis from the reference, positive proximally, in `length_unit`; NaN where the
         position is missing.
     velocity : ndarray, shape (n,)
-        Its derivative, `length_unit` per `time_unit`; NaN also where there is one row by itself.
+        Its derivative, `length_unit` per `time_unit`, not across a row flagged JUMP; NaN also where
+        there is one row by itself.
     axis : Axis
         The line.
     length_unit : {"mm", "px"}
@@ -189,7 +191,7 @@ def motion(
         trajectory.frames,
         t,
         along,
-        velocity(t, along),
+        velocity(t, along, flagged(trajectory, [Flag.JUMP])),
         axis,
         "px" if scale is None else "mm",
         unit,
@@ -207,7 +209,9 @@ def _relative(trajectory: Trajectory, reference: Trajectory) -> FloatArray:
     return xy + there.to_numpy(dtype=np.float64)[both][0] if both.any() else xy
 
 
-def velocity(t: npt.ArrayLike, displacement: npt.ArrayLike) -> FloatArray:
+def velocity(
+    t: npt.ArrayLike, displacement: npt.ArrayLike, cuts: npt.ArrayLike | None = None
+) -> FloatArray:
     """Return the derivative of a cubic spline through every run of positions, on true times.
 
     Parameters
@@ -216,6 +220,8 @@ def velocity(t: npt.ArrayLike, displacement: npt.ArrayLike) -> FloatArray:
         Increasing times.
     displacement : array, shape (n,)
         NaN where missing; a spline never crosses a missing one.
+    cuts : array of bool, shape (n,), or None
+        Rows that begin anew: what leads to them is no movement.
 
     Returns
     -------
@@ -224,9 +230,13 @@ def velocity(t: npt.ArrayLike, displacement: npt.ArrayLike) -> FloatArray:
     """
     times, values = np.asarray(t, dtype=np.float64), np.asarray(displacement, dtype=np.float64)
     speed = np.full(len(times), np.nan)
+    anew = np.zeros(len(times), dtype=bool) if cuts is None else np.asarray(cuts, dtype=bool)
     edges = np.flatnonzero(np.diff(np.r_[False, np.isfinite(values), False].astype(int)))
     for first, stop in zip(edges[::2], edges[1::2], strict=True):
-        if stop - first > 1:
-            run = slice(first, stop)
+        inner = first + 1 + np.flatnonzero(anew[first + 1 : stop])
+        for begin, end in pairwise([first, *inner.tolist(), stop]):
+            if end - begin < 2:
+                continue
+            run = slice(begin, end)
             speed[run] = CubicSpline(times[run], values[run])(times[run], 1)
     return speed
