@@ -118,17 +118,17 @@ def evaluate(
 
 
 def _methods(models: Sequence[str], trackers: Sequence[TrackerName], device: str) -> list[Method]:
-    """Return the methods asked for; models that share an id are called by what was typed."""
+    """Return the methods asked for, each once; models that share an id are told by their hash."""
     from napari_deepmtj.evaluation.methods import Network, Tracker
     from napari_deepmtj.inference.device import resolve_device
     from napari_deepmtj.weights.store import load_model
 
     device = str(resolve_device(device))
-    loaded = [(typed, load_model(typed)) for typed in dict.fromkeys(models)]
-    ids = [each.card.id for _, each in loaded]
+    loaded = {each.card.sha256: each for each in map(load_model, models)}
+    ids = [each.card.id for each in loaded.values()]
     methods: list[Method] = [
-        Network(each, device, label=typed if ids.count(each.card.id) > 1 else "")
-        for typed, each in loaded
+        Network(each, device, label=f"{name} ({sha256[:8]})" if ids.count(name) > 1 else "")
+        for name, (sha256, each) in zip(ids, loaded.items(), strict=True)
     ]
     if trackers:
         from napari_deepmtj.tracking.flow import BlockMatching, LucasKanade

@@ -46,7 +46,7 @@ p, ul {{ max-width: 60rem; margin: .5rem 0; }}
 .note {{ color: #444; font-size: .9rem; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .2rem .7rem; text-align: right; white-space: nowrap; }}
+th, td {{ padding: .2rem .55rem; text-align: right; white-space: nowrap; }}
 th {{ border-bottom: 1.5px solid #333; vertical-align: bottom; }}
 td {{ border-bottom: 1px solid #e4e4e4; }}
 th:first-child, td:first-child, .words th, .words td {{ text-align: left; }}
