@@ -1,0 +1,53 @@
+"""A slice of `benchmarks/overfit.py`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def overfit() -> ModuleType:
+    return load("overfit")
+
+
+@pytest.fixture(scope="module")
+def store(overfit: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> object:
+    return overfit.frames(tmp_path_factory.mktemp("frames"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "width"),
+    [
+        ("compact", 0.2),
+        ("paper-vgg16", 0.06),
+        ("paper-vgg-attention-2", 0.06),
+        ("paper-vgg-attention-3", 0.06),
+        ("tbme-attention-unet", 0.06),
+    ],
+)
+def test_a_narrow_network_learns_8_frames_by_heart(
+    overfit: ModuleType, store: object, recipe: str, width: float
+) -> None:
+    reached = []
+    for outcome in overfit.overfit(recipe, width, store, 200):
+        reached.append(outcome.error_px)
+        if outcome.error_px < overfit.ENOUGH_PX:
+            return
+    raise AssertionError(f"{recipe} stays at {reached} px")
