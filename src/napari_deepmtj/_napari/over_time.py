@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_deepmtj._napari import calibration, clips, convert
+from napari_deepmtj._napari import calibration, clips, convert, refill
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job
 from napari_deepmtj._napari.session import Session, session_of
@@ -284,7 +284,7 @@ class OverTime:
             self.tell("The points were changed meanwhile, so nothing was done; do it again.")
             return False
         self._history = [*self._history, (weakref.ref(layer), before, after, what)][-HISTORY:]
-        self._show(layer, after)
+        refill.show(self._session, layer, after)
         return True
 
     def undoable(self) -> str:
@@ -306,16 +306,8 @@ class OverTime:
             self.tell("There is nothing to undo.")
             return
         layer, before, _, _ = self._history.pop()
-        self._show(layer(), before)
+        refill.show(self._session, layer(), before)
         self.tell(f"Undone: {what}.")
-
-    def _show(self, layer: Any, trajectory: Trajectory) -> None:
-        session = self._session
-        clip = session.clip_of(layer)
-        with session.updating():
-            convert.show_trajectory(layer, trajectory)
-            if clip is not None and (path := session.find(clip, Kind.PATH)) is not None:
-                convert.show_path(path, trajectory)
 
     # ----- what changes -----------------------------------------------------------------------
 
