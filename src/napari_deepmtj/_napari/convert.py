@@ -46,6 +46,8 @@ class Kind(StrEnum):
     TRAJECTORY = "trajectory"
     PATH = "path"
     BEFORE = "before"
+    MARKS = "marks"
+    RINGS = "rings"
     ATTENTION = "attention"
     REGION = "region"
     RULER = "ruler"

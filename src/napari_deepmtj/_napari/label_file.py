@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_deepmtj._napari import clips
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io.label_store import LabelLocked, LabelStore
+from napari_deepmtj.io.labels import SUFFIX
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.annotating import Annotation
@@ -92,6 +94,15 @@ def open_labels(annotation: Annotation, asked: Round, *, take_over: bool = False
         return
     annotation.tell(*store.notices)
     annotation.begin(core)
+
+
+def files_at_hand(annotation: Annotation) -> list[Path]:
+    """Return the label file that is being edited, else those beside the active clip."""
+    core, clip = annotation.core, annotation.window.active
+    if core is not None:
+        return [Path(core.book.store.path)]
+    path = None if clip is None else clips.source_of(clip).path
+    return [] if path is None else sorted(path.parent.glob(f"*{SUFFIX}"))
 
 
 def pause(annotation: Annotation) -> None:

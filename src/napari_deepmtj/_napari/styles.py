@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,21 @@ class LabelStyle:
 
 
 @dataclass(frozen=True, slots=True)
+class MarksStyle:
+    """Look of several models' points on one frame, filled, and of the ring around the label."""
+
+    label: str = "#ffffff"
+    models: tuple[str, ...] = ("#2ee6c5", "#ff9f1c", "#6ea8ff", "#ff7ad9", "#ffd23f", "#b48cff")
+    size: float = 6.0
+    canvas_size_limits: tuple[float, float] = (0.0, 12.0)
+    ring_width: float = 0.8
+
+    def of(self, names: Sequence[str], name: str) -> str:
+        """Return the colour of one of several models; the label's of any other name."""
+        return self.models[names.index(name) % len(self.models)] if name in names else self.label
+
+
+@dataclass(frozen=True, slots=True)
 class PlotStyle:
     """Look of the plot over time: rows have the symbols that their points have.
 
@@ -156,6 +172,7 @@ ATTENTION = AttentionStyle()
 ROI = RoiStyle()
 RULER = RulerStyle()
 TICKS = TicksStyle()
+MARKS = MarksStyle()
 PLOT = PlotStyle()
 
 #: Symbols of napari, as matplotlib names them.

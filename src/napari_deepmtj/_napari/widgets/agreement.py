@@ -19,8 +19,6 @@ from qtpy.QtWidgets import (
     QListWidgetItem,
     QMessageBox,
     QScrollArea,
-    QTableWidget,
-    QTableWidgetItem,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -28,7 +26,13 @@ from qtpy.QtWidgets import (
 
 from napari_deepmtj._napari.comparing import comparison_of
 from napari_deepmtj._napari.settings import read_settings
-from napari_deepmtj._napari.widgets.forms import button, leave, side_by_side
+from napari_deepmtj._napari.widgets.forms import (
+    button,
+    fill_table,
+    leave,
+    read_only_table,
+    side_by_side,
+)
 from napari_deepmtj.errors import MissingExtraError
 from napari_deepmtj.io.labels import SUFFIX
 from napari_deepmtj.report.agreement import draw_bland_altman
@@ -73,7 +77,7 @@ class AgreementWidget(QWidget):
         self.axis.addItems(list(AXES))
         self.plot = QWidget()
         QVBoxLayout(self.plot).setContentsMargins(0, 0, 0, 0)
-        self.worst, self.figures = _table(), _table()
+        self.worst, self.figures = read_only_table(), read_only_table()
         self._places: list[tuple[str, str, int]] = []
         self.worst.setToolTip("Furthest apart first; double click to see the frame.")
         self.message = QLabel(wordWrap=True)
@@ -242,11 +246,11 @@ class AgreementWidget(QWidget):
         if result.together:
             together_head, *together = together_rows(result)
             rows += [("all raters together", *together_head[1:]), *together]
-        _fill(self.figures, head, rows)
+        fill_table(self.figures, head, rows)
         found = worst_frames(pair, WORST)
         head = ("clip", "frame", *(f"{name} [{pair.unit}]" for name in ("dx", "dy", "distance")))
         texts = [(row[0], str(row[2]), *(f"{value:.2f}" for value in row[3:])) for row in found]
-        _fill(self.worst, head, texts)
+        fill_table(self.worst, head, texts)
         self._places = [row[:3] for row in found]
         self._show_plot()
 
@@ -281,24 +285,3 @@ def _canvas(pair: Pair, axis: str) -> QWidget:
     canvas: QWidget = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
     canvas.setMinimumSize(*SMALLEST_PLOT)
     return canvas
-
-
-def _table() -> QTableWidget:
-    """Return an empty table that is only read."""
-    table = QTableWidget()
-    table.verticalHeader().setVisible(False)
-    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-    return table
-
-
-def _fill(table: QTableWidget, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Show rows of texts under a head; rows may be shorter than it."""
-    table.clear()
-    table.setColumnCount(len(head))
-    table.setRowCount(len(rows))
-    table.setHorizontalHeaderLabels(list(head))
-    for number, row in enumerate(rows):
-        for column, text in enumerate(row):
-            table.setItem(number, column, QTableWidgetItem(text))
-    table.resizeColumnsToContents()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container, Label
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+    from collections.abc import Sequence
+
+    from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTableWidget, QWidget
 
 
 def row(*widgets: Any, label: str = " ") -> Container[Any]:
@@ -71,3 +73,28 @@ def leave(slots: list[tuple[Any, Any]], *_: Any) -> None:
     """Disconnect signals from slots, when the form they belong to is gone."""
     for signal, slot in slots:
         signal.disconnect(slot, missing_ok=True)
+
+
+def read_only_table() -> QTableWidget:
+    """Return an empty table that is only read."""
+    from qtpy.QtWidgets import QTableWidget
+
+    table = QTableWidget()
+    table.verticalHeader().setVisible(False)
+    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+    return table
+
+
+def fill_table(table: QTableWidget, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show rows of texts under a head; rows may be shorter than it."""
+    from qtpy.QtWidgets import QTableWidgetItem
+
+    table.clear()
+    table.setColumnCount(len(head))
+    table.setRowCount(len(rows))
+    table.setHorizontalHeaderLabels(list(head))
+    for number, row in enumerate(rows):
+        for column, text in enumerate(row):
+            table.setItem(number, column, QTableWidgetItem(text))
+    table.resizeColumnsToContents()

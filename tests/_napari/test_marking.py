@@ -1,0 +1,120 @@
+"""Models on the labelled frames of a clip: below Qt, and once in a real window."""
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+
+from napari_deepmtj._napari import clips
+from napari_deepmtj._napari import marking as module
+from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.marking import LABEL, layers_of_marks, marking_of
+from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.reader import clip_layer
+from napari_deepmtj._napari.session import session_of
+from napari_deepmtj.core.geometry import Roi
+from napari_deepmtj.core.labels import Label
+from napari_deepmtj.evaluation.comparison import ClipFacts, Marks
+from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.io.video import open_video
+
+
+@pytest.fixture
+def labelled(make_clip, scale):
+    """Write a clip of which frames 2, 5 and 7 are labelled, the last as not visible."""
+    path = make_clip(scale=scale)
+    with open_video(path) as source:
+        sha256 = source.sha256
+    labels = [
+        Label(
+            clip=path.name,
+            clip_sha256=sha256,
+            frame=frame,
+            x_px=None if frame == 7 else 20.0,
+            y_px=None if frame == 7 else 15.0,
+            annotator="Ann",
+        )
+        for frame in (2, 5, 7)
+    ]
+    write_labels(labels_path(path), labels)
+    return path
+
+
+@pytest.fixture
+def marking(viewer, in_a_loop, monkeypatch, tiny_model):
+    monkeypatch.setattr(module, "Job", in_a_loop)
+    return marking_of(viewer)
+
+
+def open_clip(viewer, path):
+    clip = viewer.add_layer(Layer.create(*clip_layer(path)))
+    session_of(viewer).activate(clip)
+    return clip
+
+
+def test_models_are_shown_beside_the_labels(marking, viewer, labelled):
+    clip = open_clip(viewer, labelled)
+    assert marking_of(viewer) is marking
+    marking.compare(["tiny", "compact"], "cpu")
+    assert marking.message == "3 labelled frames compared.", marking.message
+    assert [mark.frame for mark in marking.marks] == [2, 5, 7]
+    session = session_of(viewer)
+    points, rings = session.find(clip, Kind.MARKS), session.find(clip, Kind.RINGS)
+    assert len(rings.data) == 2
+    who = list(points.features["model"])
+    assert who.count(LABEL) == 2
+    first = marking.marks[0]
+    tiny = next(row for row, name in zip(points.data, who, strict=True) if name == "tiny")
+    np.testing.assert_allclose(tiny, (2, *first.points["tiny"][::-1]))
+    assert marking.colour("tiny") != marking.colour("compact") != marking.colour(LABEL)
+    before = len(viewer.layers)
+    marking.compare(["tiny"], "cpu")
+    assert len(viewer.layers) == before
+    marking.look_at(5)
+    assert session.frame() == 5
+
+
+def test_the_ring_is_5_mm_wide_on_both_axes(scale):
+    facts = ClipFacts("S1", "a.avi", "ab", "", Roi.full(48, 96), scale)
+    half = (5.0 / scale.x_mm, 5.0 / scale.y_mm)
+    mark = Marks(facts, 4, (20.0, 15.0), {"tiny": None}, {"tiny": np.nan}, "mm", half)
+    hidden = Marks(facts, 6, None, {"tiny": (1.0, 2.0)}, {"tiny": np.nan}, "mm", half)
+    placement = Placement((0.04, scale.y_mm, scale.x_mm), (0, 0, 0), ("second", "mm", "mm"))
+    rings, points = layers_of_marks([mark, hidden], placement, "id")
+    (corners,) = np.array(rings[0])
+    np.testing.assert_allclose(np.ptp(corners, axis=0) * placement.scale, (0, 10, 10))
+    np.testing.assert_allclose(corners.mean(axis=0), (4, 15, 20))
+    np.testing.assert_allclose(points[0], [(4, 15, 20), (6, 2, 1)])
+    assert points[1]["features"]["model"] == [LABEL, "tiny"]
+
+
+def test_without_labels_or_models_it_is_told(marking, viewer, make_clip):
+    marking.compare(["tiny"], "cpu")
+    assert "Open a clip" in marking.message
+    open_clip(viewer, make_clip())
+    marking.compare([], "cpu")
+    assert "choose models" in marking.message
+    marking.compare(["tiny"], "cpu")
+    assert marking.message == module.NO_LABELS
+    assert marking.result is None
+    assert not marking.running
+
+
+@pytest.mark.gui
+def test_the_form_lists_models_and_frames(make_napari_viewer, qtbot, labelled, tiny_model):
+    viewer = make_napari_viewer()
+    clip = open_clip(viewer, labelled)
+    _, form = viewer.window.add_plugin_dock_widget("napari-deepmtj", "Compare models")
+    assert {"tiny", "compact"} <= set(form.chosen())
+    for row in range(form.models.count()):
+        if form.models.item(row).text() != "tiny":
+            form.models.item(row).setCheckState(Qt.CheckState.Unchecked)
+    form.run.click()
+    qtbot.waitUntil(lambda: not form.marking.running, timeout=60_000)
+    assert form.summary.rowCount() == 1
+    assert form.summary.item(0, 0).text().endswith("tiny")
+    assert form.frames.rowCount() == 3
+    form.frames.cellActivated.emit(0, 0)
+    assert session_of(viewer).frame() == int(form.frames.item(0, 0).text())
+    assert session_of(viewer).find(clip, Kind.MARKS) is not None
+    assert clips.is_clip(clip)
