@@ -33,6 +33,9 @@ FURTHEST = 250
 #: the two ways, of which each is the better one the nearer to its beginning.
 DRIFT_MM = 0.05
 
+#: How tissue is followed unless told: fewer points than usual, because a person waits.
+METHOD = flow.LucasKanade(points=(11, 3))
+
 #: What was said of a position that is no more.
 _OUTDATED = {Flag.LOW_CONFIDENCE, Flag.HIGH_SD, Flag.OUTLIER, Flag.NOT_IN_VIEW, Flag.AT_EDGE}
 
@@ -65,7 +68,7 @@ def refill(
     frame : int
         One that a person set.
     method : flow.Method or None
-        None is `LucasKanade()`.
+        None is `METHOD`.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def refill(
     rows = np.flatnonzero(trajectory.frames == frame)
     if not (len(rows) and trajectory.by_hand[rows[0]]):
         raise ResultError("was not set by a person; correct it first", frame=frame)
-    method = flow.LucasKanade() if method is None else method
+    method = METHOD if method is None else method
     row, anchors = int(rows[0]), []
     places: dict[int, _Place] = {}
     if np.isfinite(trajectory.xy_px[row, 0]):
