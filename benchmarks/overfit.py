@@ -24,13 +24,13 @@ import torch
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.io._stack import ArraySource
+from napari_deepmtj.io.labelled import LabelledClip
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.phantom.anatomy import mtj_mm, sample_scenes
 from napari_deepmtj.phantom.materials import sample_materials
 from napari_deepmtj.phantom.speckle import render
 from napari_deepmtj.training.batches import FrameSet
 from napari_deepmtj.training.frames import FrameStore, cut
-from napari_deepmtj.training.labelled import LabelledClip
 from napari_deepmtj.training.optimise import make_optimiser, start_as_keras
 from napari_deepmtj.training.recipes import FrameRecipe, available, load_recipe
 from napari_deepmtj.training.settings import Cosine, Heatmap, Loss, Network, Optimiser

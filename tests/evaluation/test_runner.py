@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from napari_deepmtj.evaluation.comparison import Comparison, Evaluation
 from napari_deepmtj.evaluation.methods import Network
 from napari_deepmtj.evaluation.runner import CaseDone, evaluate
 from napari_deepmtj.io.labels import labels_path, read_labels, write_labels
+from napari_deepmtj.io.subjects import ByPattern
 from napari_deepmtj.weights.store import Model
 
 MakeClip = Callable[..., Path]
@@ -53,7 +55,7 @@ def test_a_known_offset_is_found_as_bias(make_clip: MakeClip, model: Model) -> N
 def test_subjects_are_the_folders(make_clip: MakeClip, model: Model, tmp_path: Path) -> None:
     make_clip("s1/a.avi", POINTS)
     make_clip("s1/b.avi", POINTS[::-1])
-    make_clip("s2/a.avi", POINTS, offset=8.0)
+    make_clip("s2/a.avi", [(x, y + 4) for x, y in POINTS], offset=8.0)
     _, result = run([tmp_path], model)
     assert (result.summary.subjects, result.summary.clips) == (2, 3)
     means = result.summary.subject_means
@@ -83,7 +85,7 @@ def test_the_data_says_whether_it_was_made_up(make_clip: MakeClip, model: Model)
 
 
 def test_made_up_and_real_clips_are_never_put_together(make_clip: MakeClip, model: Model) -> None:
-    clips = [make_clip("s1/a.avi", POINTS, annotator="phantom"), make_clip("s2/a.avi", POINTS)]
+    clips = [make_clip("s1/a.avi", POINTS, annotator="phantom"), make_clip("s2/a.avi", POINTS[:3])]
     (event,) = evaluate(find_cases(clips), [Network(model, "cpu")])
     assert isinstance(event, Failed)
     assert "evaluate them apart" in str(event.error)
@@ -102,17 +104,37 @@ def test_a_clip_given_twice_counts_once(make_clip: MakeClip) -> None:
     assert len(find_cases([clip, clip.parent, clip.parent.parent])) == 1
 
 
+def test_a_copy_of_a_recording_is_refused(make_clip: MakeClip) -> None:
+    clips = [make_clip("s1/a.avi", POINTS), make_clip("s2/b.avi", POINTS)]
+    with pytest.raises(LabelError, match="one recording, labelled twice"):
+        find_cases(clips)
+
+
+def test_subjects_and_annotators_can_be_said(make_clip: MakeClip) -> None:
+    clip = make_clip("visit1/S07_a.avi", POINTS)
+    first = read_labels(labels_path(clip))
+    again = [replace(label, annotator="bert") for label in first]
+    write_labels(labels_path(clip), first + again)
+    with pytest.raises(LabelError, match=r"frame 0: was labelled by anna, bert"):
+        find_cases([clip])
+    (case,) = find_cases([clip], ByPattern("(?P<subject>S[0-9]+)_"), annotator="bert")
+    assert case.subject == "S07"
+    assert {label.annotator for label in case.labels} == {"bert"}
+
+
 def test_folders_of_one_name_are_several_subjects(make_clip: MakeClip) -> None:
-    clips = [make_clip(f"{name}.avi", POINTS) for name in ("a/s1/x", "a/s1/y", "b/s1/x", "b/s2/x")]
+    names = ("a/s1/x", "a/s1/y", "b/s1/x", "b/s2/x")
+    clips = [make_clip(f"{name}.avi", [(20 + 10 * n, 30)]) for n, name in enumerate(names)]
     subjects = [case.subject for case in find_cases(clips)]
     assert subjects == ["a/s1", "a/s1", "b/s1", "b/s2"]
     assert [case.subject for case in find_cases(clips[1:2] + clips[3:])] == ["s1", "s2"]
 
 
 def test_a_bad_clip_ends_the_job(make_clip: MakeClip, model: Model) -> None:
-    good, bad = make_clip("s1/a.avi", POINTS), make_clip("s1/b.avi", POINTS)
+    good, bad = make_clip("s1/a.avi", POINTS), make_clip("s1/b.avi", POINTS[::-1])
+    cases = find_cases([good, bad])
     bad.write_bytes(b"")
-    events = list(evaluate(find_cases([good, bad]), [Network(model, "cpu")]))
+    events = list(evaluate(cases, [Network(model, "cpu")]))
     assert isinstance(events[-1], Failed)
     assert str(events[-1].error).startswith("b.avi: ")
     assert not any(isinstance(event, Done) for event in events)
@@ -123,8 +145,11 @@ def test_a_clip_that_changed_since_it_was_labelled_is_refused(
 ) -> None:
     clip = make_clip("s1/a.avi", POINTS)
     other = make_clip("s2/a.avi", POINTS[::-1])
+    cases = find_cases([clip])
     clip.write_bytes(other.read_bytes())
-    events = list(evaluate(find_cases([clip]), [Network(model, "cpu")]))
+    with pytest.raises(LabelError, match=r"another file called a\.avi"):
+        find_cases([clip])
+    events = list(evaluate(cases, [Network(model, "cpu")]))
     assert isinstance(events[-1], Failed)
     assert "another file named a.avi" in str(events[-1].error)
 
@@ -138,11 +163,11 @@ def test_what_is_not_labelled_is_said(make_clip: MakeClip, tmp_path: Path) -> No
     clip = make_clip("s1/a.avi", POINTS)
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(LabelError, match=r"^empty: has no clip with"):
+    with pytest.raises(LabelError, match=r"^empty: has no \*\.mtj-labels\.csv"):
         find_cases([empty])
     labels = read_labels(labels_path(clip))
     write_labels(labels_path(clip), [])
-    with pytest.raises(LabelError, match="labels of one clip, not of none"):
+    with pytest.raises(LabelError, match=r"has no labels of a\.avi"):
         find_cases([clip])
     write_labels(empty / "b.mtj-labels.csv", labels)
     with pytest.raises(LabelError, match=r"its clip a\.avi is not beside it"):

@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.calibration.roi import resolve_roi
-from napari_deepmtj.core.geometry import PixelMap
+from napari_deepmtj.core.geometry import PixelMap, Roi
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
+from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.inference.preprocess import to_network_input
+from napari_deepmtj.io.encode import VideoWriter
+from napari_deepmtj.io.labelled import find_labelled
+from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.study import Design, study
 from napari_deepmtj.training import frames as frames_module
 from napari_deepmtj.training.cohort import study_split
 from napari_deepmtj.training.frames import FrameStore, cut
-from napari_deepmtj.training.labelled import find_labelled
 
 Write = Callable[..., Path]
 SIZE = (64, 128)
@@ -110,11 +115,36 @@ def test_a_clip_that_changed_is_refused(write_labelled: Write, tmp_path: Path) -
     assert "a.npy: was changed since it was labelled" in str(last.error)
 
 
-def test_a_region_that_is_not_known_is_told_once(write_labelled: Write, tmp_path: Path) -> None:
-    path = write_labelled("s01/a.npy", 1)
-    (path.with_name("a.mtj-clip.json")).unlink()
-    events = list(cut(find_labelled([path]), tmp_path / "cuts", size=SIZE))
-    assert [type(e) for e in events] == [Notice, Progress, Done]
+def test_what_must_be_told_is_told_once_with_its_clips(
+    write_labelled: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (1, 2):
+        write_labelled(f"s01/{seed}.npy", seed)
+    whole = Roi.full(60, 140)
+    monkeypatch.setattr(frames_module, "resolve_roi", lambda *_: (whole, ("all of it",)))
+    events = list(cut(find_labelled([tmp_path]), tmp_path / "cuts", size=SIZE))
+    assert [type(e) for e in events] == [Progress, Progress, Notice, Done]
+    assert events[2].message == "1.npy and 1 more: all of it"
+
+
+def test_another_reading_of_the_grey_levels_is_cut_anew(tmp_path: Path) -> None:
+    path = tmp_path / "s01" / "a.avi"
+    path.parent.mkdir()
+    with VideoWriter(path, 60, 140, 25) as writer:
+        writer.add(np.tile(np.linspace(20, 230, 140).astype(np.uint8), (60, 1)))
+    with open_video(path) as source:
+        label = Label(
+            clip=path.name, clip_sha256=source.sha256, frame=0, x_px=70, y_px=30, annotator="A"
+        )
+    write_labels(labels_path(path), [label])
+    seen = []
+    for said in ("full", "limited", "full"):
+        write_sidecar(path, ClipInfo(roi=Roi(20, 10, 100, 40), colour_range=said))
+        seen.append(made_store(cut(find_labelled([path]), tmp_path / "cuts", size=SIZE)))
+    full, limited, again = (store.pictures([0])[0].astype(int) for store in seen)
+    assert abs(full - limited).max() > 5
+    np.testing.assert_array_equal(full, again)
+    assert seen[0].fingerprint == seen[2].fingerprint != seen[1].fingerprint
 
 
 def test_made_up_clips_go_the_same_way_with_several_processes(tmp_path: Path) -> None:

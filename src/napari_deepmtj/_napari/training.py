@@ -13,17 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_deepmtj._napari import clips
 from napari_deepmtj._napari.annotating import annotation_of
 from napari_deepmtj._napari.jobs import Job
-from napari_deepmtj._napari.label_file import pause
+from napari_deepmtj._napari.label_file import files_at_hand, pause
 from napari_deepmtj._napari.session import Session, session_of
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
-from napari_deepmtj.io.labels import SUFFIX
+from napari_deepmtj.training.split import By
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ _TRAININGS: weakref.WeakKeyDictionary[Any, Training] = weakref.WeakKeyDictionary
 
 #: The recipe that starts from a model; all others start anew.
 FINETUNE = "finetune"
-
-By = Literal["subject", "clip", "paper"]
 
 
 @dataclass(frozen=True)
@@ -121,12 +118,7 @@ class Training:
 
     def at_hand(self) -> list[Path]:
         """Return the label file that is being edited, else those beside the active clip."""
-        core = annotation_of(self._session.viewer).core
-        if core is not None:
-            return [Path(core.book.store.path)]
-        clip = self._session.active
-        path = None if clip is None else clips.source_of(clip).path
-        return [] if path is None else sorted(path.parent.glob(f"*{SUFFIX}"))
+        return files_at_hand(annotation_of(self._session.viewer))
 
     def use(self, files: Iterable[Path]) -> None:
         """Learn from these label files and folders."""
@@ -177,8 +169,9 @@ class Training:
             where, threads = resolve_device(device), os.cpu_count() or 1
             for event in train(plan, run_folder(plan), device=where, workers=threads):
                 if isinstance(event, Done):
-                    event = Done((event.result, install(event.result.path).card.id))
-                yield event
+                    yield Done((event.result, install(event.result.path).card.id))
+                else:
+                    yield event
 
         self._begin(events, f"Train {plan.name}")
 
@@ -253,25 +246,15 @@ class Training:
 
 def _settled(files: tuple[Path, ...], choice: Choice) -> Plan:
     """Read labels and settle a run; in a worker."""
-    from dataclasses import replace
-
-    from napari_deepmtj.training.labelled import find_labelled
+    from napari_deepmtj.io.labelled import find_labelled
+    from napari_deepmtj.io.subjects import subject_rule
     from napari_deepmtj.training.plan import plan
-    from napari_deepmtj.training.recipes import FrameRecipe, load_recipe
-    from napari_deepmtj.training.split import PAPER
-    from napari_deepmtj.training.subjects import ByPattern, by_folder
 
-    recipe = load_recipe(choice.recipe)
-    rule = ByPattern(choice.pattern) if choice.pattern else by_folder
-    found = find_labelled(files, rule, annotator=choice.annotator or None)
-    split = None
-    if choice.by is not None and isinstance(recipe, FrameRecipe) and choice.by != recipe.split.by:
-        own = recipe.split
-        split = PAPER if choice.by == "paper" else replace(own, by=choice.by, test=0.0)
+    rule = subject_rule(pattern=choice.pattern)
     return plan(
-        recipe,
-        found,
-        split=split,
+        choice.recipe,
+        find_labelled(files, rule, annotator=choice.annotator or None),
+        split=choice.by,
         start=choice.start if choice.recipe == FINETUNE else None,
         epochs=choice.epochs or None,
         name=choice.name or None,

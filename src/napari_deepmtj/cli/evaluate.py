@@ -64,6 +64,16 @@ def evaluate(
         list[TrackerName] | None,
         typer.Option(help="Also a classical tracker, started from the first label; repeatable."),
     ] = None,
+    subjects: Annotated[
+        Path | None, typer.Option(help="CSV with the columns clip and subject.")
+    ] = None,
+    subject_pattern: Annotated[
+        str | None,
+        typer.Option(help="Regular expression for clip names, with a group named subject."),
+    ] = None,
+    annotator: Annotated[
+        str | None, typer.Option(help="Whose labels, where several people labelled.")
+    ] = None,
     roi: Annotated[
         str, typer.Option(metavar="ROI", help="auto, full, preset:NAME, or X,Y,WIDTH,HEIGHT in px.")
     ] = "auto",
@@ -83,13 +93,17 @@ def evaluate(
 ) -> None:
     """Track labelled clips, print how far methods are from the labels, and write a report.
 
-    A clip's subject is the name of its folder; intervals are drawn over subjects.
+    A clip's subject is the name of its folder unless --subjects or --subject-pattern says
+    otherwise; intervals are drawn over subjects.
     """
     if bool(clips) == (phantom is not None):
         raise typer.BadParameter("give either labelled clips (or folders of them) or --phantom N")
     if data is not None and len(clips or []) != 1:
         raise typer.BadParameter("--data needs the folder of the unpacked collection, and no other")
+    if (data or phantom) and any((subjects, subject_pattern, annotator)):
+        raise typer.BadParameter("--subjects, --subject-pattern and --annotator are of own clips")
     from napari_deepmtj.evaluation.cases import find_cases
+    from napari_deepmtj.io.subjects import subject_rule
     from napari_deepmtj.report.evaluation_files import require_new
 
     if not overwrite:
@@ -106,7 +120,14 @@ def evaluate(
         _report(cases, methods, settings, worst, out)
         return
     if phantom is None:
-        _report(find_cases(clips or []), methods, settings, worst, out)
+        rule = subject_rule(subjects, subject_pattern)
+        said = {
+            "subjects": subjects and subjects.name,
+            "subject_pattern": subject_pattern,
+            "annotator": annotator,
+        }
+        settings |= {key: value for key, value in said.items() if value}
+        _report(find_cases(clips or [], rule, annotator=annotator), methods, settings, worst, out)
         return
     from napari_deepmtj.phantom import write_cohort
 

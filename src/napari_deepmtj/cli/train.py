@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from napari_deepmtj.core.jobs import Progress
     from napari_deepmtj.training.events import Validated
     from napari_deepmtj.training.plan import Plan
-    from napari_deepmtj.training.recipes import Recipe
 
 
 def train(
@@ -50,7 +49,7 @@ def train(
         int | None, typer.Option(min=1, help="Another length; the schedule in proportion.")
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Frames a step.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed.")] = None,
     name: Annotated[str | None, typer.Option(help="Id of the model that is made.")] = None,
     out: Annotated[
         Path | None,
@@ -85,7 +84,7 @@ def train(
         what = plan(
             chosen,
             clips,
-            split=_rule(chosen, split),
+            split=split,
             start=start,
             epochs=epochs,
             batch=batch,
@@ -120,21 +119,6 @@ def train(
         print_line(f"installed as {put(result.path).card.id}")
 
 
-def _rule(recipe: Recipe, by: Literal["subject", "clip", "paper"] | None) -> Any:
-    """Return the split asked for, with the shares of the recipe where they fit."""
-    from dataclasses import replace
-
-    from napari_deepmtj.training.recipes import FrameRecipe
-    from napari_deepmtj.training.split import PAPER
-
-    assert isinstance(recipe, FrameRecipe)
-    if by is None or by == recipe.split.by:
-        return None
-    if by == "paper":
-        return PAPER
-    return replace(recipe.split, by=by, test=0.0 if by == "clip" else recipe.split.test)
-
-
 def _clips(
     data: list[Path] | None,
     cohort: bool,
@@ -147,8 +131,8 @@ def _clips(
     """Return the labelled clips asked for, or the cohort's split of its own."""
     from napari_deepmtj.cli._jobs import run_job
     from napari_deepmtj.errors import DeepMTJError
-    from napari_deepmtj.training.labelled import find_labelled
-    from napari_deepmtj.training.subjects import ByPattern, ByTable, SubjectRule, by_folder
+    from napari_deepmtj.io.labelled import find_labelled
+    from napari_deepmtj.io.subjects import subject_rule
 
     if bool(data) == cohort:
         raise DeepMTJError("give labels to learn from with --data, or --cohort for the phantom")
@@ -157,13 +141,7 @@ def _clips(
         from napari_deepmtj.training.cohort import study_split
 
         return run_job(study_split(study()), "the cohort")
-    if table is not None and pattern is not None:
-        raise DeepMTJError("give --subjects or --subject-pattern, not both")
-    rule: SubjectRule = by_folder
-    if table is not None:
-        rule = ByTable(table)
-    elif pattern is not None:
-        rule = ByPattern(pattern)
+    rule = subject_rule(table, pattern)
     return find_labelled(data or [], rule, roi=roi, annotator=annotator)
 
 

@@ -35,6 +35,8 @@ LabelKey: TypeAlias = tuple[str, int, str, int]
 
 #: Annotator of labels that were settled between annotators.
 CONSENSUS = "consensus"
+#: Annotator of the truth of made-up clips.
+PHANTOM = "phantom"
 
 #: Longest text of a label; names of files have up to 255.
 MAX_TEXT = 1000

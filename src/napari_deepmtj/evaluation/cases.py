@@ -1,30 +1,25 @@
 """What a method is evaluated on: clips, or single pictures, with labels and whose they are.
 
-A labelled clip on disk has `<stem>.mtj-labels.csv` beside it; its subject is the name of its
-folder. Other collections, made up or published, make their own `Case`s.
+Labelled clips on disk are found by `io.labelled`. Other collections, made up or published, make
+their own `Case`s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.labels import PHANTOM, Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labels import SUFFIX, labels_path
+from napari_deepmtj.io.labelled import LabelledClip, find_labelled
 from napari_deepmtj.io.sidecar import read_sidecar
-from napari_deepmtj.io.video import open_video
-from napari_deepmtj.io.written import read_written
+from napari_deepmtj.io.subjects import SubjectRule, by_folder
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.tracking.mechanics import Side
-
-#: Annotator of the truth of made-up clips.
-PHANTOM_ANNOTATOR = "phantom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +51,14 @@ class Case:
     group: str = ""
 
     @classmethod
-    def of_clip(cls, clip: Path, labels: Iterable[Label], subject: str) -> Case:
-        """Return the case of a clip on disk; its side-car says which side is distal."""
-        info = read_sidecar(clip)
+    def of_clip(cls, clip: LabelledClip) -> Self:
+        """Return the case of a labelled clip; its side-car says which side is distal."""
+        info = None if clip.path is None else read_sidecar(clip.path)
         return cls(
             clip.name,
-            tuple(labels),
-            subject,
-            partial(open_video, clip, background=True),
+            clip.labels,
+            clip.subject,
+            clip.open,
             None if info is None else info.distal_side,
         )
 
@@ -76,7 +71,7 @@ def data_of(cases: Sequence[Case]) -> str:
     LabelError
         If there are both, which are never put into one figure, or nothing.
     """
-    made_up = {label.annotator == PHANTOM_ANNOTATOR for case in cases for label in case.labels}
+    made_up = {label.annotator == PHANTOM for case in cases for label in case.labels}
     if not made_up:
         raise LabelError("there is no labelled clip to evaluate on")
     if len(made_up) > 1:
@@ -86,47 +81,17 @@ def data_of(cases: Sequence[Case]) -> str:
     return "phantom" if made_up.pop() else "real"
 
 
-def find_cases(paths: Iterable[str | Path]) -> list[Case]:
-    """Return the labelled clips meant: those given, and all inside folders given.
+def find_cases(
+    paths: Iterable[str | Path],
+    subjects: SubjectRule = by_folder,
+    *,
+    annotator: str | None = None,
+) -> list[Case]:
+    """Return the labelled clips meant, as `io.labelled.find_labelled` finds them.
 
     Raises
     ------
     LabelError
-        If there is none, labels lie beside no clip, or a clip has no labels.
+        If there is none, or it is not clear which labels are meant or what they belong to.
     """
-    cases: dict[Path, Case] = {}
-    for path in map(Path, paths):
-        if path.is_dir():
-            files = sorted(path.rglob(f"*{SUFFIX}"))
-            if not files:
-                raise LabelError(f"has no clip with *{SUFFIX} beside it", path=path.resolve())
-            found = [_case(file) for file in files]
-        else:
-            found = [_case(labels_path(path), path)]
-        for clip, case in found:
-            cases.setdefault(clip.resolve(), case)
-    return _subjects_apart(cases)
-
-
-def _subjects_apart(cases: Mapping[Path, Case]) -> list[Case]:
-    """Name subjects by as many of their folders as tell them all apart ("site_a/s01")."""
-    folders = {clip.parent.parts for clip in cases}
-    depth = 1
-    while len({parts[-depth:] for parts in folders}) < len(folders):
-        depth += 1
-    return [
-        replace(case, subject="/".join(clip.parent.parts[-depth:])) for clip, case in cases.items()
-    ]
-
-
-def _case(labels_file: Path, clip: Path | None = None) -> tuple[Path, Case]:
-    labels = read_written(labels_file)
-    names = sorted({label.clip for label in labels})
-    if len(names) != 1:
-        said = ", ".join(names) or "none"
-        raise LabelError(f"must hold the labels of one clip, not of {said}", path=labels_file)
-    if clip is None:
-        clip = labels_file.with_name(names[0])
-        if not clip.is_file():
-            raise LabelError(f"its clip {names[0]} is not beside it", path=labels_file)
-    return clip, Case.of_clip(clip, labels, clip.resolve().parent.name)
+    return [Case.of_clip(clip) for clip in find_labelled(paths, subjects, annotator=annotator)]

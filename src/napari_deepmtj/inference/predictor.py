@@ -170,7 +170,9 @@ def track(
         step = _Step(setup, which)
         found: list[FramePrediction] = []
         total = len(setup.frames)
-        with closing(prefetch(_batches(source, setup, runner.batch), BATCHES_AHEAD, "decode")) as batches:
+        with closing(
+            prefetch(_batches(source, setup, runner.batch), BATCHES_AHEAD, "decode")
+        ) as batches:
             for pictures in batches:
                 for event in runner.run(pictures, step):
                     if isinstance(event, Notice):

@@ -18,7 +18,7 @@ import torch
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed, Progress
-from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.labels import PHANTOM, Label
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io._base import BaseSource
@@ -157,7 +157,7 @@ class PhantomClip(BaseSource):
                 time_s=float(self.times.seconds[frame]),
                 x_px=None if np.isnan(x) else float(x),
                 y_px=None if np.isnan(x) else float(y),
-                annotator="phantom",
+                annotator=PHANTOM,
             )
             for frame, (x, y) in enumerate(self.truth)
         ]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_deepmtj.core.jobs import Done, Failed, Notice
+from napari_deepmtj.io.labelled import LabelledClip
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.training.augment import Batch
 from napari_deepmtj.training.batches import FrameSet
@@ -37,7 +38,6 @@ from napari_deepmtj.training.events import (
     write_curves,
 )
 from napari_deepmtj.training.frames import FrameStore, cut
-from napari_deepmtj.training.labelled import LabelledClip
 from napari_deepmtj.training.optimise import full_precision, make_optimiser, start_as_keras
 from napari_deepmtj.training.plan import Plan
 from napari_deepmtj.training.result import save_result

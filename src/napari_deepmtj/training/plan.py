@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.training.labelled import LabelledClip
+from napari_deepmtj.io.labelled import LabelledClip
 from napari_deepmtj.training.recipes import FrameRecipe, Recipe, load_recipe
 from napari_deepmtj.training.settings import Coordinates, Loss, Network, loss_of_card
-from napari_deepmtj.training.split import Sides, Split, SplitRule
+from napari_deepmtj.training.split import By, Sides, Split, SplitRule
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import read_card, resolve_model
 
@@ -165,7 +165,7 @@ def plan(
     recipe: str | Recipe,
     clips: Sequence[LabelledClip] | Split,
     *,
-    split: SplitRule | None = None,
+    split: SplitRule | By | None = None,
     start: str | Path | None = None,
     epochs: int | None = None,
     batch: int | None = None,
@@ -180,8 +180,8 @@ def plan(
         A name or a file as `load_recipe` takes them, or the recipe itself.
     clips : sequence of LabelledClip, or Split
         The data; a split that was made already is kept.
-    split : SplitRule, optional
-        In place of the recipe's.
+    split : SplitRule or {"subject", "clip", "paper"}, optional
+        In place of the recipe's; a name keeps the recipe's shares where they fit.
     start : str or Path, optional
         A model, by id or file, whose weights the run starts from.
     epochs, batch, seed : int, optional
@@ -206,7 +206,7 @@ def plan(
         chosen,
         batch=chosen.batch if batch is None else batch,
         seed=chosen.seed if seed is None else seed,
-        split=split or chosen.split,
+        split=split if isinstance(split, SplitRule) else chosen.split.keeping_apart(split),
     )
     begun = None
     if start is not None:

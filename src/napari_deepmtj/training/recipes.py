@@ -28,6 +28,9 @@ from napari_deepmtj.training.split import SplitRule
 #: Scenes in one chunk, the unit of rendering, and of seeding.
 CHUNK = 80
 
+#: Seeds are multiplied, and must stay what every generator of random numbers takes.
+MOST_SEED = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class SceneSet:
@@ -174,6 +177,8 @@ class FrameRecipe:
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
                 raise DeepMTJError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not 0 <= self.seed <= MOST_SEED:
+            raise DeepMTJError(f"the seed is {self.seed}; give 0 to {MOST_SEED}")
 
     def lasting(self, epochs: int) -> FrameRecipe:
         """Return the recipe of a longer or shorter run, its schedule in proportion."""

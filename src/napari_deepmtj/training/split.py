@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.training.labelled import LabelledClip
+from napari_deepmtj.io.labelled import LabelledClip
 
 Sides = tuple[LabelledClip, ...]
+By = Literal["subject", "clip", "paper"]
 
 #: P20: 12 of 107 subjects are the test set; of the other clips 10 % are for validation.
 P20_TEST = 12 / 107
@@ -107,7 +108,7 @@ class SplitRule:
         Of the choice; it does not depend on the order in which clips are given.
     """
 
-    by: Literal["subject", "clip", "paper"] = "subject"
+    by: By = "subject"
     validation: float = 0.2
     test: float = 0.0
     seed: int = 0
@@ -120,6 +121,17 @@ class SplitRule:
                 f"shares of {self.validation:g} for validation and {self.test:g} for the test "
                 "leave nothing to learn from"
             )
+
+    def keeping_apart(self, by: By | None) -> SplitRule:
+        """Return the rule that keeps something else apart, with these shares where they fit.
+
+        The split of P20 has its own shares, and one by clip has no test set.
+        """
+        if by is None or by == self.by:
+            return self
+        if by == "paper":
+            return PAPER
+        return replace(self, by=by, test=0.0 if by == "clip" else self.test)
 
     def __call__(self, clips: Sequence[LabelledClip]) -> Split:
         """Split the clips.

@@ -1,25 +1,22 @@
-"""Clips with labels, as training sees them: found on disk, or made up. No frame is read here.
+"""Clips with labels, as training and evaluation see them, found on disk. No frame is read here.
 
-Whose clip it is says a rule of `subjects.py`; which side it is on, `split.py`.
+Whose clip it is says a rule of `subjects.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from napari_deepmtj.core.labels import CONSENSUS, Label
+from napari_deepmtj.core.labels import CONSENSUS, PHANTOM, Label
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.labels import SUFFIX, labels_path
+from napari_deepmtj.io.subjects import SubjectRule, by_folder
 from napari_deepmtj.io.video import VideoSource, open_video
 from napari_deepmtj.io.written import read_written
-from napari_deepmtj.training.subjects import SubjectRule, by_folder
-
-#: Annotator of the truth of made-up clips.
-PHANTOM = "phantom"
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,8 @@ class LabelledClip:
         Returns the clip, opened. One that processes are to share the work on must be picklable.
     roi : str
         Where its B-mode picture is, as `calibration.roi.resolve_roi` takes it.
+    path : Path or None
+        Its file; None for one that is drawn as it is read.
 
     Raises
     ------
@@ -53,6 +52,7 @@ class LabelledClip:
     labels: tuple[Label, ...]
     open: Callable[[], VideoSource]
     roi: str = "auto"
+    path: Path | None = None
 
     def __post_init__(self) -> None:
         frames = [label.frame for label in self.labels]
@@ -120,7 +120,7 @@ def find_labelled(
     names = subjects([clip for clip, _ in chosen])
     return [
         LabelledClip(
-            clip.name, labels[0].clip_sha256, subject, labels, partial(open_video, clip), roi
+            clip.name, labels[0].clip_sha256, subject, labels, partial(open_video, clip), roi, clip
         )
         for (clip, labels), subject in zip(chosen, names, strict=True)
     ]
@@ -214,8 +214,3 @@ def _one_a_frame(labels: Sequence[Label], annotator: str | None) -> tuple[Label,
             )
         chosen.append(settled[0])
     return tuple(chosen)
-
-
-def with_roi(clips: Iterable[LabelledClip], roi: str) -> list[LabelledClip]:
-    """Return the clips with another region."""
-    return [replace(clip, roi=roi) for clip in clips]

@@ -1,4 +1,4 @@
-"""Labelled clips on disk and in memory for the tests of training."""
+"""Labelled clips on disk, for the tests of several rooms."""
 
 from __future__ import annotations
 

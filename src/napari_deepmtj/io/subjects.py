@@ -1,4 +1,4 @@
-"""Whose clip is whose: the rules that name the subject of a clip. Splitting is `split.py`.
+"""Whose clip is whose: the rules that name the subject of a clip. Splitting is `training.split`.
 
 A rule sees all clips at once, because what tells two folders apart depends on the others.
 """
@@ -114,3 +114,18 @@ class ByTable:
                 return rows
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise LabelError(f"cannot be read as a CSV table ({error})", path=self.path) from error
+
+
+def subject_rule(table: Path | None = None, pattern: str | None = None) -> SubjectRule:
+    """Return the rule that a person asked for: a table, or a pattern, else folders.
+
+    Raises
+    ------
+    LabelError
+        If both were given, or the pattern cannot be used.
+    """
+    if table is not None and pattern:
+        raise LabelError("name subjects by a table or by a pattern, not by both")
+    if table is not None:
+        return ByTable(table)
+    return ByPattern(pattern) if pattern else by_folder
