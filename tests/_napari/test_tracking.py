@@ -181,3 +181,14 @@ def test_notices_are_told_once_each(session):
     session.tell("assumed")
     session.tell("shortened")
     assert session.message == "shortened\nassumed"
+
+
+def test_with_flow_the_layers_hold_the_fused_path(run, clip, tiny_model, session):
+    from napari_deepmtj.tracking.fusion import fuse
+
+    found = convert.trajectory_of(run(fuse=True))
+    with open_video(clip.data.source.path) as source:
+        *_, done = fuse(reference(clip, tiny_model), source)
+    np.testing.assert_allclose(found.xy_px, done.result.xy_px)
+    assert [op.name for op in found.provenance.operations] == ["track", "fuse"]
+    assert not session.running
