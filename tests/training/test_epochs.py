@@ -158,6 +158,24 @@ def test_other_labels_or_numbers_refuse_the_checkpoint(data: Path, tmp_path: Pat
         assert "checkpoint.safetensors: belongs to another run" in str(last.error)
 
 
+def test_another_calibration_refuses_the_checkpoint(data: Path, tmp_path: Path) -> None:
+    finish(settled(data, tiny()), tmp_path / "run")
+    for side_car in data.rglob("*.mtj-clip.json"):
+        text = side_car.read_text(encoding="utf-8")
+        side_car.write_text(text.replace("0.5", "0.25"), encoding="utf-8")
+    *_, last = train(settled(data, tiny()), tmp_path / "run", device=CPU, workers=1)
+    assert isinstance(last, Failed)
+    assert "another scale, region or range of grey levels" in str(last.error)
+
+
+def test_curves_that_were_not_written_come_with_the_checkpoint(data: Path, tmp_path: Path) -> None:
+    finish(settled(data, tiny()), tmp_path / "run")
+    table = (tmp_path / "run" / "curves.csv").read_bytes()
+    (tmp_path / "run" / "curves.csv").unlink()
+    finish(settled(data, tiny()), tmp_path / "run")
+    assert (tmp_path / "run" / "curves.csv").read_bytes() == table
+
+
 def test_early_stopping_keeps_the_best(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +261,7 @@ def test_frames_without_a_junction_are_left_out_of_regressors_only(
     regressor = plan(tiny(), clips)
     assert sum(count.left_out for count in regressor.counts.values()) == 1
     assert any("1 frames in which the MTJ is not visible" in text for text in regressor.warnings)
+    assert sum(count.used for count in regressor.counts.values()) == 11
     unet = plan(tiny("tbme-attention-unet"), clips)
     assert sum(count.left_out for count in unet.counts.values()) == 0
 
@@ -260,6 +279,9 @@ def test_finetune_starts_from_a_model_and_is_selectable(
     assert card.made_with["started_from"]["sha256"] == before.sha256
     assert card.sha256 != before.sha256
     assert before.trained_on in card.trained_on
+    assert card.recordings == {clip.sha256[:16] for clip in find_labelled([data])}
+    again = plan("finetune", find_labelled([data])[:2], start=result.path)
+    assert again.to_json()["started_from"]["recordings"] == sorted(card.recordings)
 
     assert "compact-finetuned" not in {c.id for c in list_models()}
     put = install(result.path)

@@ -145,3 +145,11 @@ def test_unknown_or_malformed_recipe(tmp_path: Path) -> None:
 def test_batch_of_nothing_is_refused() -> None:
     with pytest.raises(DeepMTJError, match="batch is 0"):
         replace(frames("finetune"), batch=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_that_generators_refuse_is_refused_before_the_run(seed: int) -> None:
+    recipe = load_recipe("finetune")
+    assert isinstance(recipe, FrameRecipe)
+    with pytest.raises(DeepMTJError, match=f"the seed is {seed}; give 0 to 2147483647"):
+        replace(recipe, seed=seed)

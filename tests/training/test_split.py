@@ -99,3 +99,24 @@ def test_impossible_shares_are_refused() -> None:
         SplitRule(validation=0.6, test=0.5)
     with pytest.raises(LabelError, match="unknown"):
         SplitRule("person")  # type: ignore[arg-type]
+
+
+def test_another_rule_keeps_the_shares_that_fit() -> None:
+    own = SplitRule("paper", 0.1, 0.2, seed=7)
+    assert own.keeping_apart(None) is own
+    assert own.keeping_apart("paper") is own
+    assert own.keeping_apart("subject") == SplitRule("subject", 0.1, 0.2, seed=7)
+    assert own.keeping_apart("clip") == SplitRule("clip", 0.1, 0.0, seed=7)
+    assert SplitRule("subject").keeping_apart("paper") == PAPER
+
+
+def test_folders_that_may_be_of_one_person_are_told() -> None:
+    rest, mvc = made("a.avi", "S01/rest", 1), made("b.avi", "S01/mvc", 2)
+    other = made("c.avi", "S02/rest", 3)
+    (told,) = Split((rest, other), (mvc,), (), "by hand").doubts
+    assert told.startswith(
+        "S01/rest and S01/mvc count as subjects of their own, on training and validation"
+    )
+    assert Split((rest, mvc), (other,), (), "by hand").doubts == ()
+    plain = [made(f"{n}.avi", f"S{n}", n) for n in (4, 5)]
+    assert Split((plain[0],), (plain[1],), (), "by hand").doubts == ()

@@ -94,8 +94,7 @@ def train(
         named = what.name
         for side, count in what.counts.items():
             print_line(
-                f"{side}: {count.frames - count.left_out} frames, {count.clips} clips, "
-                f"{count.subjects} subjects"
+                f"{side}: {count.used} frames, {count.clips} clips, {count.subjects} subjects"
             )
     else:
         given = (data, start, split, subjects, subject_pattern, annotator, epochs, batch, seed)

@@ -74,7 +74,9 @@ def read_checkpoint(path: Path, identity: str) -> tuple[Parts, dict[str, Any]]:
 def damaged(path: Path, error: Exception) -> DeepMTJError:
     """Return the error of a checkpoint that a run cannot go on from."""
     return DeepMTJError(
-        f"belongs to another run or is damaged ({error}); choose another folder", path=path
+        f"belongs to another run or is damaged ({error}); choose another folder, or another name "
+        "for the model",
+        path=path,
     )
 
 

@@ -66,6 +66,8 @@ class RunState:
         How many these are.
     curves : list of Validated
         One an epoch.
+    data : str
+        Fingerprint of the frames, as they were cut and calibrated when the run began.
     """
 
     part: int
@@ -74,6 +76,7 @@ class RunState:
     loss: float = 0.0
     pictures: int = 0
     curves: list[Validated] = field(default_factory=list)
+    data: str = ""
 
     @property
     def best(self) -> Validated | None:
@@ -152,7 +155,7 @@ class _Run:
         self.network = _first_network(plan).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         recipe = plan.recipe
-        self.state = RunState(recipe.batch)
+        self.state = RunState(recipe.batch, data=training.store.fingerprint)
         self.stepper = Stepper(
             self.network,
             make_optimiser(self.network, recipe.optimiser),
@@ -170,6 +173,8 @@ class _Run:
         if self.checkpoint.exists():
             self._resume()
             state = self.state
+            if state.curves:  # what was killed may have written the checkpoint, but not these
+                write_curves(self.checkpoint.parent, state.curves)
             yield Notice(f"resumed at step {self._step} of {self.plan.steps}")
         while not state.is_over(recipe.epochs, recipe.patience):
             yield from self._epoch()
@@ -305,7 +310,10 @@ class _Run:
                     own[name].copy_(value)
             restore_moments(self.stepper.optimiser, parts.get("optimiser", {}))
             curves = [Validated(**row) for row in state.pop("curves")]
+            before = self.state.data
             self.state = RunState(**state, curves=curves)
+            if self.state.data not in ("", before):
+                raise ValueError("its clips have another scale, region or range of grey levels")  # noqa: TRY301
             self.stepper.part = self.state.part
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise damaged(self.checkpoint, error) from error

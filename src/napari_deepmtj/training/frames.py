@@ -96,8 +96,8 @@ class FrameStore:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of which frames of which recordings were labelled how, and by whom whose."""
-        columns = ["clip_sha256", "subject", "frame", "x", "y", "cut"]
+        """Hash of which frames of whose recordings were cut, labelled and calibrated how."""
+        columns = ["clip_sha256", "subject", "frame", "x", "y", "mm_x", "mm_y", "cut"]
         rows = self.table[columns].sort_values(["clip_sha256", "frame"])
         return hashlib.sha256(rows.to_csv(index=False, float_format="%.6f").encode()).hexdigest()
 

@@ -15,7 +15,7 @@ from napari_deepmtj.io.labelled import LabelledClip
 from napari_deepmtj.training.recipes import FrameRecipe, Recipe, load_recipe
 from napari_deepmtj.training.settings import Coordinates, Loss, Network, loss_of_card
 from napari_deepmtj.training.split import By, Sides, Split, SplitRule
-from napari_deepmtj.weights.cards import WeightCard
+from napari_deepmtj.weights.cards import RECORDING, WeightCard
 from napari_deepmtj.weights.store import read_card, resolve_model
 
 #: Frames of the validation below which its figures, and a confidence fitted on them, are rough.
@@ -39,6 +39,11 @@ class Count:
     clips: int
     frames: int
     left_out: int
+
+    @property
+    def used(self) -> int:
+        """Frames that are not left out."""
+        return self.frames - self.left_out
 
 
 @dataclass(frozen=True)
@@ -86,16 +91,16 @@ class Plan:
     def steps(self) -> int:
         """Steps of the whole run, at most."""
         count = self.counts["training"]
-        return -(-(count.frames - count.left_out) // self.recipe.batch) * self.recipe.epochs
+        return -(-count.used // self.recipe.batch) * self.recipe.epochs
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a person must be told before the run begins."""
-        told = list(self.split.notices)
+        told = [*self.split.notices, *self.split.doubts]
         validation = self.counts["validation"]
-        if validation.frames - validation.left_out < FEW_VALIDATION:
+        if validation.used < FEW_VALIDATION:
             told.append(
-                f"{validation.frames - validation.left_out} frames for validation are few: its "
+                f"{validation.used} frames for validation are few: its "
                 "errors, and the confidence fitted on them, are rough"
             )
         left_out = sum(count.left_out for count in self.counts.values())
@@ -138,6 +143,7 @@ class Plan:
                 "subjects": sorted(self.split.subjects(name)),
                 "clips": len(side),
                 "frames": self.counts[name].frames,
+                "recordings": sorted(clip.sha256[:RECORDING] for clip in side),
             }
             for name, side in self.split.sides.items()
         }
@@ -149,7 +155,12 @@ class Plan:
             "notices": list(self.warnings),
             "started_from": None
             if start is None
-            else {"id": start.id, "version": start.version, "sha256": start.sha256},
+            else {
+                "id": start.id,
+                "version": start.version,
+                "sha256": start.sha256,
+                "recordings": sorted(start.recordings),
+            },
         }
 
     def _count(self, side: Sides) -> Count:
@@ -220,7 +231,7 @@ def plan(
     settled = Plan(chosen, sides, begun, published, named)
     for side in ("training", "validation"):
         count = settled.counts[side]
-        if count.frames == count.left_out:
+        if not count.used:
             raise DeepMTJError(f"no frame of the {side} shows the MTJ; label some in which it is")
     return settled
 

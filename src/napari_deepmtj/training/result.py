@@ -83,11 +83,11 @@ def _card(
     annotators = sorted({label.annotator for label in labels})
     start = None if plan.start is None else plan.start[1]
     data = (
-        f"{counts['training'].frames} frames of {counts['training'].clips} clips of "
+        f"{counts['training'].used} frames of {counts['training'].clips} clips of "
         f"{counts['training'].subjects} subjects, labelled by {', '.join(annotators)}"
     )
     measured: dict[str, Any] = {
-        "on": f"{counts['validation'].frames} held-out frames of "
+        "on": f"{counts['validation'].used} held-out frames of "
         f"{counts['validation'].subjects} subjects ({plan.split.how}), on which epoch {epoch} "
         "was chosen and the confidence fitted; not a test",
         "confidence": "one doubt for every picture, as large as these errors"

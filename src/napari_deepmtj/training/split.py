@@ -91,6 +91,23 @@ class Split:
         """What a person must be told."""
         return (f"{self.how}: {SHARED}",) if self.shares_subjects else ()
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What may be one person under two names: folders of one folder, on two sides."""
+        found: dict[str, dict[str, str]] = {}
+        for name in self.sides:
+            for subject in sorted(self.subjects(name)):
+                above, inner, _ = subject.rpartition("/")
+                if inner:
+                    found.setdefault(above, {}).setdefault(name, subject)
+        return tuple(
+            f"{' and '.join(by_side.values())} count as subjects of their own, on "
+            f"{' and '.join(by_side)}; if they are of one person, say whose clip is whose (by "
+            "pattern or table)"
+            for by_side in found.values()
+            if len(by_side) > 1
+        )
+
 
 @dataclass(frozen=True)
 class SplitRule:

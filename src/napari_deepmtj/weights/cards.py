@@ -20,6 +20,9 @@ SCHEMA = 1
 #: Names that `inference.preprocess.normalise` knows.
 NORMALISATIONS = ("minus-one-one", "standardise")
 
+#: Digits of the hash of a recording by which cards name those that were learned from.
+RECORDING = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightCard:
@@ -106,6 +109,17 @@ class WeightCard:
     def attention(self) -> MapNames:
         """The attention maps that the network gives; told by its name, so not in the JSON."""
         return maps_of(self.network, self.network_arguments)
+
+    @property
+    def recordings(self) -> frozenset[str]:
+        """Beginnings of the hashes of the clips that it learned from or was chosen on.
+
+        Empty where the card does not name them; `RECORDING` digits each.
+        """
+        split, start = (self.made_with.get(key) for key in ("split", "started_from"))
+        sides = [split.get(name) for name in ("training", "validation")] if split else []
+        named = (part.get("recordings", ()) for part in (*sides, start) if part)
+        return frozenset(recording for part in named for recording in part)
 
     def to_json(self, indent: int | None = None) -> str:
         """Return the card as JSON, keys sorted; one line unless indented.

@@ -306,8 +306,7 @@ class TrainWidget(QWidget):
 def describe(plan: Plan) -> str:
     """Say what a run will do, a line for each side of the split."""
     lines = [
-        f"{side}: {count.frames - count.left_out} frames, {count.clips} clips, "
-        f"{count.subjects} subjects"
+        f"{side}: {count.used} frames, {count.clips} clips, {count.subjects} subjects"
         for side, count in plan.counts.items()
         if count.clips
     ]
