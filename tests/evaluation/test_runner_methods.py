@@ -21,6 +21,7 @@ from napari_deepmtj.evaluation.runner import CaseDone, evaluate
 from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.labels import labels_path, read_labels, write_labels
 from napari_deepmtj.io.sidecar import ClipInfo, read_sidecar, write_sidecar
+from napari_deepmtj.report.evaluation_tables import remarks
 from napari_deepmtj.tracking.flow import Step
 from napari_deepmtj.weights.store import Model
 
@@ -171,6 +172,18 @@ def test_methods_of_one_name_are_refused(make_clip: MakeClip, model: Model) -> N
     (event,) = evaluate(cases, [Network(model), Network(model)])
     assert isinstance(event, Failed)
     assert "methods need names that differ, not spot, spot" in str(event.error)
+
+
+def test_a_model_that_learned_from_a_clip_is_not_tested_on_it(
+    make_clip: MakeClip, model: Model
+) -> None:
+    cases = find_cases([make_clip("s1/a.avi", POINTS), make_clip("s2/a.avi", POINTS[::-1])])
+    seen = {"validation": {"recordings": [cases[1].labels[0].clip_sha256[:16]]}}
+    trained = Model(replace(model.card, id="own", made_with={"split": seen}), model.network)
+    result = run(cases, [Network(model, "cpu"), Network(trained, "cpu")])
+    assert [one.known for one in result.evaluations] == [0, 1]
+    (told,) = [text for text in remarks(result) if "no test" in text]
+    assert told.startswith("own learned from 1 of these 2 clips")
 
 
 def test_a_clip_given_twice_is_refused(model: Model) -> None:

@@ -78,6 +78,8 @@ class Evaluation:
         Frames that were looked at in that time.
     device : str
         Where that was computed.
+    known : int
+        Clips that the method learned from, or was chosen on, as far as its card names them.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Evaluation:
     seconds: float
     frames: int
     device: str = ""
+    known: int = 0
 
     @property
     def ms_per_frame(self) -> float:
@@ -112,6 +115,7 @@ class Evaluation:
             "seconds_per_200_frames": jsonable(self.seconds_per_200),
             "frames_timed": self.frames,
             "device": self.device,
+            "clips_learned_from": self.known,
             "summary": self.summary.to_json(),
         }
 

@@ -19,8 +19,10 @@ from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, FramePrediction, Trajectory
 from napari_deepmtj.inference.predictor import Began, TrackedBatch, track
+from napari_deepmtj.weights.cards import RECORDING
 
 if TYPE_CHECKING:
+    from napari_deepmtj.evaluation.cases import Case
     from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.tracking.flow import Method as FlowMethod
     from napari_deepmtj.weights.store import Model
@@ -69,6 +71,9 @@ class Method(Protocol):
     def about(self) -> Mapping[str, str]:
         """What it is, for the record: id, version and hash, or library and settings."""
 
+    def knows(self, case: Case) -> bool:
+        """Whether it learned from this very clip, or was chosen on it."""
+
     def find(
         self, source: VideoSource, labels: Sequence[Label], roi: Roi, *, labelled_only: bool
     ) -> Generator[FindEvent, None, Found | None]:
@@ -111,6 +116,10 @@ class Network:
         """Id, version and hash of the weights."""
         card = self.model.card
         return {"id": card.id, "version": card.version, "sha256": card.sha256}
+
+    def knows(self, case: Case) -> bool:
+        """Whether its card names the clip, as those of own trainings do."""
+        return case.labels[0].clip_sha256[:RECORDING] in self.model.card.recordings
 
     def find(
         self, source: VideoSource, labels: Sequence[Label], roi: Roi, *, labelled_only: bool
@@ -178,6 +187,11 @@ class Tracker:
     def about(self) -> Mapping[str, str]:
         """Its class, settings and all."""
         return {"id": self.name, "settings": repr(self.method)}
+
+    def knows(self, case: Case) -> bool:
+        """A tracker learns nothing."""
+        del case
+        return False
 
     def find(
         self, source: VideoSource, labels: Sequence[Label], roi: Roi, *, labelled_only: bool

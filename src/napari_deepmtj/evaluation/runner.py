@@ -142,6 +142,7 @@ def evaluate(
                     tally.seconds,
                     tally.frames,
                     ", ".join(sorted(tally.devices)),
+                    sum(method.knows(case) for case in cases),
                 )
             )
         yield Done(Comparison(tuple(evaluations), data, tuple(annotators), facts, labelled_only))

@@ -285,6 +285,12 @@ def remarks(comparison: Comparison) -> list[str]:
             "Not every clip has a scale, so all lengths are in pixels and no share within mm can "
             "be given; calibrate the clips."
         )
+    said += [
+        f"{one.name} learned from {one.known} of these {len(comparison.clips)} clips, or was "
+        "chosen on them: its figures are no test."
+        for one in comparison.evaluations
+        if one.known
+    ]
     errors = first.errors
     without = errors[errors["distal"] == ""][["subject", "clip", "clip_sha256"]].drop_duplicates()
     clips = len(comparison.clips)
