@@ -9,6 +9,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,19 @@ NAME = "2021_Unet.tf"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers with what is in `files`; breaks off after `limit` bytes; notes ranges asked for."""
+    """Answers with what is in `files`; breaks off after `limit` bytes; notes ranges asked for.
+
+    Where it goes on it says that it does so `shift` bytes further on; direct addresses lead on to
+    `leads_to`.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.files: dict[str, bytes] = {}
         self.limit: int | None = None
+        self.shift = 0
+        self.leads_to = ""
         self.ranges: list[str | None] = []
 
     def say(self, path: str, data: list[dict[str, Any]], following: str | None = None) -> None:
@@ -55,6 +62,11 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
+        if self.server.leads_to and self.path.startswith("/direct"):
+            self.send_response(302)
+            self.send_header("Location", self.server.leads_to)
+            self.end_headers()
+            return
         content = self.server.files.get(self.path)
         if content is None:
             self.send_error(404)
@@ -69,6 +81,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_error(416)
                 return
         self.send_response(206 if start else 200)
+        if start:
+            said = start + self.server.shift
+            self.send_header("Content-Range", f"bytes {said}-{len(content) - 1}/{len(content)}")
         self.send_header("ETag", tag)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
@@ -93,7 +108,7 @@ def server() -> Iterator[Server]:
 def remote(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote:
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
     made = Remote(
-        "deepmtj-2021", "a network", "10.1/x", "CC-BY-4.0", "https://osf.io/wgy4d/",
+        "deepmtj-2021", "attention-unet", "a network", "10.1/x", "CC-BY-4.0", "https://osf.io/wgy4d/",
         server.url + "/v2/nodes/wgy4d/files/osfstorage/", server.url + "/direct/" + NAME,
     )  # fmt: skip
     monkeypatch.setitem(REMOTES, made.id, made)
@@ -230,8 +245,7 @@ def test_a_file_that_was_whole_already_is_fetched_anew(
 
 def test_no_network_says_what_to_do(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = "http://127.0.0.1:9/v2/"
-    gone = Remote(*(getattr(remote, n) for n in ("id", "title", "doi", "licence", "page")),
-                  nowhere, nowhere)  # fmt: skip
+    gone = replace(remote, listing=nowhere, direct=nowhere)
     error, _ = run(gone)
     assert "127.0.0.1:9 cannot be reached" in str(error)
     assert "without internet here" in str(error)
@@ -261,8 +275,40 @@ def test_which_file_is_meant_must_be_clear(server: Server, published: Remote) ->
         server.files["/v2/odd"] = answer
         with pytest.raises(WeightsError, match="answer"):
             osf_files(server.url + "/v2/odd")
-    with pytest.raises(WeightsError, match="no address of a server"):
-        osf_files("file:///etc/passwd")
+    for address in ("file:///etc/passwd", "http://osf.io/x"):
+        with pytest.raises(WeightsError, match="no https address of a server"):
+            osf_files(address)
+
+
+def test_nobody_leads_away_from_encryption(server: Server, remote: Remote) -> None:
+    server.files["/direct/" + NAME] = CHECKPOINT
+    server.leads_to = "http://osf.invalid/x"
+    server.files["/x"] = CHECKPOINT
+    error, told = run(remote)
+    assert isinstance(error, WeightsError)
+    assert "is no https address" in told[-1]
+    server.leads_to = server.url + "/x"
+    found, _ = run(remote)
+    assert isinstance(found, Imported)
+
+
+def test_another_part_than_was_asked_for_is_not_appended(
+    server: Server, published: Remote, tmp_path: Path
+) -> None:
+    server.limit = 100_000
+    run(published)
+    server.limit, server.shift = None, 1
+    error, told = run(published)
+    assert isinstance(error, WeightsError)
+    assert "another part than was asked for" in told[0]
+    assert not any(name.endswith(".part") for name in files(tmp_path))
+
+
+def test_another_network_is_not_taken_for_the_published_one(remote: Remote, tmp_path: Path) -> None:
+    path = Path(__file__).parent / "keras" / "vgg16.h5"
+    with pytest.raises(WeightsError, match="is a network 'vgg16', and deepmtj-2021 is 'attention"):
+        import_file(path, "deepmtj-2021")
+    assert not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "", "a/b", "compact", "-x"])

@@ -118,6 +118,12 @@ def import_file(
             path=path,
         )
     network, card = import_keras(path, model_id)
+    if remote is not None and card.network != remote.network:
+        raise WeightsError(
+            f"is a network {card.network!r}, and {model_id} is {remote.network!r}; give another "
+            "--id",
+            path=path,
+        )
     made_with = {**card.made_with, "file_sha256": digest}
     if remote is not None:
         made_with |= {"fetched_from": url or "a file brought by hand", "published_at": remote.page}
@@ -218,9 +224,12 @@ def _receive(url: str, part: Path) -> Generator[Progress]:
     with answer as response:
         tag = response.headers.get("ETag", "")
         resumed = response.status == HTTPStatus.PARTIAL_CONTENT
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            _discard(part)
+            raise WeightsError("the server sent another part than was asked for; run again")
         have = have if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else 0
+        length = response.headers.get("Content-Length", "")
+        total = have + int(length) if length.isdecimal() else 0
         if total > MOST_BYTES:
             raise WeightsError(f"the file has {total / 1e9:.1f} GB; no published network has")
         room = shutil.disk_usage(part.parent).free

@@ -24,6 +24,9 @@ TIMEOUT = 30.0
 #: Listings larger than this are no listings; folders deeper and pages more are not followed.
 MOST_LISTED, MOST_PAGES = 10_000_000, 100
 
+#: Hosts that may be asked without encryption: this computer.
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 #: Endings of files that may be a Keras checkpoint; the authors call theirs `.tf`.
 SUFFIXES = (".tf", ".h5", ".hdf5", ".keras")
 
@@ -36,6 +39,8 @@ class Remote:
     ----------
     id : str
         What the model is called here.
+    network : str
+        Which network it is, as `networks.build` calls it.
     title, doi, licence : str
         Of what is published.
     page : str
@@ -47,6 +52,7 @@ class Remote:
     """
 
     id: str
+    network: str
     title: str
     doi: str
     licence: str
@@ -68,6 +74,7 @@ class Remote:
 REMOTES = {
     "deepmtj-2021": Remote(
         "deepmtj-2021",
+        "attention-unet",
         "deepMTJ attention U-Net (P21)",
         "10.1109/TBME.2021.3130548",
         "CC-BY-4.0",
@@ -132,21 +139,24 @@ def opened(url: str, headers: dict[str, str] | None = None) -> HTTPResponse:
     Raises
     ------
     WeightsError
-        If it cannot be reached, or the server refuses.
+        If it cannot be reached, the server refuses, or it leads to an address that is not
+        encrypted, where anybody on the way could put another file.
     """
     import certifi
 
     from napari_deepmtj import __version__
 
     host = urlsplit(url).netloc
-    if urlsplit(url).scheme not in ("https", "http"):
-        raise WeightsError(f"{url!r} is no address of a server")
+    _require_encrypted(url)
     trusted = ssl.create_default_context()
     trusted.load_verify_locations(certifi.where())
     said = {"User-Agent": f"napari-deepmtj/{__version__}"} | (headers or {})
     request = urllib.request.Request(url, headers=said)
+    opener = urllib.request.build_opener(
+        _OnlyEncrypted, urllib.request.HTTPSHandler(context=trusted)
+    )
     try:
-        response: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT, context=trusted)
+        response: HTTPResponse = opener.open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         with error:
             said_so = f"{host} answers {error.code} ({error.reason}) to {url}"
@@ -155,6 +165,21 @@ def opened(url: str, headers: dict[str, str] | None = None) -> HTTPResponse:
         reason = getattr(error, "reason", None) or error
         raise WeightsError(f"{host} cannot be reached ({reason})") from error
     return response
+
+
+class _OnlyEncrypted(urllib.request.HTTPRedirectHandler):
+    """Follows a server to encrypted addresses alone."""
+
+    def redirect_request(self, *arguments: Any) -> urllib.request.Request | None:
+        """Take the arguments of the handler above; the last is where it leads to."""
+        _require_encrypted(arguments[-1])
+        return super().redirect_request(*arguments)
+
+
+def _require_encrypted(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
+        raise WeightsError(f"{url!r} is no https address of a server")
 
 
 def osf_files(listing: str) -> list[RemoteFile]:
