@@ -321,3 +321,13 @@ def test_attention_is_drawn_over_its_pixels(two: Comparison) -> None:
     assert not ((np.abs(there[:, 1] - 58) < 3) & (there[:, 0] < 50) & (there[:, 0] > 40)).any()
     assert overlaid.get_xlim() == plain.get_xlim()
     assert overlaid.get_ylim() == plain.get_ylim()
+    assert overlaid.get_aspect() == plain.get_aspect() == 1.0
+
+
+def test_what_an_earlier_evaluation_left_is_taken_away(two: Comparison, tmp_path: Path) -> None:
+    save_tables(two, {}, tmp_path)
+    (tmp_path / REPORT_NAME).write_text("of the one before")
+    (tmp_path / "mine.txt").write_text("kept")
+    names = save_tables(comparison(evaluation("net", unit="px")), {}, tmp_path)
+    assert PAIRED_NAME not in names
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names, "mine.txt"])

@@ -43,6 +43,8 @@ def require_new(folder: Path, remedy: str) -> None:
 def save_tables(comparison: Comparison, settings: Mapping[str, Any], folder: Path) -> list[str]:
     """Write every file but the report, atomically, and return their names.
 
+    Those of an earlier evaluation that this one does not have, its report too, are taken away.
+
     Parameters
     ----------
     comparison : Comparison
@@ -66,6 +68,8 @@ def save_tables(comparison: Comparison, settings: Mapping[str, Any], folder: Pat
     if paired:
         _write_csv(pd.DataFrame([_flat(asdict(found)) for found in paired]), folder / PAIRED_NAME)
         written.append(PAIRED_NAME)
+    for name in set(NAMES) - set(written):
+        (folder / name).unlink(missing_ok=True)
     return written
 
 

@@ -130,7 +130,7 @@ def _draw_attention(axes: Axes, attention: Attention) -> None:
     values = attention.values / max(float(attention.values.max()), 1e-12)
     (step_y, step_x), (y, x) = attention.step, attention.origin
     height, width = values.shape
-    limits = axes.get_xlim(), axes.get_ylim()
+    limits, aspect = (axes.get_xlim(), axes.get_ylim()), axes.get_aspect()
     axes.imshow(
         values,
         cmap="inferno",
@@ -144,11 +144,10 @@ def _draw_attention(axes: Axes, attention: Attention) -> None:
             y - step_y / 2,
         ),
         interpolation="bilinear",
-        aspect="auto",
     )
     axes.set_xlim(limits[0])
     axes.set_ylim(limits[1])
-    axes.set_aspect(axes.get_aspect())
+    axes.set_aspect(aspect)  # imshow makes its pixels square
 
 
 def _aspect(picture: Picture) -> float:
