@@ -81,6 +81,7 @@ def test_from_labels_to_a_model_that_is_selectable(run: Run, data: Path, tmp_pat
     [
         (("--recipe", "finetune", "--from", "compact"), "give labels to learn from"),
         (("--recipe", "paper-vgg16", "--data", ".", "--cohort"), "give labels to learn from"),
+        (("--recipe", "paper-vgg16", "--cohort", "--split", "clip"), "has its own split"),
         (("--recipe", "compact", "--epochs", "3"), "draws its own scenes"),
         (("--recipe", "compact", "--cohort"), "draws its own scenes"),
         (("--recipe", "soup"), "there is compact, finetune, paper-"),

@@ -23,8 +23,10 @@ from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.study import Design, study
 from napari_deepmtj.training import frames as frames_module
+from napari_deepmtj.training.batches import FrameSet
 from napari_deepmtj.training.cohort import study_split
-from napari_deepmtj.training.frames import FrameStore, cut
+from napari_deepmtj.training.frames import FrameStore, cut, stored_size
+from napari_deepmtj.training.settings import Network
 
 Write = Callable[..., Path]
 SIZE = (64, 128)
@@ -64,6 +66,21 @@ def test_pictures_and_positions_are_those_of_inference(
     assert np.isnan(store.mm_per_px[4:]).all()
     assert store.content[0].tolist() == [6, 0, 51, 128]
     assert store.where(["s02"]).tolist() == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("size", [(64, 128), (64, 64), (32, 96)])
+def test_a_picture_fills_the_input_as_when_it_is_tracked(
+    write_labelled: Write, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    write_labelled("s01/a.npy", 1)
+    (clip,) = find_labelled([tmp_path])
+    store = made_store(cut([clip], tmp_path / "cuts", size=stored_size(*size)))
+    batch = FrameSet(store, np.arange(4), Network("vgg16", *size)).plain(np.arange(4))
+    with clip.open() as source:
+        roi, _ = resolve_roi("auto", source)
+        pixel_map = PixelMap.fit(roi, *size, source.scale)
+    tracked = pixel_map.to_network([(label.x_px, label.y_px) for label in clip.labels])
+    np.testing.assert_allclose(batch.xy, tracked, atol=0.5)
 
 
 def test_what_is_there_is_not_cut_again_and_labels_may_move(

@@ -222,7 +222,7 @@ class Training:
             self.curves = (*(c for c in self.curves if c.epoch < event.epoch), event)
 
     def _made(self, trained: Trained, name: str) -> None:
-        self.model = name
+        self.model, self.curves = name, trained.curves  # those before it was gone on with, too
         self.tell(
             f"The model {name} is ready, and chosen in Track MTJ.",
             f"Weights: {trained.path}",

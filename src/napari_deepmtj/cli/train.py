@@ -80,6 +80,12 @@ def train(
     chosen = load_recipe(recipe)
     what: Plan | SceneRecipe
     if isinstance(chosen, FrameRecipe):
+        own = (split, subjects, subject_pattern, annotator)
+        if cohort and (roi != "auto" or any(value is not None for value in own)):
+            raise DeepMTJError(
+                "the cohort has its own split, subjects, labels and regions; leave out --split, "
+                "--subjects, --subject-pattern, --annotator and --roi"
+            )
         clips = _clips(data, cohort, subjects, subject_pattern, roi=roi, annotator=annotator)
         what = plan(
             chosen,

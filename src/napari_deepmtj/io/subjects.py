@@ -125,7 +125,7 @@ def subject_rule(table: Path | None = None, pattern: str | None = None) -> Subje
         If both were given, or the pattern cannot be used.
     """
     if table is not None and pattern:
-        raise LabelError("name subjects by a table or by a pattern, not by both")
+        raise LabelError("give a table of subjects or a pattern that finds them, not both")
     if table is not None:
         return ByTable(table)
     return ByPattern(pattern) if pattern else by_folder

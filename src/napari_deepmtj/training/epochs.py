@@ -37,7 +37,7 @@ from napari_deepmtj.training.events import (
     Validated,
     write_curves,
 )
-from napari_deepmtj.training.frames import FrameStore, cut
+from napari_deepmtj.training.frames import FrameStore, cut, stored_size
 from napari_deepmtj.training.optimise import full_precision, make_optimiser, start_as_keras
 from napari_deepmtj.training.plan import Plan
 from napari_deepmtj.training.result import save_result
@@ -101,7 +101,11 @@ def train_frames(
     clips = [*plan.split.training, *plan.split.validation]
     store: FrameStore | None = None
     for event in cut(
-        clips, folder / "frames", stretch=plan.network.stretch, workers=_processes(clips, workers)
+        clips,
+        folder / "frames",
+        size=stored_size(plan.network.height, plan.network.width),
+        stretch=plan.network.stretch,
+        workers=_processes(clips, workers),
     ):
         if isinstance(event, Done):
             store = event.result

@@ -47,6 +47,14 @@ FRAME_COLUMNS = (
 _VERSION = 1
 
 
+def stored_size(height: int, width: int) -> tuple[int, int]:
+    """Return the size of stored frames for an input of `height` x `width`: of the same aspect.
+
+    A picture then fills as much of the input as it does when it is tracked.
+    """
+    return STORED[0], round(STORED[0] * width / height)
+
+
 @dataclass(frozen=True)
 class FrameStore:
     """Labelled frames that are cut and on disk.
