@@ -44,6 +44,8 @@ from napari_deepmtj.weights.store import Model, load_model
 #: Of so many test subjects a whole clip is tracked.
 WHOLE_CLIPS = 6
 
+GROUPS = {Group.HEALTHY: "healthy", Group.IMPAIRED: "impaired-like"}
+
 PAPER = Path(__file__).parents[1] / "docs" / "paper.md"
 
 
@@ -124,8 +126,10 @@ def main() -> None:
 def cohort_tables(cohort: Study) -> str:
     """Return who is in the cohort, and what it is split into, measured from its clips."""
     columns = [_measured([c for c in cohort.clips if c.group is group]) for group in Group]
-    names = ("", "healthy", "impaired-like")
-    who = markdown(names, [(what, *(column[what] for column in columns)) for what in columns[0]])
+    who = markdown(
+        ("", *GROUPS.values()),
+        [(what, *(column[what] for column in columns)) for what in columns[0]],
+    )
 
     def of(part: Part) -> list[object]:
         clips = cohort.of(part)
@@ -180,6 +184,7 @@ def table_iv(cohort: Study, runs: Path, workers: int) -> Iterator[tuple[str, str
         Network(model, "cpu", label=row.title) for row, model in models.items() if model is not None
     ]
     found: Comparison = run_job(evaluate(cases, methods), "evaluating", lambda _: None)
+    found.errors.to_csv(runs / "table-iv-errors.csv", index=False)
     by_name = {one.name: one for one in found.evaluations}
     yield "training", _training(models)
     yield "table-iv", _iv(by_name, models)
@@ -269,7 +274,7 @@ def _iv(by_name: dict[str, Evaluation], models: dict[Row, Model | None]) -> str:
                 f"{paper.rms_percent:.2f}",
             ]
         if model is None:
-            rows.append([row.title, *cells, f"not trained here: `{row.command}`", *["-"] * 4])
+            rows.append([row.title, *cells, f"not trained here: `{row.command}`", *["-"] * 5])
             continue
         s = by_name[row.title].summary
         rows.append(
@@ -281,6 +286,7 @@ def _iv(by_name: dict[str, Evaluation], models: dict[Row, Model | None]) -> str:
                 f"{s.median:.2f}",
                 f"{s.valid:.2f} ({s.valid_interval.low:.1f} to {s.valid_interval.high:.1f})",
                 f"{s.rms_percent:.2f}",
+                s.missed,
             ]
         )
     head = ["model", *(f"P20, patients: {name}" for name in ("MAE ± SD mm", "valid %", "RMSE %"))]
@@ -290,6 +296,7 @@ def _iv(by_name: dict[str, Evaluation], models: dict[Row, Model | None]) -> str:
         "median mm",
         "valid % (5 mm)",
         "RMSE %",
+        "missed",
     ]
     said = "\n".join(f"- {text}" for text in INCONSISTENCIES)
     return f"{markdown(head, rows)}\n\nNot consistent in P20 itself:\n\n{said}"
@@ -303,7 +310,7 @@ def _groups(found: Comparison) -> str:
             rows.append(
                 [
                     one.name,
-                    group.value,
+                    GROUPS[group],
                     f"{s.subjects} / {s.visible}",
                     f"{s.mean:.2f} ± {s.sd:.2f}",
                     f"{s.median:.2f}",
