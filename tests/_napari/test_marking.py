@@ -1,5 +1,7 @@
 """Models on the labelled frames of a clip: below Qt, and once in a real window."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.layers import Layer
@@ -17,6 +19,8 @@ from napari_deepmtj.core.labels import Label
 from napari_deepmtj.evaluation.comparison import ClipFacts, Marks
 from napari_deepmtj.io.labels import labels_path, write_labels
 from napari_deepmtj.io.video import open_video
+from napari_deepmtj.weights.cards import RECORDING
+from napari_deepmtj.weights.store import load_model, save_model
 
 
 @pytest.fixture
@@ -72,6 +76,28 @@ def test_models_are_shown_beside_the_labels(marking, viewer, labelled):
     assert len(viewer.layers) == before
     marking.look_at(5)
     assert session.frame() == 5
+
+
+def test_labels_of_other_clips_are_not_in_the_way(marking, viewer, labelled):
+    absent = {"clip": "gone.avi", "clip_sha256": "ab" * 32, "x_px": 1.0, "y_px": 1.0}
+    others = [Label(frame=0, annotator=who, **absent) for who in ("Ann", "Bob")]
+    write_labels(labelled.with_name("gone.mtj-labels.csv"), others)
+    open_clip(viewer, labelled)
+    marking.compare(["tiny"], "cpu")
+    assert marking.message == "3 labelled frames compared."
+
+
+def test_a_model_that_learned_from_the_clip_is_no_test(
+    marking, viewer, labelled, tiny_model, tmp_path
+):
+    with open_video(labelled) as source:
+        seen = {"split": {"training": {"recordings": [source.sha256[:RECORDING]]}}}
+    tiny = load_model("tiny")
+    own = tmp_path / "own.safetensors"
+    save_model(own, tiny.network, replace(tiny.card, id="own", made_with=seen))
+    open_clip(viewer, labelled)
+    marking.compare(["tiny", str(own)], "cpu")
+    assert marking.message.splitlines()[1:] == ["own learned from this clip: no test of it."]
 
 
 def test_the_ring_is_5_mm_wide_on_both_axes(scale):

@@ -121,7 +121,11 @@ class Marking:
                 case Done((result, marks)):
                     self.result, self.marks = result, marks
                     self._show()
-                    self.tell(f"{len(marks)} labelled frames compared.")
+                    known = (one.name for one in result.evaluations if one.known)
+                    self.tell(
+                        f"{len(marks)} labelled frames compared.",
+                        *(f"{name} learned from this clip: no test of it." for name in known),
+                    )
                     self.compared.emit()
 
     def _end(self) -> None:
@@ -152,13 +156,16 @@ def _compared(
     from napari_deepmtj.evaluation.comparison import marks_on
     from napari_deepmtj.evaluation.methods import Network
     from napari_deepmtj.evaluation.runner import evaluate
-    from napari_deepmtj.io.video import open_video
     from napari_deepmtj.io.labelled import find_labelled
+    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.io.written import read_written
     from napari_deepmtj.weights.store import load_model
 
-    if source.path is None or not files:
+    if source.path is None:
         raise LabelError(NO_LABELS)
-    mine = [clip for clip in find_labelled(files) if clip.sha256 == source.sha256]
+    # Those of other clips are not opened, nor in the way.
+    own = [f for f in files if any(k.clip_sha256 == source.sha256 for k in read_written(f))]
+    mine = [clip for clip in find_labelled(own) if clip.sha256 == source.sha256] if own else []
     if not mine:
         raise LabelError(NO_LABELS)
     case = Case(source.name, mine[0].labels, mine[0].subject, partial(open_video, source.path))
@@ -167,8 +174,9 @@ def _compared(
         if isinstance(event, Done):
             (key,) = event.result.clips
             marks = tuple(marks_on(event.result, key, label.frame) for label in case.labels)
-            event = Done((event.result, marks))
-        yield event
+            yield Done((event.result, marks))
+        else:
+            yield event
 
 
 def layers_of_marks(
