@@ -58,6 +58,23 @@ def test_undoing_takes_back_the_drag_and_what_it_refilled(session, points):
     assert session.message == "There is nothing to undo."
 
 
+@pytest.mark.parametrize("refilled", [True, False])
+def test_what_was_done_since_is_never_undone(session, points, monkeypatch, refilled):
+    if not refilled:
+        monkeypatch.setitem(sys.modules, "cv2", None)
+    drag(points, 1, 12, 20)
+    drag(points, 8, 26, 20)
+    left = convert.trajectory_of(points)
+    later = left.changed({}, "smooth")
+    refill.show(session, points, later)
+    refill.undo(session, points)
+    assert convert.trajectory_of(points) is later
+    assert session.message == refill.CHANGED
+    refill.show(session, points, left)  # as `OverTime.undo` does: the edit is the last again
+    refill.undo(session, points)
+    assert convert.trajectory_of(points).xy_px[8].tolist() == [32, 26.5]
+
+
 def test_an_edit_during_a_refill_begins_it_anew(points, monkeypatch):
     drag(points, 1, 12, 20)
     edits = iter([(5, 20, 30)])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj._napari import clips, convert
@@ -26,10 +27,23 @@ UNDO = "Ctrl-Z"
 #: Edits of a layer that can be taken back.
 KEPT = 20
 
+NOTHING = "There is nothing to undo."
+CHANGED = "Something else was done to the points since, so the edit cannot be taken back."
+
 #: Opacity of the path as it was.
 FAINT = 0.35
 
-_EDITS: weakref.WeakKeyDictionary[Any, list[Trajectory]] = weakref.WeakKeyDictionary()
+
+@dataclass(slots=True)
+class _Edit:
+    """What a layer held before an edit, what the edit left, and what its refilling made of it."""
+
+    before: Trajectory
+    left: Trajectory
+    refilled: Trajectory | None = None
+
+
+_EDITS: weakref.WeakKeyDictionary[Any, list[_Edit]] = weakref.WeakKeyDictionary()
 _RUNS: weakref.WeakKeyDictionary[Any, Refill] = weakref.WeakKeyDictionary()
 
 
@@ -46,11 +60,11 @@ def after_edit(session: Session, layer: Any, before: Trajectory) -> None:
     """Refill around what a person has just set in a layer; returns at once."""
     from napari_deepmtj.tracking.refill import frames_set
 
-    edits = _EDITS.setdefault(layer, [])
-    edits.append(before)
+    edits, after = _EDITS.setdefault(layer, []), convert.trajectory_of(layer)
+    edits.append(_Edit(before, after))
     del edits[:-KEPT]
     layer.bind_key(UNDO, lambda _: undo(session, layer), overwrite=True)
-    frames, clip = frames_set(before, convert.trajectory_of(layer)), session.clip_of(layer)
+    frames, clip = frames_set(before, after), session.clip_of(layer)
     if clip is None or not frames:
         return
     if layer in _RUNS:
@@ -63,14 +77,22 @@ def after_edit(session: Session, layer: Any, before: Trajectory) -> None:
 
 
 def undo(session: Session, layer: Any) -> None:
-    """Take back the last edit of a layer together with what it refilled."""
+    """Take back the last edit of a layer together with what it refilled.
+
+    Only if nothing else was done since: a result that was tracked anew, fused, gated or smoothed
+    is never replaced by an old one.
+    """
     edits = _EDITS.get(layer)
     if not edits:
-        session.message = "There is nothing to undo."
+        session.message = NOTHING
+        return
+    last, now = edits[-1], convert.trajectory_of(layer)
+    if now is not last.left and now is not last.refilled:
+        session.message = CHANGED
         return
     if layer in _RUNS:
         _RUNS[layer].cancel()
-    show(session, layer, edits.pop())
+    show(session, layer, edits.pop().before)
     if (clip := session.clip_of(layer)) is not None:
         _forget_before(session, clip)
 
@@ -142,6 +164,7 @@ class Refill:
             self._again = True
         else:
             show(self._session, self._layer, last.result)
+            _EDITS[self._layer][-1].refilled = last.result
             self._show_before()
 
     def _on_end(self) -> None:
