@@ -75,7 +75,11 @@ def test_plan_tells_before_anything_runs(data: Path) -> None:
     }
     assert what.steps == 6
     assert any("4 frames for validation are few" in text for text in what.warnings)
-    assert not any("epochs" in text for text in what.warnings[1:])
+    assert what.warnings[1:] == (
+        "the recipe calls itself paper-vgg16, and is not the package's: epochs, batch, schedule, "
+        "split, network of its own",
+    )
+    assert plan("paper-vgg16", find_labelled([data]), split="subject").departures == ()
     shorter = plan(tiny(), find_labelled([data]), epochs=1)
     assert "1 epochs in place of the recipe's 3" in shorter.warnings[-1]
 

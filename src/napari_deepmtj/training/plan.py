@@ -12,7 +12,7 @@ from typing import Any
 
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io.labelled import LabelledClip
-from napari_deepmtj.training.recipes import FrameRecipe, Recipe, load_recipe
+from napari_deepmtj.training.recipes import FrameRecipe, Recipe, departures, load_recipe
 from napari_deepmtj.training.settings import Coordinates, Loss, Network, loss_of_card
 from napari_deepmtj.training.split import By, Sides, Split, SplitRule
 from napari_deepmtj.weights.cards import RECORDING, WeightCard
@@ -62,6 +62,8 @@ class Plan:
         How long the recipe itself would run.
     name : str
         Id of the model that is made.
+    departures : tuple of str
+        Parts in which the recipe is not the package's of the same id.
     """
 
     recipe: FrameRecipe
@@ -69,6 +71,7 @@ class Plan:
     start: tuple[Path, WeightCard] | None
     published_epochs: int
     name: str
+    departures: tuple[str, ...] = ()
 
     @property
     def network(self) -> Network:
@@ -108,6 +111,11 @@ class Plan:
             told.append(
                 f"{left_out} frames in which the MTJ is not visible are left out: this network "
                 "always gives a position"
+            )
+        if self.departures:
+            told.append(
+                f"the recipe calls itself {self.recipe.id}, and is not the package's: "
+                f"{', '.join(self.departures)} of its own"
             )
         if self.recipe.epochs != self.published_epochs:
             told.append(self.length)
@@ -210,7 +218,7 @@ def plan(
     chosen = load_recipe(recipe) if isinstance(recipe, str) else recipe
     if not isinstance(chosen, FrameRecipe):
         raise DeepMTJError(f"the recipe {chosen.id} draws its own scenes; it takes no labels")
-    published = chosen.epochs
+    published, own = chosen.epochs, departures(chosen)
     if epochs is not None:
         chosen = chosen.lasting(epochs)
     chosen = replace(
@@ -228,7 +236,7 @@ def plan(
     named = name or _name(chosen, begun)
     if not re.fullmatch(r"[\w.-]+", named) or named.startswith("."):
         raise DeepMTJError(f"the model cannot be called {named!r}; use letters, digits, - and _")
-    settled = Plan(chosen, sides, begun, published, named)
+    settled = Plan(chosen, sides, begun, published, named, own)
     for side in ("training", "validation"):
         count = settled.counts[side]
         if not count.used:

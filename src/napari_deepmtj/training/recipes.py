@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -217,6 +217,15 @@ def load_recipe(name: str) -> Recipe:
         return _scenes(data) if "stages" in data else _frames(data)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise DeepMTJError(f"recipe {name!r} is malformed: {error}") from error
+
+
+def departures(recipe: FrameRecipe) -> tuple[str, ...]:
+    """Name the parts in which a recipe is not the package's of the same id."""
+    if recipe.id not in available():
+        return ()
+    known = load_recipe(recipe.id)
+    names = (part.name for part in fields(recipe))
+    return tuple(n for n in names if getattr(recipe, n) != getattr(known, n, None))
 
 
 def _scenes(data: dict[str, Any]) -> SceneRecipe:
