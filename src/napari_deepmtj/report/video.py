@@ -96,7 +96,7 @@ def write_annotated_video(
         overlay = None if attention is None else Overlay.read(attention, trajectory)
         labels = {label.frame: label for label in truth or ()}
         picture = _Picture(source, trajectory, labels, trail_frames, overlay)
-        step = int(np.diff(frames).min()) if len(frames) > 1 else 1
+        step = int(np.gcd.reduce(np.diff(frames))) if len(frames) > 1 else 1
         wanted = dict(zip(frames.tolist(), trajectory.table.to_dict("records"), strict=True))
         rate = _rate(source) / step
         height, width = source.height * picture.zoom, source.width * picture.zoom

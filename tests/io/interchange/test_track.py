@@ -53,6 +53,15 @@ def test_rate_of_even_frames(make_trajectory: Make, untracked: set[int], rate: f
     assert track.rate == pytest.approx(rate)
 
 
+def test_rows_of_no_common_step_keep_their_times(make_trajectory: Make) -> None:
+    tracked = {0, 2, 5}
+    track = Track.of(make_trajectory(untracked=set(range(20)) - tracked), "px")
+    even, rate = evenly(track, "C3D")
+    assert rate == pytest.approx(25)
+    assert even.times[~even.missing] == pytest.approx(track.times)
+    assert even.xy[~even.missing].tolist() == track.xy.tolist()
+
+
 def test_uneven_or_unknown_times_have_no_rate(make_trajectory: Make, uneven: FrameTimes) -> None:
     assert Track.of(make_trajectory(uneven), "px").rate is None
     assert Track.of(make_trajectory(FrameTimes.unknown(9)), "px").rate is None

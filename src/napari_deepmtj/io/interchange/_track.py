@@ -157,7 +157,7 @@ class Track:
     @property
     def step(self) -> int:
         """Frames from one row to the next, where none is left out."""
-        return int(np.diff(self.frames).min()) if len(self) > 1 else 1
+        return int(np.gcd.reduce(np.diff(self.frames))) if len(self) > 1 else 1
 
     @property
     def rate(self) -> float | None:
