@@ -197,8 +197,9 @@ class Tracker:
         self, source: VideoSource, labels: Sequence[Label], roi: Roi, *, labelled_only: bool
     ) -> Generator[FindEvent, None, Found | None]:
         """Follow from the first visible label to the end of the clip, every frame of it."""
-        from napari_deepmtj.tracking.flow import follow
+        from napari_deepmtj.tracking.flow import follow, opencv
 
+        opencv()  # loaded before any time is measured
         places: dict[int, tuple[float, float]] = {}
         start = min((label.frame for label in labels if label.visible), default=None)
         seconds, followed = 0.0, 0
