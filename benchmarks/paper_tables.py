@@ -39,6 +39,7 @@ from napari_deepmtj.report.evaluation_tables import Table, published_iii, table_
 from napari_deepmtj.tracking.flow import BlockMatching, LucasKanade
 from napari_deepmtj.training.cohort import labelled
 from napari_deepmtj.training.frames import FrameStore, cut
+from napari_deepmtj.training.recipes import FrameRecipe, load_recipe
 from napari_deepmtj.weights.store import Model, load_model
 
 #: Of so many test subjects a whole clip is tracked.
@@ -84,6 +85,16 @@ class Row:
             return load_model(self.model)
         path = runs / self.model / f"{self.model}.safetensors"
         return load_model(path) if path.exists() else None
+
+
+def called(row: Row, model: Model) -> str:
+    """Return what a trained model is called: a run shorter than its recipe says so."""
+    if not row.recipe:
+        return row.title
+    recipe, ran = load_recipe(row.recipe), model.card.made_with["recipe"]["epochs"]
+    assert isinstance(recipe, FrameRecipe)
+    short = ran < recipe.epochs
+    return f"{row.title}, {ran} of {recipe.epochs} epochs" if short else row.title
 
 
 ROWS = (
@@ -181,7 +192,9 @@ def table_iv(cohort: Study, runs: Path, workers: int) -> Iterator[tuple[str, str
     cases = test_cases(cohort, runs, workers)
     models = {row: row.load(runs) for row in ROWS}
     methods = [
-        Network(model, "cpu", label=row.title) for row, model in models.items() if model is not None
+        Network(model, "cpu", label=called(row, model))
+        for row, model in models.items()
+        if model is not None
     ]
     found: Comparison = run_job(evaluate(cases, methods), "evaluating", lambda _: None)
     found.errors.to_csv(runs / "table-iv-errors.csv", index=False)
@@ -276,10 +289,10 @@ def _iv(by_name: dict[str, Evaluation], models: dict[Row, Model | None]) -> str:
         if model is None:
             rows.append([row.title, *cells, f"not trained here: `{row.command}`", *["-"] * 5])
             continue
-        s = by_name[row.title].summary
+        s = by_name[called(row, model)].summary
         rows.append(
             [
-                row.title,
+                called(row, model),
                 *cells,
                 f"{s.mean:.2f} ± {s.sd:.2f}",
                 f"{s.mean_interval.low:.2f} to {s.mean_interval.high:.2f}",
@@ -347,7 +360,7 @@ def table_iii_text(cohort: Study, runs: Path) -> str:
     for row in ROWS:
         model = row.load(runs)
         if model is not None:
-            methods.append(Network(model, "cpu", label=row.title))
+            methods.append(Network(model, "cpu", label=called(row, model)))
     cases = [whole_case(clip, runs / "clips") for clip in whole_clips(cohort)]
     found: Comparison = run_job(evaluate(cases, methods), "tracking", lambda _: None)
     ours = _table(table_iii(found))
