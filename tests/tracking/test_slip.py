@@ -15,6 +15,8 @@ from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.phantom.cohort import subjects
 from napari_deepmtj.tracking.series import flagged
 from napari_deepmtj.tracking.slip import Slip, estimate, flag, relative, subtract
+from napari_deepmtj.tracking.smooth import smooth
+from napari_deepmtj.tracking.unsmooth import unsmooth
 
 MM = 0.2
 N = 16
@@ -129,3 +131,12 @@ def test_a_phantoms_slip_is_found(made: Callable[..., Trajectory]) -> None:
 def test_an_empty_trajectory_is_refused(made: Callable[..., Trajectory]) -> None:
     (failed,) = estimate(layers(*np.zeros((3, 2))), made(np.empty((0, 2))))
     assert isinstance(failed, Failed)
+
+
+@pytest.mark.parametrize("step", [smooth, unsmooth])
+def test_what_begins_with_raw_positions_does_not_bring_the_slip_back(
+    tracked: Trajectory, step: Callable
+) -> None:
+    less = tracked.changed({}, "subtract slip")
+    with pytest.raises(ResultError, match="would bring it back"):
+        step(less)

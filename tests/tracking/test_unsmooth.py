@@ -5,7 +5,7 @@ import pytest
 
 from napari_deepmtj.core.trajectory import Flag, Origin
 from napari_deepmtj.tracking.gate import gate
-from napari_deepmtj.tracking.smooth import AuthorsChain, Fill, Hampel, Kalman, smooth
+from napari_deepmtj.tracking.smooth import AuthorsChain, Fill, Hampel, Kalman, SavitzkyGolay, smooth
 from napari_deepmtj.tracking.unsmooth import unsmooth
 
 
@@ -50,6 +50,30 @@ def test_what_a_person_set_and_what_flow_refilled_stays(tracked):
     assert back.table["origin"].iloc[25] == Origin.REFILLED
 
 
+def test_smoothing_leaves_what_flow_refilled_as_it_stands(tracked):
+    origin = tracked.table["origin"].to_numpy(dtype=object).copy()
+    x = tracked.table["x_px"].to_numpy().copy()
+    origin[20:30], x[20:30] = Origin.REFILLED.value, x[20:30] + 5
+    refilled = tracked.changed({"origin": origin, "x_px": x}, "refill")
+    for method in (Kalman(), SavitzkyGolay()):
+        once = smooth(refilled, method).trajectory
+        np.testing.assert_array_equal(once.xy_px[20:30], refilled.xy_px[20:30])
+        np.testing.assert_array_equal(smooth(once, method).trajectory.xy_px, once.xy_px)
+        np.testing.assert_array_equal(unsmooth(once).xy_px, refilled.xy_px)
+    met = smooth(refilled, Kalman()).trajectory
+    assert met.table["origin"].tolist()[20:30] == ["REFILLED"] * 10
+
+
+def test_a_row_that_was_out_of_view_by_fusion_is_in_view_again(tracked):
+    flags = tracked.table["flags"].to_numpy(dtype=object).copy()
+    x, y, seen = (tracked.table[c].to_numpy().copy() for c in ("x_px", "y_px", "in_view"))
+    flags[40], x[40], y[40], seen[40] = "low_confidence;not_in_view", np.nan, np.nan, False
+    gone = tracked.changed({"flags": flags, "x_px": x, "y_px": y, "in_view": seen}, "fuse")
+    back = unsmooth(gone)
+    assert back.table["flags"].iloc[40] == Flag.LOW_CONFIDENCE
+    assert back.table["in_view"].iloc[40]
+
+
 def test_a_row_of_another_program_without_raw_values_stays(tracked):
     table = tracked.table.assign(x_raw_px=np.nan, y_raw_px=np.nan)
     other = type(tracked)(table, tracked.provenance)
@@ -62,3 +86,11 @@ def test_a_gap_that_was_filled_is_not_in_view_again(tracked):
     back = unsmooth(filled)
     assert back.table["flags"].iloc[10] == Flag.NOT_IN_VIEW
     assert not back.table["in_view"].iloc[10]
+
+
+def test_smoothing_what_was_fused_says_that_it_begins_with_raw_positions(tracked):
+    fused = tracked.changed({}, "fuse")
+    said = "smoothing begins with raw positions, not with those that were fused"
+    done = smooth(fused, Fill())
+    assert said in done.notices
+    assert said not in smooth(done.trajectory, Fill()).notices

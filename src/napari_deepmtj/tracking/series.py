@@ -89,6 +89,8 @@ class Series:
         Of the measured rows, px^2; zero where a person set the point, NaN where not measured.
     by_hand : ndarray of bool, shape (n,)
         Rows that a person made.
+    refilled : ndarray of bool, shape (n,)
+        Rows that optical flow made, as they stand.
     cuts : ndarray of bool, shape (n,)
         Rows that nothing before may be joined to: a jump, or a person's "not in view".
     equal_weights : bool
@@ -101,6 +103,7 @@ class Series:
     xy: FloatArray
     covariance: FloatArray
     by_hand: BoolArray
+    refilled: BoolArray
     cuts: BoolArray
     equal_weights: bool
 
@@ -128,7 +131,8 @@ class Series:
         used = trajectory.xy_px.copy()
         raw = table[["x_raw_px", "y_raw_px"]].to_numpy(dtype=np.float64)
         origin = table["origin"].to_numpy(dtype=object)
-        from_raw = ~hand & (origin != Origin.REFILLED) & np.isfinite(raw).all(axis=1)
+        refilled = origin == Origin.REFILLED
+        from_raw = ~hand & ~refilled & np.isfinite(raw).all(axis=1)
         used[from_raw] = raw[from_raw]
         used[(origin == Origin.INTERPOLATED) & ~from_raw] = np.nan
         used[flagged(trajectory, exclude) & ~hand] = np.nan
@@ -137,7 +141,7 @@ class Series:
         covariance, equal = _covariances(trajectory, measured, hand)
         t, unit = times_of(trajectory)
         cuts = flagged(trajectory, [Flag.JUMP]) | (hand & ~measured)
-        return cls(trajectory.frames, t, unit, used, covariance, hand, cuts, equal)
+        return cls(trajectory.frames, t, unit, used, covariance, hand, refilled, cuts, equal)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -239,3 +243,22 @@ def _covariances(
     covariance[measured & hand] = 0.0
     covariance[~measured] = np.nan
     return covariance, bool(unknown.any() and not known.any())
+
+
+def undone(trajectory: Trajectory, what: str) -> list[str]:
+    """Return notices of what is undone by a step that begins with raw positions, or the picture.
+
+    Raises
+    ------
+    ResultError
+        If the slip of the probe was subtracted: `what` would bring it back.
+    """
+    names = [done.name for done in trajectory.provenance.operations]
+    if "subtract slip" in names:
+        raise ResultError(
+            f"the slip of the probe was subtracted, and {what} would bring it back; begin with a "
+            "result of the clip from which it was not"
+        )
+    last = [name for name in names if name in ("track", "fuse", "smooth", "unsmooth")]
+    fused = last[-1:] == ["fuse"]
+    return [f"{what} begins with raw positions, not with those that were fused"] if fused else []

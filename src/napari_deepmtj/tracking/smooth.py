@@ -15,7 +15,14 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory, join_flags
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.tracking import filters, kalman
-from napari_deepmtj.tracking.series import BoolArray, Duration, FloatArray, Series, TimeUnit
+from napari_deepmtj.tracking.series import (
+    BoolArray,
+    Duration,
+    FloatArray,
+    Series,
+    TimeUnit,
+    undone,
+)  # fmt: skip
 
 #: Longest gap that is filled unless another is given: 5 frames at 25 Hz.
 MAX_GAP = Duration.seconds(0.2)
@@ -99,9 +106,11 @@ class Kalman:
         factor = np.sqrt(np.outer(model.noise, model.noise))
         # What of the network's error is not frame-to-frame noise stays through the smoothing.
         lasting = np.sqrt(np.clip(1 - np.asarray(model.noise), 0, None))
+        exact = series.refilled[:, None, None]  # as what a person set is in any case
         for part in stretches:
             t, cov = series.t[part], series.covariance[part]
-            done = kalman.smooth(t, series.xy[part], cov * factor, model.density)
+            noise = np.where(exact[part], 0.0, cov * factor)
+            done = kalman.smooth(t, series.xy[part], noise, model.density)
             xy[part] = done.xy
             seen = np.flatnonzero(series.measured[part])
             around = np.stack(
@@ -118,7 +127,7 @@ class Kalman:
             x_mm, y_mm = (1.0, 1.0) if scale is None else (scale.x_mm, scale.y_mm)
             density = (self.density / x_mm**2, self.density / y_mm**2)
             return kalman.Estimate(density, (self.noise, self.noise))
-        machine = np.where(series.by_hand[:, None], np.nan, series.xy)
+        machine = np.where((series.by_hand | series.refilled)[:, None], np.nan, series.xy)
         variance = np.diagonal(series.covariance, axis1=1, axis2=2)
         return kalman.estimate([(series.t[p], machine[p], variance[p]) for p in stretches])
 
@@ -298,7 +307,8 @@ def smooth(
     """Smooth a trajectory and fill its short gaps.
 
     Works from what the network said (`x_raw_px, y_raw_px`), so doing it twice changes nothing,
-    and from what a person set, which is kept exactly. `x_px, y_px` become the smoothed values;
+    and from what a person set and flow refilled, which is kept exactly. `x_px, y_px` become the
+    smoothed values;
     filled rows become INTERPOLATED. The standard deviations of measured rows stay what the
     network said: its errors last over many frames, and no smoothing makes them smaller.
     Confidences stay too.
@@ -318,8 +328,10 @@ def smooth(
     Raises
     ------
     ResultError
-        If a parameter makes no sense, or seconds or Hz are asked of a clip without times.
+        If a parameter makes no sense, seconds or Hz are asked of a clip without times, or the
+        slip of the probe was subtracted.
     """
+    notices = undone(trajectory, "smoothing")
     method = Kalman() if method is None else method
     series = Series.of(trajectory, exclude)
     if max_gap is None:
@@ -331,12 +343,12 @@ def smooth(
     inside = np.zeros(len(series), dtype=bool)
     for part in stretches:
         inside[part] = True
-    free = ~series.by_hand
+    free = ~(series.by_hand | series.refilled)
     xy = np.where((inside & free)[:, None], outcome.xy, np.nan)
     xy[~free] = trajectory.xy_px[~free]
     filled = np.isfinite(xy[:, 0]) & free & ~(series.measured & ~outcome.replaced)
-    columns = _columns(trajectory, xy, filled, outcome.covariance)
-    notices = list(outcome.notices)
+    columns = _columns(trajectory, xy, free, filled, outcome.covariance)
+    notices += outcome.notices
     if series.unit == "frame":
         notices.append("the clip has no times: its frames count as evenly spaced")
     if series.equal_weights:
@@ -359,10 +371,14 @@ def smooth(
 
 
 def _columns(
-    trajectory: Trajectory, xy: FloatArray, filled: BoolArray, covariance: FloatArray
+    trajectory: Trajectory,
+    xy: FloatArray,
+    free: BoolArray,
+    filled: BoolArray,
+    covariance: FloatArray,
 ) -> dict[str, Any]:
-    """Return the table's new columns; rows by hand are as they were."""
-    table, free = trajectory.table, ~trajectory.by_hand
+    """Return the table's new columns; rows that are not free are as they were."""
+    table = trajectory.table
     there = np.isfinite(xy[:, 0])
     missing_raw = ~np.isfinite(table[["x_raw_px", "y_raw_px"]].to_numpy(float)).all(axis=1)
     origin = table["origin"].to_numpy(dtype=object).copy()

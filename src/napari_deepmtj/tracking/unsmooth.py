@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory, join_flags
+from napari_deepmtj.tracking.series import undone
 
 
 def unsmooth(trajectory: Trajectory) -> Trajectory:
@@ -21,7 +22,13 @@ def unsmooth(trajectory: Trajectory) -> Trajectory:
     ----------
     trajectory : Trajectory
         Any; without smoothing nothing changes but the log.
+
+    Raises
+    ------
+    ResultError
+        If the slip of the probe was subtracted.
     """
+    undone(trajectory, "taking smoothing away")
     table = trajectory.table
     origin = table["origin"].to_numpy(dtype=object).copy()
     raw = table[["x_raw_px", "y_raw_px"]].to_numpy(dtype=np.float64)
@@ -34,10 +41,10 @@ def unsmooth(trajectory: Trajectory) -> Trajectory:
     in_view = table["in_view"].to_numpy(dtype=bool).copy()
     in_view[back], in_view[gone] = True, False
     flags = table["flags"].fillna("").to_numpy(dtype=object).copy()
-    for row in np.flatnonzero(gone):
-        flags[row] = join_flags(
-            flag for flag in Flag if flag is Flag.NOT_IN_VIEW or flag in flags[row].split(";")
-        )
+    for row in np.flatnonzero(back | gone):
+        kept = {Flag(name) for name in flags[row].split(";") if name} - {Flag.NOT_IN_VIEW}
+        kept |= {Flag.NOT_IN_VIEW} if gone[row] else set()
+        flags[row] = join_flags(flag for flag in Flag if flag in kept)
     origin[filled & free] = Origin.PREDICTED.value
     columns: dict[str, Any] = {
         "x_px": xy[:, 0],
