@@ -14,9 +14,10 @@ from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory
 from napari_deepmtj.errors import DeepMTJError, ResultError
 from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.tracking import smooth
+from napari_deepmtj.tracking.flow import LucasKanade
 from napari_deepmtj.tracking.fusion import fuse
 from napari_deepmtj.tracking.gate import gate
-from napari_deepmtj.tracking.refill import refill
+from napari_deepmtj.tracking.refill import METHOD, refill
 
 N, MM = 60, 0.2
 #: What refilling may change.
@@ -63,7 +64,9 @@ def test_both_anchors_are_met_and_the_way_between_is_the_tissues(
     origins = done.table["origin"].tolist()
     assert origins[11:50] == [Origin.REFILLED] * 39
     assert done.table["sd_x_px"][11:50].between(0.01, 5).all()
-    assert done.provenance.operations[-1].arguments["anchors"] == [10, None]
+    said = done.provenance.operations[-1].arguments
+    assert said["anchors"] == [10, None]
+    assert LucasKanade(**said["parameters"]) == METHOD  # all that it takes to do it again
 
 
 def test_an_error_of_flow_is_shared_out_between_the_anchors(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory, join_flags
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.tracking import flow
-from napari_deepmtj.tracking.series import BoolArray, FloatArray, flagged
+from napari_deepmtj.tracking.series import BoolArray, FloatArray, flagged, undone
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource
@@ -82,6 +82,7 @@ def refill(
             f"the trajectory is of another file named {trajectory.provenance.clip}; open the clip "
             "that it was tracked in"
         )
+    undone(trajectory, "following the tissue")
     rows = np.flatnonzero(trajectory.frames == frame)
     if not (len(rows) and trajectory.by_hand[rows[0]]):
         raise ResultError("was not set by a person; correct it first", frame=frame)
@@ -100,6 +101,7 @@ def refill(
         anchors=anchors,
         rows=len(places),
         method=type(method).__name__,
+        parameters=asdict(method),  # type: ignore[call-overload]
     )
 
 
