@@ -106,3 +106,41 @@ def test_a_log_that_says_little_is_no_error(make_trajectory: Callable[..., Traje
     text = methods_text([bare])
     assert "No position was corrected by hand." in text
     assert "The clips have no frame times" in text
+
+
+def test_what_flow_did_is_said_with_its_source(tracked: Trajectory) -> None:
+    flow = {"method": "LucasKanade", "parameters": {"window_mm": 2.4}}
+    said = tracked.provenance.and_then("refill", frame=15, anchors=[3, 20], rows=15, **flow)
+    said = said.and_then("estimate slip", bands=["skin"], most_mm=3.0, limit_mm=2.0)
+    text = methods_text([said.and_then("subtract slip", slip_px=[[0.0, 0.0]], bands=["skin"])])
+    for words in (
+        "From 1 of these frames the tissue was followed to the next anchor and back by optical "
+        "flow [BO00], which gave the positions between (method = LucasKanade, parameters = "
+        "(window_mm = 2.4)).",
+        "flagged (bands = skin, limit_mm = 2)",
+        "The slip of the probe was subtracted from all positions (bands = skin).",
+        f"- BO00: {REFERENCES['BO00']}",
+    ):
+        assert words in text
+
+
+def test_what_was_done_before_tracking_again_is_not_said(tracked: Trajectory) -> None:
+    done = smooth(gate(tracked).trajectory).trajectory.provenance
+    text = methods_text([done.and_then("track", **TRACK)])
+    assert "Positions were not smoothed." in text
+    assert "were checked" not in text
+    assert "RTS65" not in text
+
+
+@pytest.mark.parametrize("order", [("fuse", "smooth"), ("smooth", "fuse")])
+def test_only_the_last_that_begins_with_raw_positions_is_said(
+    tracked: Trajectory, order: tuple[str, str]
+) -> None:
+    said = tracked.provenance
+    for name in order:
+        said = said.and_then(name, method="LucasKanade" if name == "fuse" else "kalman")
+    text = methods_text([said])
+    assert ("were fused" in text, "were smoothed" in text) == (
+        order[-1] == "fuse", order[-1] == "smooth",
+    )  # fmt: skip
+    assert ("- BO00" in text, "- RTS65" in text) == (order[-1] == "fuse", order[-1] == "smooth")

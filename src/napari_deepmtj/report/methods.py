@@ -45,8 +45,12 @@ SMOOTHING = {
 #: Arguments of an operation that are results or told elsewhere, not parameters.
 _NO_PARAMETERS = frozenset(
     {"filled", "flagged", "stretches", "notices", "time_unit"}
-    | {"cuts", "out_of_view", "carried", "outlying", "lost"}
+    | {"cuts", "cut_frames", "out_of_view", "carried", "outlying", "lost"}
+    | {"frame", "anchors", "rows", "slip_px", "most_mm", "disagreement_mm"}
 )
+
+#: Each of these begins with the raw positions, so that what another made of them is gone.
+_FROM_RAW = ("smooth", "unsmooth", "fuse")
 
 Say = Callable[[Provenance], Iterator[str]]
 
@@ -191,6 +195,7 @@ def _after(said: Provenance) -> Iterator[str]:
         yield f"Positions of {len(corrected)} frames were set or corrected by hand."
     else:
         yield "No position was corrected by hand."
+    yield from _refilled(said)
     last = _in_force(said)
     for name, tell in _TOLD.items():
         if name in last:
@@ -199,14 +204,31 @@ def _after(said: Provenance) -> Iterator[str]:
         yield "Positions were not smoothed."
 
 
+def _refilled(said: Provenance) -> Iterator[str]:
+    """Say between which corrections the tissue was followed."""
+    runs = [op.arguments for op in said.operations if op.name == "refill"]
+    if runs:
+        frames = {run["frame"] for run in runs}
+        yield (
+            f"From {len(frames)} of these frames the tissue was followed to the next anchor and "
+            f"back by optical flow{_flow_cited(runs[-1])}, which gave the positions between "
+            f"({_parameters(runs[-1])})."
+        )
+
+
 def _in_force(said: Provenance) -> dict[str, Operation]:
-    """Return the last operation of each kind, which is the one that counts: all start from raw."""
+    """Return the last operation of each kind that counts.
+
+    Smoothing and fusing start from raw positions, and tracking again makes new ones.
+    """
     last: dict[str, Operation] = {}
     for op in said.operations:
-        if op.name == "unsmooth":
-            last.pop("smooth", None)
-        else:
-            last[op.name] = op
+        if op.name == "track":
+            last.clear()
+        if op.name in _FROM_RAW:
+            for name in _FROM_RAW:
+                last.pop(name, None)
+        last[op.name] = op
     return last
 
 
@@ -223,16 +245,32 @@ def _smooth(said: Mapping[str, Any]) -> str:
 
 
 def _fuse(said: Mapping[str, Any]) -> str:
-    cite = " [BO00]" if said.get("method") == "LucasKanade" else ""
     return (
         "Positions of the network were fused with the tissue's motion between frames, found by "
-        f"optical flow{cite} ({_parameters(said)})."
+        f"optical flow{_flow_cited(said)} ({_parameters(said)})."
     )
+
+
+def _flow_cited(said: Mapping[str, Any]) -> str:
+    return " [BO00]" if said.get("method") == "LucasKanade" else ""
+
+
+def _slip(said: Mapping[str, Any]) -> str:
+    return (
+        "The slip of the probe was estimated by optical flow [BO00] of skin and deep fascia, and "
+        f"frames in which it was large were flagged ({_parameters(said)})."
+    )
+
+
+def _subtracted(said: Mapping[str, Any]) -> str:
+    return f"The slip of the probe was subtracted from all positions ({_parameters(said)})."
 
 
 #: What is told of an operation, in the order in which it is told.
 _TOLD: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "fuse": _fuse,
+    "estimate slip": _slip,
+    "subtract slip": _subtracted,
     "gate": _gate,
     "smooth": _smooth,
 }
@@ -262,5 +300,8 @@ def _cited(said: Provenance) -> Iterator[str]:
     if "smooth" in last:
         _, key = SMOOTHING.get(str(last["smooth"].arguments.get("method")), ("", ""))
         yield from filter(None, (key,))
-    if "fuse" in last and last["fuse"].arguments.get("method") == "LucasKanade":
+    flows = [op for op in said.operations if op.name == "refill"]
+    flows += [last["fuse"]] if "fuse" in last else []
+    by_lucas_kanade = any(op.arguments.get("method") == "LucasKanade" for op in flows)
+    if by_lucas_kanade or "estimate slip" in last:
         yield "BO00"
