@@ -171,6 +171,8 @@ def test_a_lifted_probe_is_out_of_view_whatever_else_is_said(
     assert out.tolist() == [30 <= i < 55 for i in range(N)]
     assert (out == flagged(fused, [Flag.NOT_IN_VIEW])).all()
     assert not fused.table["in_view"][out].any()
+    assert flagged(fused, [Flag.JUMP]).nonzero()[0].tolist() == [30, 55]  # in view or not
+    assert fused.provenance.operations[-1].arguments["cut_frames"] == [30, 55]
 
 
 def test_a_junction_that_slides_over_the_border_is_out_though_the_detector_sees_one(
@@ -222,3 +224,28 @@ def test_without_any_position_there_is_nothing_to_follow(setting: Callable) -> N
     (failed,) = fuse(trajectory, source)
     assert isinstance(failed, Failed)
     assert "no frame has a position" in str(failed.error)
+
+
+def test_what_was_refilled_counts_as_the_network_said_it(setting: Callable) -> None:
+    trajectory, source = setting(jittered())
+    origin = trajectory.table["origin"].to_numpy(dtype=object).copy()
+    origin[30:40] = Origin.REFILLED
+    x = trajectory.table["x_px"].to_numpy().copy()
+    sd = trajectory.table["sd_x_px"].to_numpy().copy()
+    x[30:40], sd[30:40] = x[30:40] + 20, 0.1
+    refilled = trajectory.changed({"origin": origin, "x_px": x, "sd_x_px": sd}, "test")
+    once = result(refilled, source)
+    np.testing.assert_allclose(once.xy_px, result(trajectory, source).xy_px, atol=1e-9)
+    np.testing.assert_allclose(once.xy_px, result(once, source).xy_px, atol=1e-9)
+    assert once.table["sd_x_px"].between(7.5, 8.5).all()
+
+
+def test_the_confidence_of_what_a_person_set_is_not_the_detectors(setting: Callable) -> None:
+    trajectory, source = setting(jittered(), confidence=0.6)
+    corrected = trajectory
+    for frame in range(45):
+        corrected = corrected.corrected(frame, tuple(truth()[frame]))
+    sure = corrected.changed({"confidence": np.full(N, 0.6)}, "test")
+    np.testing.assert_allclose(
+        result(corrected, source).xy_px[50:], result(sure, source).xy_px[50:], atol=1e-6
+    )

@@ -170,6 +170,17 @@ def test_again_gives_the_same_and_other_limits_take_flags_away(made: Make) -> No
     assert (off.trajectory.table["flags"] == "").all()
 
 
+def test_a_cut_that_fusion_saw_stays_though_the_positions_go_on(made: Make) -> None:
+    path = made(calm(), T, scale=MM)
+    flags = np.where(path.frames == 8, Flag.JUMP.value, "").astype(object)
+    fused = path.changed({"flags": flags}, "fuse", cut_frames=[8])
+    gated = gate(gate(fused).trajectory)
+    assert gated.trajectory.table["flags"].tolist() == flags.tolist()
+    assert gated.findings["frame"].tolist() == [8]
+    other = path.changed({"flags": flags}, "fuse", cut_frames=[])
+    assert not (gate(other).trajectory.table["flags"] != "").any()
+
+
 def test_what_a_person_set_is_not_flagged(made: Make) -> None:
     sd = np.full(100, 80.0)
     xy = calm()

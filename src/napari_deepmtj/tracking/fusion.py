@@ -8,7 +8,7 @@ is smooth and drifts. `chain.py` weighs one against the other, `presence.py` say
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory, join_flags
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
 from napari_deepmtj.tracking import chain, flow, presence
-from napari_deepmtj.tracking.series import BoolArray, FloatArray, Series
+from napari_deepmtj.tracking.series import BoolArray, FloatArray, Series, undone
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource
@@ -158,6 +158,7 @@ def fuse(
                 f"the picture changes altogether at frame "
                 f"{', '.join(str(f) for f in frames[1:][measured.cut])}: nothing is followed across"
             )
+        said["cut_frames"] = frames[1:][measured.cut].tolist()
         yield Done(trajectory.changed(columns, "fuse", **said, **counts))
     except DeepMTJError as error:
         yield Failed(error)
@@ -172,8 +173,17 @@ def _detections(trajectory: Trajectory, source: VideoSource) -> Series:
         )
     if not len(trajectory):
         raise ResultError("the trajectory has no frame; track the clip first")
-    raw = trajectory.table[["x_raw_px", "y_raw_px"]].to_numpy(dtype=np.float64)
-    series = Series.of(trajectory, exclude=())
+    undone(trajectory, "fusing")
+    origin = trajectory.table["origin"].to_numpy(dtype=object).copy()
+    refilled = origin == Origin.REFILLED
+    origin[refilled] = Origin.PREDICTED.value
+    spread = {
+        name: np.where(refilled, np.nan, trajectory.table[name].to_numpy(dtype=np.float64))
+        for name in ("sd_x_px", "sd_y_px", "cov_xy_px2")  # flow's, not the detector's
+    }
+    table = trajectory.table.assign(origin=origin, **spread)
+    raw = table[["x_raw_px", "y_raw_px"]].to_numpy(dtype=np.float64)
+    series = Series.of(replace(trajectory, table=table), exclude=())
     made_up = ~series.by_hand & ~np.isfinite(raw).all(axis=1)
     series.xy[made_up], series.covariance[made_up] = np.nan, np.nan
     return series
@@ -274,7 +284,9 @@ def _path(
     confidence = trajectory.table["confidence"].to_numpy(dtype=np.float64)
     odds = np.clip(confidence, 0.02, 0.999) / (1 - np.clip(confidence, 0.02, 0.999))
     seen = series.measured
-    factor = np.maximum(np.median(odds[seen]) / odds, 1.0) ** settings.distrust
+    said = seen & ~series.by_hand  # what a person set has a confidence of 1
+    usual_odds = float(np.median(odds[said])) if said.any() else 1.0
+    factor = np.maximum(usual_odds / odds, 1.0) ** settings.distrust
     covariance = settings.white * factor[:, None, None] * series.covariance
     xy, spread = chain.smooth(links, np.where(off[:, None], np.nan, series.xy), covariance)
     # What of the detector's error lasts, nothing takes away.
@@ -318,7 +330,7 @@ def _columns(
     origin = table["origin"].to_numpy(dtype=object).copy()
     origin[free] = Origin.PREDICTED.value
     origin[carried] = Origin.REFILLED.value
-    ours = {Flag.NOT_IN_VIEW: free & ~in_view, Flag.OUTLIER: outlying, Flag.JUMP: jump & in_view}
+    ours = {Flag.NOT_IN_VIEW: free & ~in_view, Flag.OUTLIER: outlying, Flag.JUMP: jump}
     flags = table["flags"].fillna("").to_numpy(dtype=object).copy()
     for row in range(len(series)):
         kept = {Flag(name) for name in flags[row].split(";") if name}
@@ -328,13 +340,11 @@ def _columns(
         flags[row] = join_flags(flag for flag in Flag if flag in kept)
     columns: dict[str, Any] = {"x_px": xy[:, 0], "y_px": xy[:, 1]}
     columns["in_view"] = np.where(free, in_view, table["in_view"].to_numpy(dtype=bool))
-    spreads = {
-        "sd_x_px": np.sqrt(path.covariance[:, 0, 0]),
-        "sd_y_px": np.sqrt(path.covariance[:, 1, 1]),
-        "cov_xy_px2": path.covariance[:, 0, 1],
-    }
-    for name, spread in spreads.items():
-        said = np.where(carried | outlying, spread, table[name].to_numpy(dtype=np.float64))
+    refilled = free & series.measured & (table["origin"] == Origin.REFILLED).to_numpy(dtype=bool)
+    detector, fused = _spreads(series.covariance), _spreads(path.covariance)
+    for name in detector:
+        said = np.where(refilled, detector[name], table[name].to_numpy(dtype=np.float64))
+        said = np.where(carried | outlying, fused[name], said)
         columns[name] = np.where(free & ~in_view, np.nan, said)
     counts = {
         "cuts": int(cut.sum()),
@@ -343,3 +353,12 @@ def _columns(
         "outlying": int(outlying.sum()),
     }
     return {**columns, "origin": origin, "flags": flags}, counts
+
+
+def _spreads(covariance: FloatArray) -> dict[str, FloatArray]:
+    """Return the table's columns of covariances, shape (n, 2, 2)."""
+    return {
+        "sd_x_px": np.sqrt(covariance[:, 0, 0]),
+        "sd_y_px": np.sqrt(covariance[:, 1, 1]),
+        "cov_xy_px2": covariance[:, 0, 1],
+    }

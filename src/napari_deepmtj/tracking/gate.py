@@ -124,6 +124,8 @@ def gate(trajectory: Trajectory, limits: Limits | None = None) -> Gated:
         *_at_edge(trajectory, series, limits, mm),
         *_too_fast(series, limits, mm, notices),
     ]
+    jumps = {f.row for f in found if f.flag is Flag.JUMP}
+    found += [f for f in _cuts(trajectory) if f.row not in jumps]
     found.sort(key=lambda f: (f.row, list(Flag).index(f.flag)))
     ours = {*GATED} | ({Flag.LOW_CONFIDENCE} if limits.min_confidence is not None else set())
     flags = trajectory.table["flags"].fillna("").to_numpy(dtype=object).copy()
@@ -230,6 +232,15 @@ def _at_edge(
         value = float(away[side, row])
         reason = f"{max(value, 0):.1f} mm from the {sides[side]} border of the region"
         yield _Finding(row, Flag.AT_EDGE, reason, value, limits.edge_mm, "mm")
+
+
+def _cuts(trajectory: Trajectory) -> Iterator[_Finding]:
+    """Yield the jumps that fusion saw in the picture, wherever the MTJ is in it."""
+    operations = trajectory.provenance.operations
+    last = [done for done in operations if done.name in ("track", "fuse")][-1:]
+    cut = np.isin(trajectory.frames, [f for op in last for f in op.arguments.get("cut_frames", ())])
+    for row in np.flatnonzero(cut & flagged(trajectory, [Flag.JUMP])).tolist():
+        yield _Finding(row, Flag.JUMP, "the picture changes altogether")
 
 
 def _max_excursion(limits: Limits, series: Series) -> Duration:
