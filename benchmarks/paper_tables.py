@@ -131,9 +131,6 @@ def main() -> None:
             write_between(PAPER, name, text)
 
 
-# Tables I and II ---------------------------------------------------------------------------------
-
-
 def cohort_tables(cohort: Study) -> str:
     """Return who is in the cohort, and what it is split into, measured from its clips."""
     columns = [_measured([c for c in cohort.clips if c.group is group]) for group in Group]
@@ -182,9 +179,6 @@ def _measured(clips: list[StudyClip]) -> dict[str, str]:
 def _spread(values: Iterable[float], digits: int = 1) -> str:
     low, middle, high = np.percentile(list(values), [25, 50, 75])
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-# Table IV ----------------------------------------------------------------------------------------
 
 
 def table_iv(cohort: Study, runs: Path, workers: int) -> Iterator[tuple[str, str]]:
@@ -346,9 +340,6 @@ def _curve(found: Comparison) -> str:
         for one in found.evaluations
     ]
     return markdown(["% of frames within", *(f"{r:g} mm" for r in radii)], [paper, *rows])
-
-
-# Table III ---------------------------------------------------------------------------------------
 
 
 def table_iii_text(cohort: Study, runs: Path) -> str:
