@@ -90,8 +90,8 @@ def test_models_are_listed_with_what_they_are(run):
     code, out, err = run("models")
     assert (code, err) == (0, "")
     assert (
-        "tiny: version 3, BSD-3-Clause, network compact, input 64 x 32 px; "
-        "trained on nothing at all\n" in out
+        "tiny: version 3, BSD-3-Clause, network compact, input 64 x 32 px, attention maps "
+        "combined, gate-1, gate-2; trained on nothing at all\n" in out
     )
 
 

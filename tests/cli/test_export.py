@@ -124,3 +124,11 @@ def test_what_people_read(run, csv, to, name, start):
     code, out, _ = run("export", csv, "--to", to)
     assert (code, out) == (0, f"clip.avi -> {csv.with_name(name)}\n")
     assert csv.with_name(name).read_bytes().startswith(start)
+
+
+def test_the_help_names_what_there_is():
+    from napari_deepmtj.cli import export
+    from napari_deepmtj.io import interchange
+
+    assert tuple(interchange.FORMATS) == export.TABLES
+    assert (interchange.UNITS, interchange.INTERPOLATIONS) == (export.UNITS, export.INTERPOLATIONS)

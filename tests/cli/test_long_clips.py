@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from napari_deepmtj.cli import _jobs
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.io import _av, _index, _indexing
 from napari_deepmtj.io.encode import VideoWriter
+from napari_deepmtj.io.video import open_video
 
 
 @pytest.fixture
@@ -79,21 +81,28 @@ def test_a_file_that_is_none_is_told_at_once(tmp_path):
 
 def test_an_evaluation_waits_for_its_clips(clip, monkeypatch):
     from napari_deepmtj.core.jobs import Notice, Progress
+    from napari_deepmtj.core.labels import Label
     from napari_deepmtj.evaluation import runner
+    from napari_deepmtj.evaluation.cases import Case
 
     class ReachedError(Exception):
         pass
 
-    def track(source, *_, **__):
-        assert source.complete
-        raise ReachedError
-        yield
+    class Method:
+        name = "a method"
 
-    monkeypatch.setattr(runner, "track", track)
-    case = runner.Case(clip, (), "subject")
-    events = runner.evaluate([case], None)
+        def find(self, source, *_, **__):
+            assert source.complete
+            raise ReachedError
+            yield
+
+    label = Label(clip="long.avi", clip_sha256="ab", frame=0, x_px=1, y_px=1, annotator="Ann")
+    case = Case("long.avi", (label,), "subject", partial(open_video, clip, background=True))
+    events = runner.evaluate([case], [Method()])
     assert next(events) == Notice("long.avi: work begins when all frames are listed.")
     seen = []
     with pytest.raises(ReachedError):
         seen.extend(iter(events.__next__, None))
-    assert all(isinstance(event, Progress) and event.total >= 20 for event in seen)
+    progress = [event for event in seen if isinstance(event, Progress)]
+    assert progress
+    assert all(event.total >= 20 for event in progress)

@@ -16,6 +16,7 @@ from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.tracking.flow import LucasKanade
 from napari_deepmtj.tracking.mechanics import motion
 from napari_deepmtj.tracking.reference import follow_reference, reference_path
 
@@ -55,7 +56,8 @@ def test_the_point_is_followed_to_both_ends(followed: Trajectory) -> None:
     sd = followed.table["sd_x_px"]
     assert sd[0] > sd[30] > sd[59] > 0
     assert followed.provenance.operations[0].name == "follow reference"
-    assert followed.provenance.operations[0].arguments["parameters"]["window_mm"] == 3.2
+    said = followed.provenance.operations[0].arguments["parameters"]
+    assert said["window_mm"] == LucasKanade().window_mm
 
 
 def test_it_is_saved_as_results_are(followed: Trajectory, tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.tracking.mtu import Muscle, grieve_change, hawkins_hull_length, partition
+from napari_deepmtj.tracking.mtu import grieve_change, hawkins_hull_length, partition
+from napari_deepmtj.tracking.names import Muscle
 from napari_deepmtj.tracking.tendon import (
     PassiveCurve,
     corrected_elongation,

@@ -16,13 +16,15 @@ from napari_deepmtj.cli._console import print_error, print_line, print_notice
 from napari_deepmtj.cli._jobs import run_job
 from napari_deepmtj.cli.track import expand
 from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.io.interchange import FORMATS, INTERPOLATIONS, UNITS, Options
-from napari_deepmtj.io.interchange import default_path as table_path
 from napari_deepmtj.io.paths import CSV_SUFFIX
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory
+    from napari_deepmtj.io.interchange import Options
 
+#: What `io.interchange` offers, for the help, which loads none of it.
+TABLES = ("tidy", "netcdf", "dlc-csv", "dlc-h5", "sto", "mot", "mot-us", "trc", "c3d")
+UNITS, INTERPOLATIONS = ("px", "mm", "m"), ("cubic", "linear")
 #: What is made for people, with what follows the clip's name.
 FOR_PEOPLE = {
     "video": "-annotated.mp4",
@@ -39,7 +41,7 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            metavar="FORMAT", help=f"{', '.join([*FORMATS, *FOR_PEOPLE])}. See docs/exports.md."
+            metavar="FORMAT", help=f"{', '.join([*TABLES, *FOR_PEOPLE])}. See docs/exports.md."
         ),
     ],
     out: Annotated[
@@ -84,10 +86,11 @@ def export(
 ) -> None:
     """Export results to other programs, or as a video, a one-page report, or a methods text."""
     from napari_deepmtj.io.exports import read_trajectory
+    from napari_deepmtj.io.interchange import FORMATS, Options
 
-    if to not in FORMATS and to not in FOR_PEOPLE:
+    if to not in TABLES and to not in FOR_PEOPLE:
         raise typer.BadParameter(
-            f"{to!r} is no format; choose {', '.join([*FORMATS, *FOR_PEOPLE])}", param_hint="--to"
+            f"{to!r} is no format; choose {', '.join([*TABLES, *FOR_PEOPLE])}", param_hint="--to"
         )
     files = expand(results)
     options = Options(unit, rate, interpolation, leave_gaps_out)  # type: ignore[arg-type]
@@ -128,7 +131,7 @@ class _Job:
 
     def run(self, file: Path, trajectory: Trajectory, path: Path) -> None:
         """Export one result."""
-        if self.to in FORMATS:
+        if self.to in TABLES:
             _write_table([trajectory], path, self.to, self.options)
             return
         makers: dict[str, Callable[[Path, Trajectory, Path], None]] = {
@@ -214,8 +217,10 @@ def _paths(files: list[Path], to: str, out: Path | None) -> list[Path]:
 
 
 def _default(file: Path, to: str, folder: Path | None) -> Path:
-    if to in FORMATS:
-        return table_path(file, to, folder)
+    if to in TABLES:
+        from napari_deepmtj.io.interchange import default_path
+
+        return default_path(file, to, folder)
     stem = file.name.removesuffix(CSV_SUFFIX) if file.name.endswith(CSV_SUFFIX) else file.stem
     return (file.parent if folder is None else folder) / (stem + FOR_PEOPLE[to])
 

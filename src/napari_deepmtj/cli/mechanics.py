@@ -16,8 +16,7 @@ import typer
 
 from napari_deepmtj.cli._console import print_line, print_notice
 from napari_deepmtj.errors import ChannelError, ResultError
-from napari_deepmtj.tracking.analysis import MtuModel
-from napari_deepmtj.tracking.mtu import Muscle
+from napari_deepmtj.tracking.names import MtuModel, Muscle
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory

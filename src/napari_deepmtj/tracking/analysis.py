@@ -7,7 +7,6 @@ Files are read and written elsewhere.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from napari_deepmtj.errors import ChannelError, ResultError
 from napari_deepmtj.io.channels import Channels
 from napari_deepmtj.tracking.cycles import Cycles, find_cycles, onset
 from napari_deepmtj.tracking.mechanics import Motion, Side, motion
-from napari_deepmtj.tracking.mtu import Muscle, grieve_change, hawkins_hull_length, partition
+from napari_deepmtj.tracking.mtu import grieve_change, hawkins_hull_length, partition
+from napari_deepmtj.tracking.names import MtuModel, Muscle
 from napari_deepmtj.tracking.series import FloatArray
 from napari_deepmtj.tracking.tendon import (
     PassiveCurve,
@@ -37,13 +37,6 @@ UNITS: dict[str, dict[str, float]] = {
 
 #: Columns of a passive trial's table that its curve is fitted to.
 PASSIVE_COLUMNS = ("ankle_deg", "displacement_mm")
-
-
-class MtuModel(StrEnum):
-    """Whose prediction of the muscle-tendon unit's length."""
-
-    HAWKINS_HULL = "hawkins-hull"
-    GRIEVE = "grieve"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,26 +14,18 @@ docs/tracking.md says which were found how often.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import ResultError
+from napari_deepmtj.tracking.names import Muscle
 from napari_deepmtj.tracking.series import FloatArray
 
 #: G78: change in percent of shank length, constant, linear and quadratic, by ankle angle (neutral
 #: 90, more is dorsiflexed) and by knee flexion. The soleus has no term of the knee.
 GRIEVE_ANKLE = (-22.18468, 0.30141, -0.00061)
 GRIEVE_KNEE = (6.46251, -0.07987, 0.00011)
-
-
-class Muscle(StrEnum):
-    """A head of the triceps surae."""
-
-    MEDIAL_GASTROCNEMIUS = "medial gastrocnemius"
-    LATERAL_GASTROCNEMIUS = "lateral gastrocnemius"
-    SOLEUS = "soleus"
 
 
 #: HH90: length over shank length (lateral malleolus to lateral epicondyle): constant, and per
