@@ -123,7 +123,8 @@ class ModelsWidget(QWidget):
         head = ("model", f"mean [{unit}]", f"median [{unit}]", "within 5 mm [%]", "missed")
         fill_table(self.summary, head, rows)
         for row, one in enumerate(result.evaluations):
-            self.summary.item(row, 0).setForeground(QColor(self.marking.colour(one.name)))
+            if (cell := self.summary.item(row, 0)) is not None:
+                cell.setForeground(QColor(self.marking.colour(one.name)))
         ordered = sorted(
             marks, key=lambda m: max((e for e in m.errors.values() if e == e), default=-1.0)
         )[::-1]
