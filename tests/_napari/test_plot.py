@@ -9,7 +9,7 @@ from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.over_time import BUSY, NOTHING, over_time_of
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.signals import NO_DISPLACEMENT, NO_SIGNALS
+from napari_deepmtj._napari.signals import NO_DISPLACEMENT, NO_SIGNALS, NO_TIMES, WAYS
 from napari_deepmtj._napari.writer import save_result
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.trajectory import Flag, Origin
@@ -240,6 +240,20 @@ def test_channels_are_read_and_brought_to_the_clip(state, open_result, tmp_path)
     assert state.message == NO_DISPLACEMENT
     state.signals.remove()
     assert "torque" not in state.timelines()[0].curves
+
+
+def test_channels_are_not_synchronised_with_frame_numbers(state, open_result, tmp_path):
+    points = open_result()
+    path = tmp_path / "torque.csv"
+    path.write_text("time (s),torque (Nm)\n0,1\n1,2\n", encoding="utf-8")
+    state.signals.read(path)
+    before = convert.trajectory_of(points)
+    convert.show_trajectory(points, before.changed({"time_s": np.full(N, np.nan)}, "test"))
+    recording = state.signals.shown()
+    for how in WAYS:
+        state.signals.synchronise(how, "torque")
+        assert state.message == NO_TIMES
+    assert state.signals.shown() is recording
 
 
 def test_a_plot_is_saved_in_three_formats_and_no_other(state, open_result, tmp_path):

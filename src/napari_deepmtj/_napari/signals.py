@@ -18,6 +18,7 @@ How = Literal["shared clock", "trigger", "cross-correlation"]
 WAYS: tuple[How, ...] = ("shared clock", "trigger", "cross-correlation")
 
 NO_SIGNALS = "Add channels first."
+NO_TIMES = "The clip has no times, so no channel can be brought to them."
 NO_DISPLACEMENT = "Cross-correlation is with the displacement; say which side is distal first."
 
 
@@ -100,6 +101,9 @@ class Signals:
             return
         layer, channels = over_time.shown(), recording.channels
         timeline = over_time.timelines()[0]
+        if timeline.time_unit != "s":
+            over_time.tell(NO_TIMES)
+            return
         moved = timeline.curves.get(DISPLACEMENT)
         if how == "cross-correlation" and moved is None:
             over_time.tell(NO_DISPLACEMENT)
