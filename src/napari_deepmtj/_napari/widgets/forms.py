@@ -70,9 +70,9 @@ def side_by_side(*widgets: QWidget) -> QHBoxLayout:
 
 
 def leave(slots: list[tuple[Any, Any]], *_: Any) -> None:
-    """Disconnect signals from slots, when the form they belong to is gone."""
+    """Disconnect psygnal's or napari's signals from slots, when their form is gone."""
     for signal, slot in slots:
-        signal.disconnect(slot, missing_ok=True)
+        signal.disconnect(slot)
 
 
 def read_only_table() -> QTableWidget:

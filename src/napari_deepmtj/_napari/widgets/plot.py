@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_deepmtj._napari.over_time import NOTHING, over_time_of
 from napari_deepmtj._napari.settings import read_settings
+from napari_deepmtj._napari.widgets.forms import leave
 from napari_deepmtj._napari.widgets.plot_channels import ChannelsForm
 from napari_deepmtj._napari.widgets.plot_findings import FindingsForm, LimitsForm
 from napari_deepmtj._napari.widgets.plot_smooth import SmoothForm
@@ -161,7 +162,7 @@ class OverTimeWidget(QWidget):
         for signal, slot in slots:
             signal.connect(slot)
         # not a method: Qt calls none of an object that is gone
-        self.destroyed.connect(partial(_leave, slots))
+        self.destroyed.connect(partial(leave, slots))
 
     # ----- actions ----------------------------------------------------------------------------
 
@@ -324,12 +325,6 @@ def _readout(timeline: Timeline, frame: int) -> str:
     ]
     marks = ", ".join(timeline.marks_at(frame))
     return f"frame {frame}: " + "   ".join([*values, marks])
-
-
-def _leave(slots: list[tuple[Any, Any]], *_: Any) -> None:
-    """Stop listening when a form is gone; the trajectories live on."""
-    for signal, slot in slots:
-        signal.disconnect(slot)
 
 
 def _menu(text: str, tip: str) -> QPushButton:
