@@ -282,8 +282,8 @@ class Result:
     trajectory : Trajectory
         The log's last operation, "smooth", has every parameter.
     filled, left : int
-        Rows that were given a position, and rows that have none: in gaps too long to fill,
-        before the first measurement, after the last, or not in view by a person's word.
+        Rows that were given a position, and rows without: in gaps too long to fill, before the
+        first measurement, after the last, or not in view by a person's word.
     time_unit : {"s", "frame"}
         "frame" if the clip has no times: the frames then count as evenly spaced.
     notices : tuple of str
@@ -307,11 +307,9 @@ def smooth(
     """Smooth a trajectory and fill its short gaps.
 
     Works from what the network said (`x_raw_px, y_raw_px`), so doing it twice changes nothing,
-    and from what a person set and flow refilled, which is kept exactly. `x_px, y_px` become the
-    smoothed values;
-    filled rows become INTERPOLATED. The standard deviations of measured rows stay what the
-    network said: its errors last over many frames, and no smoothing makes them smaller.
-    Confidences stay too.
+    and from what a person set and flow refilled, which is kept exactly. Filled rows become
+    INTERPOLATED. Confidences stay, and so do the standard deviations of measured rows: the
+    network's errors last over many frames, and no smoothing makes them smaller.
 
     Parameters
     ----------
@@ -320,16 +318,15 @@ def smooth(
     method : Method or None
         None is `Kalman()`.
     max_gap : Duration or None
-        Longest gap that is filled, or across which anything is smoothed. None is 0.2 s (5
-        frames without times; 20 frames for `AuthorsChain`).
+        Longest gap that is filled or smoothed across. None is 0.2 s (5 frames without times; 20
+        frames for `AuthorsChain`).
     exclude : collection of Flag
         Rows with these flags count as not measured.
 
     Raises
     ------
     ResultError
-        If a parameter makes no sense, seconds or Hz are asked of a clip without times, or the
-        slip of the probe was subtracted.
+        For bad parameters, seconds or Hz without times, or where the probe's slip was subtracted.
     """
     notices = undone(trajectory, "smoothing")
     method = Kalman() if method is None else method
@@ -351,8 +348,7 @@ def smooth(
     notices += outcome.notices
     if series.unit == "frame":
         notices.append("the clip has no times: its frames count as evenly spaced")
-    if series.equal_weights:
-        notices.append("no frame has a covariance: all have the same weight")
+    notices += ["no frame has a covariance: all have the same weight"] * series.equal_weights
     done = trajectory.changed(
         columns,
         "smooth",
@@ -366,8 +362,8 @@ def smooth(
         filled=int(filled.sum()),
         notices=notices,
     )
-    left = int(np.isnan(xy[:, 0]).sum())
-    return Result(done, int(filled.sum()), left, series.unit, tuple(notices))
+    counts = int(filled.sum()), int(np.isnan(xy[:, 0]).sum())
+    return Result(done, *counts, series.unit, tuple(notices))
 
 
 def _columns(
