@@ -38,7 +38,9 @@ def main() -> int:
     """Drive the window; 1 if the clip was not tracked with the new model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--picture", type=Path, default=None)
+    parser.add_argument(
+        "--picture", type=Path, default=None, help="after training; FILE-tracked after tracking"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,6 +93,7 @@ def drive(folder: Path, arguments: argparse.Namespace) -> int:
             if "Annotate" in dock.windowTitle():
                 dock.close()
         window.wait(1.0)
+        window.viewer.screenshot(str(arguments.picture), canvas_only=False)
 
     window.viewer.open(str(paths[2]), plugin="napari-deepmtj")
     _, track = window.viewer.window.add_plugin_dock_widget("napari-deepmtj", "Track MTJ")
@@ -111,7 +114,8 @@ def drive(folder: Path, arguments: argparse.Namespace) -> int:
             window.viewer.layers.remove(old)
     window.wait(1.0)
     if arguments.picture is not None:
-        window.viewer.screenshot(str(arguments.picture), canvas_only=False)
+        tracked = arguments.picture.with_stem(f"{arguments.picture.stem}-tracked")
+        window.viewer.screenshot(str(tracked), canvas_only=False)
     window.viewer.close()
     return 0 if used == ["compact", training.model] else 1
 
