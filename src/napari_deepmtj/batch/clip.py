@@ -1,4 +1,4 @@
-"""One clip, from frames to files: its trajectory, attention maps and annotated video."""
+"""One clip, from frames to its saved trajectory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_deepmtj.inference.predictor import Began, TrackedBatch, track
 from napari_deepmtj.io.exports import write_trajectory
 
 if TYPE_CHECKING:
-    from napari_deepmtj.batch.plan import Options, Task
+    from napari_deepmtj.batch.plan import Task
     from napari_deepmtj.core.trajectory import Trajectory
     from napari_deepmtj.inference.device import Runner
     from napari_deepmtj.io.video import VideoSource
@@ -41,7 +41,7 @@ class Written:
 
 
 def track_clip(
-    source: VideoSource, task: Task, options: Options, model: Model, runner: Runner
+    source: VideoSource, task: Task, model: Model, runner: Runner
 ) -> Generator[Notice | Progress | Done[Written] | Failed]:
     """Track a clip and write what comes of it.
 

@@ -45,10 +45,6 @@ class Options:
         As `inference.device.resolve_device` takes it.
     batch : int
         Frames computed at a time, at most.
-    attention : str
-        Which attention map to write, as `inference.predictor.track` takes it; "" for none.
-    video : bool
-        Whether to write an annotated video.
     at_once : int
         Clips that are decoded at the same time, for one network.
     """
@@ -59,8 +55,6 @@ class Options:
     scale: Scale | None = None
     device: str = "auto"
     batch: int = 16
-    attention: str = ""
-    video: bool = False
     at_once: int = 2
 
 
@@ -134,10 +128,10 @@ def make_plan(entries: Sequence[Entry], options: Options) -> Plan:
     return Plan(tasks, options, tuple(columns_of(entries)))
 
 
-def key_of(task: Task, options: Options, sha256: str, weights_sha256: str) -> str:
+def key_of(task: Task, sha256: str, weights_sha256: str) -> str:
     """Return what a result is a function of, as a hash.
 
-    Content of the clip and of its side-car, weights, region, scale, frames, and what is written.
+    Content of the clip and of its side-car, weights, region, scale and frames.
     Device and batch size are not part of it: they change a result by rounding only.
     """
     scale = None if task.scale is None else [task.scale.x_mm, task.scale.y_mm]
@@ -154,7 +148,6 @@ def key_of(task: Task, options: Options, sha256: str, weights_sha256: str) -> st
         "roi": task.roi,
         "scale": scale,
         "frames": [entry.start, entry.stop],
-        "written": [options.attention, options.video],
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
@@ -172,12 +165,12 @@ def known_sha256(line: Line | None, task: Task) -> str:
     return line.sha256 if same and task.clip.is_file() else ""
 
 
-def is_done(task: Task, plan: Plan, ledger: Ledger, weights: Callable[[str], str]) -> bool:
+def is_done(task: Task, ledger: Ledger, weights: Callable[[str], str]) -> bool:
     """Whether the result that is there is the one that running the task again would give.
 
     Parameters
     ----------
-    task, plan, ledger
+    task, ledger
         What is asked about.
     weights : callable
         Gives the hash of a model's weights by its id or file.
@@ -186,7 +179,7 @@ def is_done(task: Task, plan: Plan, ledger: Ledger, weights: Callable[[str], str
     if line is None or line.failed or not task.result.is_file():
         return False
     sha256 = known_sha256(line, task)
-    return bool(sha256) and line.key == key_of(task, plan.options, sha256, weights(task.model))
+    return bool(sha256) and line.key == key_of(task, sha256, weights(task.model))
 
 
 def dry_run(plan: Plan) -> pd.DataFrame:
@@ -223,7 +216,7 @@ def dry_run(plan: Plan) -> pd.DataFrame:
             "model": task.model,
             "roi": task.roi,
             "scale": _scale_from(task, info),
-            "state": problem or _state(task, plan, ledger, known),
+            "state": problem or _state(task, ledger, known),
         }
         rows.append(row)
     return pd.DataFrame(rows)
@@ -239,7 +232,7 @@ def _scale_from(task: Task, info: ClipInfo | None) -> str:
     return "none" if task.clip.suffix.lower() in _WITHOUT_SCALE else "in the file, perhaps"
 
 
-def _state(task: Task, plan: Plan, ledger: Ledger, weights: Callable[[str], str]) -> str:
+def _state(task: Task, ledger: Ledger, weights: Callable[[str], str]) -> str:
     line = ledger.line(task.name)
     if not task.clip.exists():
         return "no file"
@@ -247,7 +240,7 @@ def _state(task: Task, plan: Plan, ledger: Ledger, weights: Callable[[str], str]
         return "to do"
     if line.failed:
         return "failed before"
-    return "done" if is_done(task, plan, ledger, weights) else "changed"
+    return "done" if is_done(task, ledger, weights) else "changed"
 
 
 def weights_sha256(model: str) -> str:

@@ -194,7 +194,7 @@ class _Batch:
         self._sources: dict[str, VideoSource] = {}
 
     def is_done(self, task: Task) -> bool:
-        return is_done(task, self.plan, self.ledger, self.weights)
+        return is_done(task, self.ledger, self.weights)
 
     def work(self, todo: list[Task]) -> Iterator[BatchEvent]:
         """Track the clips, `at_once` of them by turns."""
@@ -233,7 +233,7 @@ class _Batch:
                     size=stat.st_size,
                     modified_ns=stat.st_mtime_ns,
                     sha256=sha256,
-                    key=key_of(task, self.plan.options, sha256, self.weights(task.model)),
+                    key=key_of(task, sha256, self.weights(task.model)),
                 )
                 yield _Opened(task, line, source)
             except Exception as error:
@@ -257,7 +257,7 @@ class _Batch:
 
     def _begin(self, task: Task, line: Line, source: VideoSource) -> _Active:
         model, runner = self._model(task.model)
-        events = track_clip(source, task, self.plan.options, model, runner)
+        events = track_clip(source, task, model, runner)
         return _Active(task, line, source, events)
 
     def _model(self, name: str) -> tuple[Model, Runner]:
