@@ -87,9 +87,8 @@ def test_the_hot_cell_lies_on_the_pixels_that_made_it_hot(monkeypatch, height, s
     assert [tuple(np.argwhere(m)[0]) for m in maps] == [(r, c)] * 2
     assert maps.sum() == 2
     placement = Placement.of(source.times, scale)
-    made = convert.layer_of_attention(
-        maps, began.pixel_map, "clip", placement, "id", began.attention
-    )
+    affine = began.pixel_map.affine_of_map(*maps.shape[1:])
+    made = convert.layer_of_attention(maps, affine, "clip", placement, "id", began.attention)
     layer = Layer.create(*made)
     picture = Image(frames, rgb=False, **placement.arguments())
     for cell, pixel in (

@@ -43,11 +43,11 @@ def dressed(request, session, open_clip, make_trajectory):
     placement, key = Placement.of_layer(clip), clips.id_of(clip)
     trajectory = make_trajectory(scale=request.param)
     maps = np.zeros((8, 16, 32), np.float16)
-    pixel_map = PixelMap.fit(ROI, 64, 128, request.param)
+    affine = PixelMap.fit(ROI, 64, 128, request.param).affine_of_map(16, 32)
     made = [
         convert.layer_of_trajectory(trajectory, placement, key),
         convert.layer_of_path(trajectory, placement, key),
-        convert.layer_of_attention(maps, pixel_map, "clip", placement, key, GATE),
+        convert.layer_of_attention(maps, affine, "clip", placement, key, GATE),
         drawings.layer_of_ticks(np.array([[3.0, 7.0]]), "clip", placement, key),
     ]
     for layer in made:

@@ -163,9 +163,8 @@ def test_attention_lies_exactly_over_the_region(scale, stretch, shape):
     pixel_map = PixelMap.fit(roi, 64, 128, scale, stretch=stretch)
     placement = Placement.of(TIMES, scale)
     maps = np.zeros((8, *shape), np.float16)
-    layer = Layer.create(
-        *convert.layer_of_attention(maps, pixel_map, "clip", placement, "id", GATE)
-    )
+    affine = pixel_map.affine_of_map(*shape)
+    layer = Layer.create(*convert.layer_of_attention(maps, affine, "clip", placement, "id", GATE))
     assert isinstance(layer, Image)
     assert layer.blending == "translucent_no_depth"
     assert np.asarray(layer.colormap.colors)[0, 3] == 0

@@ -18,7 +18,7 @@ import pandas as pd
 
 from napari_deepmtj._napari import styles
 from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
+from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
@@ -333,7 +333,7 @@ def show_path(layer: Any, trajectory: Trajectory) -> None:
 
 def layer_of_attention(
     maps: npt.NDArray[Any],
-    pixel_map: PixelMap,
+    affine: tuple[npt.ArrayLike, npt.ArrayLike],
     name: str,
     placement: Placement,
     clip: str,
@@ -345,8 +345,8 @@ def layer_of_attention(
     ----------
     maps : ndarray, shape (n_frames, h, w)
         One map of the whole network input a frame, raw; zero where nothing was computed.
-    pixel_map : PixelMap
-        How the clip was brought into the network.
+    affine : (step, origin)
+        Where they lie in the frame, as `PixelMap.affine_of_map` gives it.
     name : str
         Name of the clip.
     placement : Placement
@@ -356,7 +356,8 @@ def layer_of_attention(
     what : AttentionMap
         Which map it is, of which model.
     """
-    placed = placement.of_map(*pixel_map.affine_of_map(*maps.shape[1:]))
+    step, origin = (np.asarray(part, dtype=np.float64) for part in affine)
+    placed = placement.of_map(step, origin)
     data = np.expand_dims(maps, tuple(range(1, placement.ndim - 2)))
     arguments = {
         "name": f"attention {name}",

@@ -321,7 +321,7 @@ class TrackRun:
         assert self._began.attention is not None  # layers are made where maps come
         return convert.layer_of_attention(
             maps,
-            self._began.pixel_map,
+            self._began.pixel_map.affine_of_map(*maps.shape[1:]),
             self._clip.name,
             self._placement(),
             self._id(),
