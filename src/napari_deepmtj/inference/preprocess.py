@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from napari_deepmtj.core.geometry import PixelMap
+from napari_deepmtj.core.geometry import PixelMap, Roi
 from napari_deepmtj.errors import VideoError, WeightsError
 
 if TYPE_CHECKING:
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 
 UInt8Array = npt.NDArray[np.uint8]
 
+#: Frames that are resized as the channels of one picture, see `to_network_inputs`.
+RESIZED_TOGETHER = 4
+
 
 def to_network_input(frame_roi: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
     """Resize the region of one frame and place it in the network's black input.
-
-    Pillow's triangle filter widens when shrinking, so nothing aliases, and is linear
-    interpolation when enlarging; its convention for pixel centres is that of `PixelMap`.
 
     Parameters
     ----------
@@ -36,24 +35,68 @@ def to_network_input(frame_roi: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
     Returns
     -------
     ndarray of uint8, shape (H, W)
-        `pixel_map.out_height` x `pixel_map.out_width` pixels.
+        What `to_network_inputs` makes of it.
 
     Raises
     ------
     VideoError
         If the frame is not of the region's size.
     """
-    expected = (pixel_map.roi.height, pixel_map.roi.width)
+    require_region(frame_roi, pixel_map.roi)
+    return to_network_inputs(np.array(frame_roi[None]), pixel_map)[0]
+
+
+def to_network_inputs(regions: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
+    """Resize the regions of several frames and place each in the network's black input.
+
+    The triangle filter of torch, which widens when shrinking, so nothing aliases, and is linear
+    interpolation when enlarging; its convention for pixel centres is that of `PixelMap`. It is
+    Pillow's to a grey level, and with four frames as the channels of one picture five times as
+    fast, because that is what its vector code is made for. How many frames come together does
+    not change any.
+
+    Parameters
+    ----------
+    regions : ndarray of uint8, shape (B, h, w)
+        Grey levels of `pixel_map.roi`; writable, left as they are.
+    pixel_map : PixelMap
+        Where they go.
+
+    Returns
+    -------
+    ndarray of uint8, shape (B, H, W)
+        `pixel_map.out_height` x `pixel_map.out_width` pixels each.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    size = (pixel_map.content_height, pixel_map.content_width)
+    out = np.zeros((len(regions), pixel_map.out_height, pixel_map.out_width), dtype=np.uint8)
+    if regions.shape[1:] == size:
+        out[:, *pixel_map.content] = regions
+        return out
+    for start in range(0, len(regions), RESIZED_TOGETHER):
+        these = slice(start, start + RESIZED_TOGETHER)
+        together = torch.from_numpy(regions[these])[None]
+        resized = F.interpolate(together, size=size, mode="bilinear", antialias=True)
+        out[these, *pixel_map.content] = resized[0].numpy()
+    return out
+
+
+def require_region(frame_roi: UInt8Array, roi: Roi) -> None:
+    """Raise unless a picture has the size of the region.
+
+    Raises
+    ------
+    VideoError
+        If it has another.
+    """
+    expected = (roi.height, roi.width)
     if frame_roi.shape != expected:
         raise VideoError(
             f"a frame has {frame_roi.shape} grey levels (height, width) where the region has "
             f"{expected}; the picture size changes within the clip"
         )
-    size = (pixel_map.content_width, pixel_map.content_height)
-    resized = Image.fromarray(frame_roi).resize(size, Image.Resampling.BILINEAR)
-    out = np.zeros((pixel_map.out_height, pixel_map.out_width), dtype=np.uint8)
-    out[pixel_map.content] = np.asarray(resized)
-    return out
 
 
 def normalise(
