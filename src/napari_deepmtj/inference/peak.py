@@ -6,6 +6,7 @@ Positions are in pixels of the network's input, pixel centres at integers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -86,12 +87,18 @@ def _unpushed(seen: FloatArray, size: int, cells: int, sigma_px: float) -> Float
     a perfect map lies 0.8 sigma too far inside where the MTJ is on the border, and 0.25 sigma
     where it is one sigma away. Here the centroid of a cut-off Gaussian is inverted.
     """
+    found: FloatArray = np.interp(seen, *_pushed(size, cells, sigma_px))
+    return found
+
+
+@cache
+def _pushed(size: int, cells: int, sigma_px: float) -> tuple[FloatArray, FloatArray]:
+    """Return centroids of cut-off Gaussians, ascending, and where their centres are."""
     cell = (np.arange(cells) + 0.5) * (size / cells) - 0.5
     centre = np.linspace(-0.5, size - 0.5, 8 * size + 1)
     squares = ((cell - centre[:, None]) / sigma_px) ** 2
     weight = np.exp(-0.5 * (squares - squares.min(axis=1, keepdims=True)))
-    found: FloatArray = np.interp(seen, (weight @ cell) / weight.sum(axis=1), centre)
-    return found
+    return (weight @ cell) / weight.sum(axis=1), centre
 
 
 def _moments(probability: Tensor, centre: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
