@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,29 @@ class FramePrediction:
     flags: tuple[Flag, ...] = ()
 
 
+class PredictionColumns(NamedTuple):
+    """What the network says of n frames, ascending, in frame pixels; see `FramePrediction`.
+
+    Attributes
+    ----------
+    frames : ndarray of int, shape (n,)
+    xy_px : ndarray of float64, shape (n, 2)
+        As (x, y); of no meaning when not in view, as the covariance.
+    covariance : ndarray of float64, shape (n, 2, 2)
+    confidence : ndarray of float64, shape (n,)
+    in_view : ndarray of bool, shape (n,)
+    flags : sequence of str, length n
+        As `join_flags` writes them.
+    """
+
+    frames: npt.NDArray[np.int64]
+    xy_px: FloatArray
+    covariance: FloatArray
+    confidence: FloatArray
+    in_view: npt.NDArray[np.bool_]
+    flags: Sequence[str]
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """The MTJ of one clip over time.
@@ -139,28 +162,48 @@ class Trajectory:
         provenance: Provenance,
     ) -> Self:
         """Collect per-frame predictions; `times` are those of the whole clip."""
-        rows: list[dict[str, Any]] = []
-        for p in sorted(predictions, key=lambda p: p.frame):
-            x, y = (p.x_px, p.y_px) if p.in_view else (np.nan, np.nan)
-            cov = p.covariance if p.in_view else np.full((2, 2), np.nan)
-            rows.append(
-                {
-                    "frame": p.frame,
-                    "time_s": times.seconds[p.frame] if times.known else np.nan,
-                    "x_px": x,
-                    "y_px": y,
-                    "confidence": p.confidence,
-                    "in_view": p.in_view,
-                    "sd_x_px": np.sqrt(cov[0, 0]),
-                    "sd_y_px": np.sqrt(cov[1, 1]),
-                    "cov_xy_px2": cov[0, 1],
-                    "origin": Origin.PREDICTED.value,
-                    "flags": join_flags(p.flags),
-                    "x_raw_px": x,
-                    "y_raw_px": y,
-                }
-            )
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        found = sorted(predictions, key=lambda p: p.frame)
+        n = len(found)
+        columns = PredictionColumns(
+            np.fromiter((p.frame for p in found), np.int64, n),
+            np.array([(p.x_px, p.y_px) for p in found], dtype=np.float64).reshape(n, 2),
+            np.array([p.covariance for p in found], dtype=np.float64).reshape(n, 2, 2),
+            np.fromiter((p.confidence for p in found), np.float64, n),
+            np.fromiter((p.in_view for p in found), np.bool_, n),
+            [join_flags(p.flags) for p in found],
+        )
+        return cls.from_columns(columns, times, provenance)
+
+    @classmethod
+    def from_columns(
+        cls, found: PredictionColumns, times: FrameTimes, provenance: Provenance
+    ) -> Self:
+        """Make the table of what was predicted; `times` are those of the whole clip."""
+        seen = found.in_view
+        x, y = np.where(seen[:, None], found.xy_px, np.nan).T
+        covariance = np.where(seen[:, None, None], found.covariance, np.nan)
+        nothing = np.full(len(seen), np.nan)
+        table = pd.DataFrame(
+            {
+                "frame": found.frames,
+                "time_s": times.seconds[found.frames] if times.known else nothing,
+                "x_px": x,
+                "y_px": y,
+                "x_mm": nothing,
+                "y_mm": nothing,
+                "confidence": found.confidence,
+                "in_view": seen,
+                "sd_x_px": np.sqrt(covariance[:, 0, 0]),
+                "sd_y_px": np.sqrt(covariance[:, 1, 1]),
+                "cov_xy_px2": covariance[:, 0, 1],
+                "sd_mm": nothing,
+                "origin": [Origin.PREDICTED.value] * len(seen),
+                "flags": list(found.flags),
+                "x_raw_px": x,
+                "y_raw_px": y,
+            },
+            columns=list(COLUMNS),
+        )
         return cls(_with_mm(table, provenance.scale), provenance)
 
     def __len__(self) -> int:

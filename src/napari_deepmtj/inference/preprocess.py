@@ -43,7 +43,8 @@ def to_network_input(frame_roi: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
         If the frame is not of the region's size.
     """
     require_region(frame_roi, pixel_map.roi)
-    return to_network_inputs(np.array(frame_roi[None]), pixel_map)[0]
+    alone: UInt8Array = to_network_inputs(np.array(frame_roi[None]), pixel_map)[0]
+    return alone
 
 
 def to_network_inputs(regions: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
