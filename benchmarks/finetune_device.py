@@ -27,10 +27,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.evaluation.metrics import compare
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.io.labelled import LabelledClip
-from napari_deepmtj.phantom import speckle
-from napari_deepmtj.phantom.anatomy import sample_scenes
 from napari_deepmtj.phantom.cohort import PhantomClip, Subject, subjects
-from napari_deepmtj.phantom.materials import Look, sample_materials
 from napari_deepmtj.training.events import Validated
 from napari_deepmtj.training.loop import train
 from napari_deepmtj.training.plan import plan
@@ -43,42 +40,22 @@ CLIP, LABELLED, TESTED = 60, range(9, 60, 36), range(6, 60, 12)
 #: Subjects to learn from (two of them for validation), and others to test on; two clips each.
 LEARN, TEST = 10, 10
 
-#: The device: name -> (which number of the look, counted from its last one; its value; what it
-#: comes to, and the range that the default model was trained on). Its display is inverted besides.
-DEVICE: dict[str, tuple[int, float, str]] = {
-    "axial point spread": (-14, 1.4, "0.38 mm for 0.10 to 0.26 (a lower frequency)"),
-    "lateral point spread": (-13, 1.4, "0.93 mm for 0.20 to 0.60 (a small aperture)"),
+#: The device: name -> (number of `Device`, its value, what it is beside the range of all others).
+#: Its display is inverted besides.
+DEVICE: dict[str, tuple[str, float, str]] = {
+    "axial point spread": ("axial_mm", 0.38, "0.38 mm for 0.08 to 0.26 (a lower frequency)"),
+    "lateral point spread": ("lateral_mm", 0.93, "0.93 mm for 0.16 to 0.62 (a small aperture)"),
 }
-
-
-def look_numbers() -> int:
-    """Count how many numbers of a look a picture takes."""
-    taken = 0
-
-    class Counting(Look):
-        def raw(self) -> torch.Tensor:
-            nonlocal taken
-            taken += 1
-            return super().raw()
-
-    rng = torch.Generator().manual_seed(0)
-    plain, speckle.Look = speckle.Look, Counting  # type: ignore[misc]
-    try:
-        scene = sample_scenes(1, rng, aspect=0.5)
-        speckle.render(scene, sample_materials(1, 32, 64, rng), 32, 64)
-    finally:
-        speckle.Look = plain  # type: ignore[misc]
-    return taken
 
 
 class DeviceClip(PhantomClip):
     """A clip of the new device."""
 
-    def __init__(self, subject_seed: int, index: int, numbers: int) -> None:
+    def __init__(self, subject_seed: int, index: int) -> None:
         super().__init__(subject_seed, index, CLIP)
         self.name = f"{subject_seed}_{self.name}"
-        for place, value, _ in DEVICE.values():
-            self._look[:, numbers + place] = value
+        turned = {name: torch.tensor([value]) for name, value, _ in DEVICE.values()}
+        self.device = replace(self.device, **turned)
 
     def _read(self, frame: int) -> npt.NDArray[np.uint8]:
         inverted: npt.NDArray[np.uint8] = 255 - super()._read(frame)
@@ -88,9 +65,9 @@ class DeviceClip(PhantomClip):
         return hashlib.sha256(f"{super()._hash()} {DEVICE} inverted".encode()).hexdigest()
 
 
-def labelled(subject: Subject, index: int, numbers: int, frames: range) -> LabelledClip:
+def labelled(subject: Subject, index: int, frames: range) -> LabelledClip:
     """Return a clip of the device with the truth of some frames."""
-    source = partial(DeviceClip, subject.seed, index, numbers)
+    source = partial(DeviceClip, subject.seed, index)
     clip = source()
     every = clip.labels(clip.name, clip.sha256)
     labels = tuple(every[frame] for frame in frames)
@@ -150,10 +127,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the result as JSON")
     options = parser.parse_args()
 
-    numbers = look_numbers()
     people = subjects(LEARN + TEST, SEED)
-    learn = [labelled(p, index, numbers, LABELLED) for p in people[:LEARN] for index in (0, 1)]
-    test = [labelled(p, index, numbers, TESTED) for p in people[LEARN:] for index in (0, 1)]
+    learn = [labelled(p, index, LABELLED) for p in people[:LEARN] for index in (0, 1)]
+    test = [labelled(p, index, TESTED) for p in people[LEARN:] for index in (0, 1)]
 
     what = plan("finetune", learn, start=options.start, epochs=options.epochs)
     for side, count in what.counts.items():

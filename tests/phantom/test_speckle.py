@@ -44,6 +44,7 @@ def test_batch_and_single_agree() -> None:
         flecks=materials.flecks[1:2],
         lines=materials.lines[1:2],
         look=materials.look[1:2],
+        device=materials.device[1:2],
     )
     batch = render(scene, materials, H, W)[1].int()
     assert (batch - render(one, part, H, W)[0].int()).abs().max() <= 1

@@ -27,6 +27,7 @@ from napari_deepmtj.io.labels import labels_path, write_labels
 from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, write_sidecar
 from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, Scene, mtj_mm, sample_scenes
+from napari_deepmtj.phantom.devices import StyleSet, outside_fan
 from napari_deepmtj.phantom.materials import Materials, Motion, sample_materials
 from napari_deepmtj.phantom.motion import Movement, course
 from napari_deepmtj.phantom.speckle import render
@@ -52,9 +53,12 @@ class Subject:
     ----------
     seed : int
         From which everything about the subject follows.
+    styles : {"training", "calibration", "test"}
+        The set that the subject's scanner is of, see `devices`.
     """
 
     seed: int
+    styles: StyleSet = "training"
 
     def clip(
         self, index: int, *, n_frames: int = 60, slip_mm: FloatArray | None = None
@@ -63,13 +67,13 @@ class Subject:
 
         `slip_mm` is how far, in each frame, the probe slips besides what it does anyway.
         """
-        return PhantomClip(self.seed, index, n_frames, slip_mm)
+        return PhantomClip(self.seed, index, n_frames, slip_mm, styles=self.styles)
 
 
-def subjects(n: int, seed: int) -> list[Subject]:
-    """Return `n` subjects; another seed gives other ones."""
+def subjects(n: int, seed: int, styles: StyleSet = "training") -> list[Subject]:
+    """Return `n` subjects; another seed gives other ones, another set of styles other scanners."""
     sequence = np.random.SeedSequence(seed)
-    return [Subject(int(word)) for word in sequence.generate_state(n, dtype=np.uint32)]
+    return [Subject(int(word), styles) for word in sequence.generate_state(n, dtype=np.uint32)]
 
 
 class PhantomClip(BaseSource):
@@ -88,6 +92,8 @@ class PhantomClip(BaseSource):
         the MTJ out of the picture.
     traits : Traits
         In what the subject differs from those drawn.
+    styles : {"training", "calibration", "test"}
+        The set that the scanner is of.
 
     Attributes
     ----------
@@ -106,12 +112,15 @@ class PhantomClip(BaseSource):
         n_frames: int,
         slip_mm: FloatArray | None = None,
         traits: Traits = TYPICAL,
+        *,
+        styles: StyleSet = "training",
     ) -> None:
         rng = torch.Generator().manual_seed(subject_seed)
         height, width = SIZES[int(torch.randint(len(SIZES), (1,), generator=rng))]
         self._flipped = bool(torch.rand(1, generator=rng) < 0.5)
         scene = traits.of_scene(sample_scenes(1, rng, aspect=height / width), height / width)
-        self._look = sample_materials(1, 1, 1, rng).look
+        drawn = sample_materials(1, 1, 1, rng, styles=styles)
+        self._look, self.device = drawn.look, drawn.device
 
         numbers = np.random.default_rng([subject_seed, index])
         self.movement = list(Movement)[index % len(Movement)]
@@ -122,7 +131,7 @@ class PhantomClip(BaseSource):
         self.scene = _placed(scene, self.course.tip_mm + self.course.slip_mm, numbers)
         if slip_mm is not None:
             self.course = replace(self.course, slip_mm=self.course.slip_mm + slip_mm)
-        self._added, self.traits = slip_mm, traits
+        self._added, self.traits, self.styles = slip_mm, traits, styles
         mm_per_px = float(scene.width_mm) / width
         reach = np.abs(self.course.tip_mm) + np.abs(self.course.slip_mm)
         self._margin = int(np.ceil(reach.max() / mm_per_px)) + 2
@@ -141,6 +150,8 @@ class PhantomClip(BaseSource):
         self.distal_side: DistalSide = "left" if self._flipped else "right"
         xy = mtj_mm(self.scene_at(range(n_frames)), LABEL_THICKNESS_MM).double().numpy()
         truth = xy / mm_per_px - 0.5
+        share = torch.from_numpy((truth + 0.5) / [width, height])
+        truth[outside_fan(self.device, share[:, 0], share[:, 1]).numpy()] = np.nan
         if self._flipped:
             truth[:, 0] = width - 1 - truth[:, 0]
         inside = ((truth >= 0) & (truth <= [width - 1, height - 1])).all(axis=1)
@@ -171,6 +182,7 @@ class PhantomClip(BaseSource):
         return replace(
             drawn,
             look=self._look,
+            device=self.device,
             contrast=None if contrast == 1.0 else torch.tensor([contrast]),
         )
 
@@ -183,6 +195,16 @@ class PhantomClip(BaseSource):
         return Scene.from_table(table).moved(shift, gain)
 
     def _read(self, frame: int) -> npt.NDArray[np.uint8]:
+        picture = self._drawn(frame)
+        kept = float(self.device.persistence)
+        if frame > 0 and kept > 0:
+            mixed = (1 - kept) * picture + kept * self._drawn(frame - 1)
+            picture = np.rint(mixed).astype(np.uint8)
+        return np.ascontiguousarray(picture[:, ::-1]) if self._flipped else picture
+
+    def _drawn(self, frame: int) -> npt.NDArray[np.uint8]:
+        """Return a frame without persistence, distal to the right."""
+
         def of(values: FloatArray) -> torch.Tensor:
             return torch.tensor([values[frame]], dtype=torch.float32)
 
@@ -190,12 +212,13 @@ class PhantomClip(BaseSource):
         motion = Motion(of(now.tip_mm), of(now.soleus_mm), of(now.slip_mm))
         scene = self.scene_at(range(frame, frame + 1))
         with torch.inference_mode():
-            picture = render(scene, self._materials, self.height, self.width, motion)[0].numpy()
-        return np.ascontiguousarray(picture[:, ::-1]) if self._flipped else picture
+            return render(scene, self._materials, self.height, self.width, motion)[0].numpy()
 
     def _hash(self) -> str:
         facts = (self.metadata["subject_seed"], self.metadata["clip"], self.n_frames)
-        digest = hashlib.sha256(f"phantom 1 {facts}".encode())
+        digest = hashlib.sha256(f"phantom 2 {facts}".encode())
+        if self.styles != "training":
+            digest.update(self.styles.encode())
         if self._added is not None:
             digest.update(self._added.astype("<f8").tobytes())
         if self.traits != TYPICAL:

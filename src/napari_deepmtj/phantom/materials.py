@@ -13,11 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_deepmtj.phantom.devices import Device, StyleSet, sample_devices
+
 #: Texture tiles: cells along and across the fibres.
 _TILE = (160, 64)
 
 #: Enough uniform numbers for every choice `render` makes.
-N_LOOKS = 112
+N_LOOKS = 144
+#: Share of pictures whose tissue is drawn from the whole of the ranges; at a quarter, many have
+#: a junction that nobody can see.
+WILD = 0.1
+#: Share of a range that all others are drawn from.
+USUAL = 0.65
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,9 @@ class Materials:
     lines : Tensor, shape (B, 6, w)
         Brightness along the specular lines.
     look : Tensor, shape (B, n_looks)
-        Uniform numbers in 0..1 that choose echogenicity, point spread, gain and display.
+        Uniform numbers in 0..1 that choose echogenicity, texture, gain and shadows.
+    device : Device
+        The scanners.
     contrast : Tensor, shape (B,), or None
         Factor on how far, in dB, tissues differ, and on the amplitude of the specular lines;
         None leaves both alone.
@@ -46,6 +55,7 @@ class Materials:
     flecks: Tensor
     lines: Tensor
     look: Tensor
+    device: Device
     contrast: Tensor | None = None
 
 
@@ -67,9 +77,15 @@ class Motion:
 
 
 def sample_materials(
-    n: int, height: int, width: int, rng: torch.Generator, *, margin: int = 0
+    n: int,
+    height: int,
+    width: int,
+    rng: torch.Generator,
+    *,
+    margin: int = 0,
+    styles: StyleSet = "training",
 ) -> Materials:
-    """Draw materials for `n` pictures of `height` x `width` pixels."""
+    """Draw materials for `n` pictures of `height` x `width` pixels, and scanners of a set."""
     fine = torch.randn(n, 5, *_TILE, generator=rng)
     coarse = torch.randn(n, 5, _TILE[0] // 3, _TILE[1] // 3, generator=rng)
     coarse = F.interpolate(coarse, size=_TILE, mode="bilinear", align_corners=False)
@@ -79,6 +95,7 @@ def sample_materials(
         flecks=0.8 * fine + 0.9 * coarse,
         lines=F.interpolate(torch.randn(n, 6, 40, generator=rng), size=160, mode="linear"),
         look=torch.rand(n, N_LOOKS, generator=rng),
+        device=sample_devices(n, rng, styles),
     )
 
 
@@ -88,6 +105,7 @@ class Look:
     def __init__(self, look: Tensor) -> None:
         self._look = look
         self._next = 0
+        self._width = torch.where(self.raw() < WILD, 1.0, USUAL)
 
     def raw(self) -> Tensor:
         """Return the next number, uniform in 0..1, shape (B,)."""
@@ -98,6 +116,11 @@ class Look:
     def uniform(self, low: float, high: float) -> Tensor:
         """Return the next number, uniform in `low`..`high`."""
         return low + (high - low) * self.raw()
+
+    def usual(self, low: float, high: float) -> Tensor:
+        """Return the next number, in the middle of `low`..`high` but in wild pictures."""
+        middle, half = 0.5 * (low + high), 0.5 * (high - low)
+        return middle + half * self._width * (2 * self.raw() - 1)
 
     def log(self, low: float, high: float) -> Tensor:
         """Return the next number, its logarithm uniform."""

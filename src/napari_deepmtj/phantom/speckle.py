@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_deepmtj.phantom.anatomy import Scene, layers
+from napari_deepmtj.phantom.devices import Device
 from napari_deepmtj.phantom.display import display
+from napari_deepmtj.phantom.lines import aponeuroses, perimysium
 from napari_deepmtj.phantom.materials import Look, Materials, Motion
-from napari_deepmtj.phantom.tissue import acoustics, echogenicity, specular, step
+from napari_deepmtj.phantom.tissue import acoustics, echogenicity, step
 
 
 def render(
@@ -64,11 +66,13 @@ def render(
     xs = (x - (slip + s)[:, None])[:, None, :]
     xf = skin_x[:, None, :]
 
+    level = look.usual(-15, -4)
     decibel = echogenicity(
         scene,
         where,
         materials,
         look,
+        level,
         z,
         (xf, xm, xs),
         (in_skin, in_fat, in_gap, in_muscle, in_tendon, in_soleus, in_deep),
@@ -76,15 +80,18 @@ def render(
     if materials.contrast is not None:
         mean = decibel.mean(dim=(1, 2), keepdim=True)
         decibel = mean + materials.contrast[:, None, None] * (decibel - mean)
-    decibel = decibel + acoustics(scene, where, look, z, skin_x)
-    amplitude = torch.pow(10.0, decibel / 20.0)
+    gain = acoustics(scene, where, look, z, skin_x)
+    amplitude = torch.pow(10.0, (decibel + gain) / 20.0)
 
     scatter = _advected(materials, mm_per_px, motion, in_fat + in_skin, in_soleus + in_deep)
-    bright = specular(scene, where, materials, look, z, xf[:, 0], xm[:, 0])
+    bright = aponeuroses(scene, where, materials, look, level, z, xf[:, 0], xm[:, 0], in_soleus)
+    muscles = (in_muscle, in_soleus, in_deep)
+    bright = bright + perimysium(scene, where, materials, look, level, z, (xm, xs), muscles)
+    bright = bright * torch.pow(10.0, gain / 20.0)
     if materials.contrast is not None:
         bright = bright * materials.contrast[:, None, None]
-    envelope = _envelope(amplitude, bright, scatter, look, mm_per_px[:, 0], z)
-    return display(envelope, look, z, x)
+    envelope = _envelope(amplitude, bright, scatter, materials.device, mm_per_px[:, 0], z)
+    return display(envelope, materials.device)
 
 
 def _advected(
@@ -141,21 +148,21 @@ def _point_spread(field: Tensor, axial_px: Tensor, lateral_px: Tensor, band: Ten
 
 
 def _envelope(
-    amplitude: Tensor, specular: Tensor, scatter: Tensor, look: Look, mm_per_px: Tensor, z: Tensor
+    amplitude: Tensor, bright: Tensor, scatter: Tensor, device: Device, mm_per_px: Tensor, z: Tensor
 ) -> Tensor:
     """Envelope of the summed echoes, shape (B, H, W)."""
-    axial = (look.log(0.10, 0.26) / mm_per_px).clamp(min=0.45)
-    focus = (look.log(0.20, 0.60) / mm_per_px).clamp(min=0.55)
+    axial = (device.axial_mm / mm_per_px).clamp(min=0.45)
+    focus = (device.lateral_mm / mm_per_px).clamp(min=0.55)
     zero, band = torch.zeros_like(focus), 0.32 / focus
     spread = _point_spread(
         torch.complex(amplitude * scatter.real, amplitude * scatter.imag),
         axial[:, None].expand(-1, 4),
-        torch.stack([focus, focus, focus, focus * look.uniform(1.2, 2.2)], 1),
+        torch.stack([focus, focus, focus, focus * device.spread], 1),
         torch.stack([zero, band, -band, zero], 1),
     )
-    floor = torch.pow(10.0, look.uniform(-50, -30) / 20)[:, None, None]
+    floor = torch.pow(10.0, device.noise_db / 20)[:, None, None]
     noise = torch.roll(scatter, (7, 13), dims=(1, 2))
-    real, imaginary = specular + noise.real * floor, noise.imag * floor
+    real, imaginary = bright + noise.real * floor, noise.imag * floor
 
     def power_of(index: int) -> Tensor:
         field = spread[:, index]
@@ -163,9 +170,9 @@ def _envelope(
 
     straight = power_of(0)
     steered = 0.5 * (power_of(1) + power_of(2))
-    compound = look.uniform(0, 0.67)[:, None, None]
+    compound = device.compound[:, None, None]
     sharp = (1 - compound) * straight + compound * steered
     depth = (z / z[:, -1:, :]).clamp(0, 1)
-    off_focus = ((depth - look.uniform(0.1, 0.7)[:, None, None]).abs() * 1.4).clamp(max=1)
+    off_focus = ((depth - device.focus[:, None, None]).abs() * 1.4).clamp(max=1)
     power = sharp * (1 - off_focus) + power_of(3) * off_focus
     return power.sqrt() + 1e-6

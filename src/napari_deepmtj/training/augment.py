@@ -85,7 +85,10 @@ def augment(
 
     dice = _Dice(n, rng, strength)
     rand, chance = dice.rand, dice.chance
-    zoom = torch.exp(rand(math.log(0.6), math.log(1.08), 0.0))
+    zoom = torch.exp(rand(math.log(0.5), math.log(1.08), 0.0))
+    # A whole screen: the picture covers a part of it, text and controls the rest.
+    screen = chance(0.12)
+    zoom = torch.where(screen, torch.exp(rand(math.log(1.1), math.log(1.9), 0.0)), zoom)
     aspect = torch.exp(rand(-0.16, 0.16, 0.0))
     angle = rand(-0.10, 0.10, 0.0)
     flip = torch.where(chance(0.5), -1.0, 1.0)
@@ -117,6 +120,9 @@ def augment(
     coded, fine = chance(0.7), chance(0.4)
     picture = _coded(picture, coded & fine, rand(4, 40, 4))
     picture = F.avg_pool2d(picture, 2)
+    if screen.any():
+        beside = (grid.abs() > 1).any(dim=-1)[screen, ::2, ::2]
+        picture[screen] = _controls(picture[screen], beside, rng)
 
     inverse = torch.linalg.inv(forward)
     uv = torch.einsum("bij,bj->bi", inverse, xy - middle)
@@ -194,6 +200,18 @@ def blocks(picture: Tensor, step: Tensor) -> Tensor:
     table = table[:, None, None]
     tiles = basis.T @ ((spectrum / table).round() * table) @ basis + 128
     return tiles.permute(0, 1, 3, 2, 4).reshape(n, 1, height, width)
+
+
+def _controls(picture: Tensor, beside: Tensor, rng: torch.Generator) -> Tensor:
+    """Fill what lies `beside` pictures (B, 1, H, W) with rows of text-like marks on dark ground."""
+    n, _, height, width = picture.shape
+    ground, ink = 50 * torch.rand(2, n, 1, 1, 1, generator=rng)
+    letters = torch.rand(n, 1, -(-height // 2), -(-width // 2), generator=rng) < 0.5
+    rows = torch.rand(n, 1, -(-height // 8), -(-width // 24), generator=rng) < 0.25
+    letters &= F.interpolate(rows.float(), size=letters.shape[-2:]) > 0
+    letters[:, :, 3::4] = False
+    marks = F.interpolate(letters.float(), size=(height, width))
+    return torch.where(beside[:, None], ground + (100 + 3 * ink) * marks, picture)
 
 
 def _letterbox(picture: Tensor, xy: Tensor, chosen: Tensor, dice: _Dice) -> Tensor:

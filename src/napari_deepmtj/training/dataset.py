@@ -20,6 +20,7 @@ from torch import Tensor
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.phantom.anatomy import Scene, mtj_mm, sample_scenes
+from napari_deepmtj.phantom.devices import outside_fan
 from napari_deepmtj.phantom.materials import sample_materials
 from napari_deepmtj.phantom.negatives import render_nothing
 from napari_deepmtj.phantom.speckle import render
@@ -50,11 +51,12 @@ def render_chunk(what: SceneSet, index: int) -> tuple[Tensor, Tensor, Tensor]:
             drawn = render_nothing(_AT_ONCE, what.height, what.width, rng)
             there = torch.zeros(_AT_ONCE, dtype=torch.bool)
         else:
-            materials = sample_materials(_AT_ONCE, what.height, what.width, rng)
+            materials = sample_materials(_AT_ONCE, what.height, what.width, rng, styles=what.styles)
             drawn = render(scene, materials, what.height, what.width)
             x, z = mtj_mm(scene).unbind(1)
             depth = scene.width_mm * what.height / what.width
             there = (x >= 0) & (x <= scene.width_mm) & (z >= 0) & (z <= depth)
+            there &= ~outside_fan(materials.device, x / scene.width_mm, z / depth)
         pictures.append(drawn)
         scenes.append(scene.to_table())
         present.append(there)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.training.settings import (
@@ -24,6 +24,9 @@ from napari_deepmtj.training.settings import (
     Schedule,
 )
 from napari_deepmtj.training.split import SplitRule
+
+if TYPE_CHECKING:
+    from napari_deepmtj.phantom.devices import StyleSet
 
 #: Scenes in one chunk, the unit of rendering, and of seeding.
 CHUNK = 80
@@ -46,6 +49,8 @@ class SceneSet:
         Size of the stored pictures in pixels.
     out_of_view, nothing : float
         Shares of scenes with the MTJ beyond the picture, and of pictures without a calf.
+    styles : {"training", "calibration", "test"}
+        The set of `phantom.devices` that the scanners are of.
     """
 
     seed: int
@@ -54,6 +59,7 @@ class SceneSet:
     width: int = 384
     out_of_view: float = 0.10
     nothing: float = 0.05
+    styles: StyleSet = "training"
 
     @property
     def chunks(self) -> int:
