@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from napari_deepmtj.batch import clip as clip_module
-from napari_deepmtj.batch import run as run_module
+from napari_deepmtj.batch import opening
 from napari_deepmtj.batch.ledger import NAME, Ledger
 from napari_deepmtj.batch.plan import Options, dry_run, make_plan
 from napari_deepmtj.batch.run import ClipBegan, ClipDone, ClipFailed, run
@@ -17,7 +17,7 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import ResultError, WeightsError
-from napari_deepmtj.inference.predictor import track
+from napari_deepmtj.inference import predictor
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.io.video import open_video
@@ -59,7 +59,7 @@ def test_every_clip_gets_what_track_gives(clips, options):
     assert counts(events[-1].result) == (3, 0, 0)
     for clip in clips:
         with open_video(clip) as source:
-            *_, done = track(source, load_model("tiny"), roi="full", device="cpu")
+            *_, done = predictor.track(source, load_model("tiny"), roi="full", device="cpu")
         result = options.out / clip.parent.name / f"{clip.stem}.mtj.csv"
         pd.testing.assert_frame_equal(
             read_trajectory(result).table, done.result.table, check_dtype=False, rtol=1e-8
@@ -133,12 +133,14 @@ def test_a_clip_that_fails_stops_no_other(clips, options, tmp_path):
 
 
 def test_a_bug_in_one_clip_stops_no_other(clips, options, monkeypatch):
+    track = predictor.track
+
     def broken(source, *args, **kwargs):
         if source.name == "rom 2.avi":
             raise ZeroDivisionError("of all things")
         return track(source, *args, **kwargs)
 
-    monkeypatch.setattr(clip_module, "track", broken)
+    monkeypatch.setattr(predictor, "track", broken)
     events = events_of(planned(clips, options))
     (failed,) = [e for e in events if isinstance(e, ClipFailed)]
     assert "ZeroDivisionError: of all things" in failed.reason
@@ -183,7 +185,7 @@ def test_cancelling_keeps_what_is_finished_and_closes_every_clip(clips, options,
         sources.append(open_video(path))
         return sources[-1]
 
-    monkeypatch.setattr(run_module, "open_video", spy)
+    monkeypatch.setattr(opening, "open_video", spy)
     plan = planned(clips, options)
     with closing(run(plan)) as job:
         for event in job:

@@ -169,7 +169,7 @@ def test_a_truncated_clip_is_tracked_up_to_where_it_ends(run, clip, result):
         (("--model", "nobody"), 1, "no model 'nobody'; there are: "),
         (("--model", "folder/no.safetensors"), 1, "no.safetensors: there is no such weights file"),
         (("--device", "gpu"), 1, "'gpu' is unknown"),
-        (("--frames", "50:60"), 1, "has 12 frames, and --frames chooses none"),
+        (("--frames", "50:60"), 1, "has 12 frames, and 50:60 chooses none"),
         (("--frames", "5"), 2, "'5' is no range of frames"),
         (("--frames", "0:5:0"), 2, "no range of frames"),
         (("--scale", "0"), 2, "'0' is no scale"),

@@ -1,23 +1,63 @@
-"""One clip, from frames to its saved trajectory."""
+"""One clip, from frames to its saved result; `track` and `batch` both go through here.
+
+Which clips, and what is said of each, is decided before; where frames come from is `io`.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
-from napari_deepmtj.errors import DeepMTJError, VideoError
-from napari_deepmtj.inference.predictor import Began, TrackedBatch, track
-from napari_deepmtj.io.exports import write_trajectory
+from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
+from napari_deepmtj.inference import predictor
+from napari_deepmtj.io.attention import AttentionInfo, AttentionWriter
+from napari_deepmtj.io.exports import check_overwrite, write_trajectory
+from napari_deepmtj.io.paths import attention_path
+from napari_deepmtj.tracking.gate import gate
 
 if TYPE_CHECKING:
-    from napari_deepmtj.batch.plan import Task
+    from napari_deepmtj.core.geometry import Roi, Scale
     from napari_deepmtj.core.trajectory import Trajectory
     from napari_deepmtj.inference.device import Runner
     from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.weights.store import Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is done with a clip.
+
+    Parameters
+    ----------
+    result : Path
+        Its `.mtj.csv`; all else goes beside it.
+    roi, scale
+        As `inference.predictor.track` takes them.
+    frames : slice
+        Which frames.
+    attention : str or None
+        The attention map that is saved too.
+    fuse : bool
+        Whether positions are fused with the motion of the tissue.
+    subtract_slip : bool
+        Whether the probe's slip on the skin is subtracted.
+    overwrite : bool
+        Whether rows that a model made before are replaced; those of a person never are.
+    """
+
+    result: Path
+    roi: str | Roi = "auto"
+    scale: Scale | None = None
+    frames: slice = field(default_factory=lambda: slice(None))
+    attention: str | None = None
+    fuse: bool = False
+    subtract_slip: bool = False
+    overwrite: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,70 +66,199 @@ class Written:
 
     Parameters
     ----------
-    frames, in_view : int
-        Frames tracked, and those of them with the MTJ in view.
+    trajectory : Trajectory
+        The result, before rows of an earlier one joined it.
     seconds : float
         Since its tracking began, other clips' turns included.
     device : str
         Which computed it, in the end.
+    attention : str or None
+        The map that was saved too.
     """
 
-    frames: int
-    in_view: int
+    trajectory: Trajectory
     seconds: float
     device: str
+    attention: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a list of results tells of it, JSON-able.
+
+        `frames`, `in_view` and `flagged` are numbers of frames, the last one those that the
+        quality gate flags with its defaults; `confidence` is the median of frames in view.
+        """
+        table = self.trajectory.table
+        in_view = table["in_view"].to_numpy(dtype=bool)
+        return {
+            "frames": len(table),
+            "in_view": int(in_view.sum()),
+            "flagged": int((gate(self.trajectory).trajectory.table["flags"] != "").sum()),
+            "confidence": float(table.loc[in_view, "confidence"].median())
+            if in_view.any()
+            else None,
+            "seconds": round(self.seconds, 3),
+            "device": self.device,
+            "attention": self.attention,
+        }
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results.
+
+    Raises
+    ------
+    ResultError
+        If that cannot be, or it may not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultError(
+            f"cannot be made a folder for results ({error.strerror}); choose another --out",
+            path=folder,
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise ResultError(
+            "is a folder that may not be written to; choose another --out", path=folder.absolute()
+        )
 
 
 def track_clip(
-    source: VideoSource, task: Task, model: Model, runner: Runner
+    source: VideoSource, request: Request, model: Model, runner: Runner
 ) -> Generator[Notice | Progress | Done[Written] | Failed]:
     """Track a clip and write what comes of it.
 
-    Rows that a person made survive; rows of an earlier run are replaced, since a batch runs only
-    what has changed.
+    Parameters
+    ----------
+    source : VideoSource
+        The clip; it stays open.
+    request : Request
+        What is done with it.
+    model, runner
+        As `inference.predictor.track` takes them.
 
     Yields
     ------
     Notice, Progress
-        As it goes; progress in frames.
+        As it goes; progress in frames, of each step anew.
     Done of Written, or Failed
-        Last. Nothing is written of a clip that fails.
+        Last. Nothing is written of a clip that fails, or whose job is closed.
     """
     try:
-        entry = task.entry
-        frames = range(source.n_frames)[entry.start : entry.stop]
-        if not frames:
-            raise VideoError(
-                f"has {source.n_frames} frames, and start {entry.start or 0} to stop "
-                f"{entry.stop} holds none of them",
-                path=task.clip,
-            )
-        with ExitStack() as stack:
-            events = track(
-                source,
-                model,
-                roi=task.roi,
-                scale=task.scale,
-                frames=frames,
-                runner=runner,
-            )
-            stack.enter_context(closing(events))
-            seconds = 0.0
-            trajectory: Trajectory | None = None
-            for event in events:
-                match event:
-                    case Notice() | Failed():
-                        yield event
-                    case Began():
-                        pass
-                    case TrackedBatch(done=done, total=total, seconds=seconds):
-                        yield Progress(done, total)
-                    case Done(found):
-                        trajectory = found
-            if trajectory is None:
-                return
-            write_trajectory(trajectory, task.result, overwrite=True)
-            in_view = int(trajectory.table["in_view"].sum())
-            yield Done(Written(len(trajectory), in_view, seconds, str(runner.device)))
+        yield Done((yield from _tracked(source, request, model, runner)))
     except DeepMTJError as error:
         yield Failed(error)
+
+
+def _tracked(
+    source: VideoSource, request: Request, model: Model, runner: Runner
+) -> Generator[Notice | Progress, None, Written]:
+    """Track a clip, write it, and return what was written."""
+    frames = range(source.n_frames)[request.frames]
+    if not frames:
+        said = ":".join("" if part is None else str(part) for part in _parts(request.frames))
+        raise VideoError(
+            f"has {source.n_frames} frames, and {said} chooses none of them", path=source.name
+        )
+    make_folder(request.result.parent)
+    check_overwrite(request.result, frames, source.sha256, overwrite=request.overwrite)
+    maps_file = attention_path(request.result)
+    if request.attention and not request.overwrite and maps_file.exists():
+        raise ResultError(
+            "exists already, perhaps of other frames; allow overwriting (--overwrite), or "
+            "choose another output folder",
+            path=maps_file,
+        )
+    with ExitStack() as stack:
+        events = predictor.track(
+            source,
+            model,
+            roi=request.roi,
+            scale=request.scale,
+            frames=frames,
+            attention=request.attention or False,
+            runner=runner,
+        )
+        stack.enter_context(closing(events))
+        writer: AttentionWriter | None = None
+        seconds = 0.0
+        for event in events:
+            match event:
+                case Notice():
+                    yield event
+                case Failed(error):
+                    raise error
+                case predictor.Began():
+                    began = event
+                case predictor.TrackedBatch(attention=maps, done=done, total=total):
+                    seconds = event.seconds
+                    if maps is not None:
+                        if writer is None:
+                            writer = _attention_writer(maps_file, began, maps.shape[1:])
+                            stack.enter_context(writer)
+                        writer.append(maps)
+                    yield Progress(done, total)
+                case Done(trajectory):
+                    tracked = trajectory
+        if request.fuse:
+            from napari_deepmtj.tracking.fusion import fuse
+
+            tracked = yield from _result_of(fuse(tracked, source))
+        if request.subtract_slip:
+            from napari_deepmtj.tracking.slip import estimate, flag, subtract
+
+            slip = yield from _result_of(estimate(source, tracked))
+            tracked = subtract(flag(tracked, slip), slip)
+        write_trajectory(tracked, request.result, overwrite=request.overwrite)
+    saved = request.attention if writer is not None else None
+    return Written(tracked, seconds, str(runner.device), saved)
+
+
+def require_extras(request: Request) -> None:
+    """Raise MissingExtraError if a package that a request needs is not installed."""
+    if request.fuse or request.subtract_slip:
+        from napari_deepmtj.tracking.flow import opencv
+
+        opencv()
+
+
+def _result_of(events: Generator[Any]) -> Generator[Notice | Progress, None, Any]:
+    """Pass on what a job tells, and return its result."""
+    with closing(events):
+        for event in events:
+            match event:
+                case Failed(error):
+                    raise error
+                case Done(result):
+                    return result
+                case _:
+                    yield event
+    raise DeepMTJError("a job ended without a result; please report this")
+
+
+def _parts(frames: slice) -> list[int | None]:
+    return [frames.start, frames.stop] + ([] if frames.step is None else [frames.step])
+
+
+def _attention_writer(
+    path: Path, began: predictor.Began, shape: tuple[int, ...]
+) -> AttentionWriter:
+    """Return a writer for maps of this shape, which notes what they are and where they lie."""
+    height, width = shape
+    (step_y, step_x), (y, x) = began.pixel_map.affine_of_map(height, width)
+    what = began.attention
+    assert what is not None  # maps came
+    info = AttentionInfo(
+        began.frames,
+        (float(step_y), float(step_x)),
+        (float(y), float(x)),
+        what.map,
+        what.unit,
+        what.model,
+    )
+    return AttentionWriter(path, info)
+
+
+def led_by(name: str, message: str) -> str:
+    """Return a message that begins with the clip's name, once."""
+    return message if message.startswith(name) else f"{name}: {message}"

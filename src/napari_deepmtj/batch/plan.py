@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from napari_deepmtj.batch.clip import Request
 from napari_deepmtj.batch.ledger import Ledger, Line
-from napari_deepmtj.batch.study import Entry, columns_of
-from napari_deepmtj.core.geometry import Scale
-from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.paths import result_paths
-from napari_deepmtj.io.sidecar import ClipInfo, read_sidecar, sidecar_path
+from napari_deepmtj.batch.presets import Preset, preset_named, read_presets
+from napari_deepmtj.batch.study import TABLE, Entry, columns_of
+from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.errors import DeepMTJError, ResultError
+from napari_deepmtj.io.paths import CSV_SUFFIX, attention_path, json_path, result_paths
+from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, read_sidecar, sidecar_path
 from napari_deepmtj.weights.store import DEFAULT_MODEL, read_card, resolve_model
 
 #: Changes when the same clip, weights and settings give other numbers than before.
@@ -40,22 +42,39 @@ class Options:
     out : Path
         Folder of the batch: results in the clips' own folders below it, tables, report, ledger.
     model, roi, scale
-        As for a single clip; an entry's own stands above them.
+        As for a single clip; an entry's own stands above them, and its preset.
+    preset : str
+        Name of the preset that says what is said nowhere else; "" is none.
+    presets : Path or None
+        File of presets; a person's own by default.
+    attention, fuse, subtract_slip
+        As `clip.Request` takes them.
     device : str
         As `inference.device.resolve_device` takes it.
     batch : int
         Frames computed at a time, at most.
     at_once : int
         Clips that are decoded at the same time, for one network.
+    workers : int
+        Processes on this machine that track, each with its own network; with 1 this one does.
+    scheduler : str
+        Address of a Dask scheduler whose workers track; "" is none.
     """
 
     out: Path
     model: str = DEFAULT_MODEL
     roi: str = "auto"
     scale: Scale | None = None
+    preset: str = ""
+    presets: Path | None = None
+    attention: str | None = None
+    fuse: bool = False
+    subtract_slip: bool = False
     device: str = "auto"
     batch: int = 16
     at_once: int = 2
+    workers: int = 1
+    scheduler: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +85,49 @@ class Task:
     ----------
     entry : Entry
         The clip.
-    result : Path
-        Its `.mtj.csv`.
     name : str
         The result relative to the batch's folder, `/` between folders: its name in the ledger.
-    model, roi, scale
-        What is used for it.
+    model : str
+        Id or file of the weights.
+    distal_side : {"left", "right"} or None
+        What entry or preset say; None leaves it to the clip's side-car.
+    request : Request
+        What is done with it.
     """
 
     entry: Entry
-    result: Path
     name: str
     model: str
-    roi: str
-    scale: Scale | None
+    distal_side: DistalSide | None
+    request: Request
 
     @property
     def clip(self) -> Path:
-        """The clip's file."""
+        """The clip's file; the name of an open clip without one."""
         return self.entry.clip
+
+    @property
+    def result(self) -> Path:
+        """Its `.mtj.csv`."""
+        return self.request.result
+
+    @property
+    def is_there(self) -> bool:
+        """Whether all files of its result are."""
+        files = [self.result, json_path(self.result)]
+        if self.request.attention is not None:
+            files.append(attention_path(self.result))
+        return all(file.is_file() for file in files)
+
+    def said(self) -> ClipInfo | None:
+        """Return what the clip's side-car says, None where there is none.
+
+        Raises
+        ------
+        CalibrationError
+            If it is not as documented.
+        """
+        return None if self.entry.source is not None else read_sidecar(self.clip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +140,8 @@ class Plan:
         In the order of the study.
     options : Options
         What is common to them.
+    facts : tuple of str
+        Names of what is known about them.
     """
 
     tasks: tuple[Task, ...]
@@ -111,50 +156,101 @@ def make_plan(entries: Sequence[Entry], options: Options) -> Plan:
     ------
     ResultError
         If two clips would share a result.
+    CalibrationError
+        If there is no such preset, or the file of presets is not as documented.
     """
     out = Path(os.path.abspath(options.out))  # noqa: PTH100 - keeps links
-    paths = result_paths([entry.clip for entry in entries], out)
-    tasks = tuple(
-        Task(
-            entry,
-            path,
-            path.relative_to(out).as_posix(),
-            entry.model or options.model,
-            entry.roi or options.roi,
-            entry.scale or options.scale,
+    named = options.preset or any(entry.preset for entry in entries)
+    presets = read_presets(options.presets) if named else {}
+    common = preset_named(options.preset, presets) if options.preset else _NOTHING
+    tasks = []
+    for entry, path in zip(entries, _results(entries, out), strict=True):
+        own = preset_named(entry.preset, presets) if entry.preset else _NOTHING
+        request = Request(
+            result=path,
+            roi=entry.roi or own.roi or _unless_auto(options.roi) or common.roi or "auto",
+            scale=entry.scale or own.scale or options.scale or common.scale,
+            frames=slice(entry.start, entry.stop),
+            attention=options.attention,
+            fuse=options.fuse,
+            subtract_slip=options.subtract_slip,
+            overwrite=True,  # a batch runs only what has changed
         )
-        for entry, path in zip(entries, paths, strict=True)
-    )
-    return Plan(tasks, options, tuple(columns_of(entries)))
+        side = entry.distal_side or own.distal_side or common.distal_side
+        name = path.relative_to(out).as_posix()
+        tasks.append(Task(entry, name, entry.model or options.model, side, request))
+    return Plan(tuple(tasks), options, tuple(columns_of(entries)))
+
+
+#: The preset of clips that have none.
+_NOTHING = Preset("")
+
+
+def _unless_auto(roi: str) -> str | None:
+    return None if roi == "auto" else roi
+
+
+def _results(entries: Sequence[Entry], out: Path) -> list[Path]:
+    """Return where results go: those of files in their folders, of open clips directly in `out`."""
+    files = iter(result_paths([entry.clip for entry in entries if entry.source is None], out))
+    paths = [
+        next(files) if entry.source is None else out / (entry.clip.name + CSV_SUFFIX)
+        for entry in entries
+    ]
+    taken: dict[str, Entry] = {}
+    for entry, path in zip(entries, paths, strict=True):
+        other = taken.setdefault(str(path).casefold(), entry)
+        if other is not entry:
+            raise ResultError(
+                f"{entry.clip.name} and {other.clip.name} would both be saved as {path.name}; "
+                "rename one, or run them in separate output folders"
+            )
+    return paths
 
 
 def key_of(task: Task, sha256: str, weights_sha256: str) -> str:
     """Return what a result is a function of, as a hash.
 
-    Content of the clip and of its side-car, weights, region, scale and frames.
-    Device and batch size are not part of it: they change a result by rounding only.
+    Content of the clip and of its side-car, weights, region, scale, frames, and what is done with
+    the positions. Device and batch size are not part of it: they change a result by rounding only.
     """
-    scale = None if task.scale is None else [task.scale.x_mm, task.scale.y_mm]
-    try:
-        beside = hashlib.sha256(sidecar_path(task.clip).read_bytes()).hexdigest()
-    except OSError:
-        beside = ""
-    entry = task.entry
-    said = {
+    request, source = task.request, task.entry.source
+    said: dict[str, object] = {
         "pipeline": PIPELINE,
         "clip": sha256,
-        "sidecar": beside,
         "weights": weights_sha256,
-        "roi": task.roi,
-        "scale": scale,
-        "frames": [entry.start, entry.stop],
+        "roi": str(request.roi),
+        "scale": _numbers(request.scale),
+        "frames": [request.frames.start, request.frames.stop],
+        "fuse": request.fuse,
+        "subtract_slip": request.subtract_slip,
     }
+    if source is None:
+        said["sidecar"] = _sha256_of(sidecar_path(task.clip))
+    else:
+        said["open"] = {
+            "times": hashlib.sha256(source.times.seconds.tobytes()).hexdigest(),
+            "scale": _numbers(source.scale),
+            "roi": None if source.roi is None else str(source.roi),
+        }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _numbers(scale: Scale | None) -> list[float] | None:
+    return None if scale is None else [scale.x_mm, scale.y_mm]
+
+
+def _sha256_of(path: Path) -> str:
+    """Return the hash of a small file, "" where there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def known_sha256(line: Line | None, task: Task) -> str:
     """Return the hash of a clip that has not changed since the ledger's line, else ""."""
-    if line is None or not line.sha256:
+    if line is None or not line.sha256 or task.entry.source is not None:
         return ""
     try:
         stat = task.clip.stat()
@@ -163,6 +259,17 @@ def known_sha256(line: Line | None, task: Task) -> str:
     same = (stat.st_size, stat.st_mtime_ns) == (line.size, line.modified_ns)
     # A folder's own date says nothing of the files in it.
     return line.sha256 if same and task.clip.is_file() else ""
+
+
+def is_valid(task: Task, line: Line | None, key: str) -> bool:
+    """Whether the result that is there is the one of a key, with all that is wanted beside it."""
+    return (
+        line is not None
+        and not line.failed
+        and line.key == key
+        and task.request.attention in (None, line.facts.get("attention"))
+        and task.is_there
+    )
 
 
 def is_done(task: Task, ledger: Ledger, weights: Callable[[str], str]) -> bool:
@@ -176,10 +283,8 @@ def is_done(task: Task, ledger: Ledger, weights: Callable[[str], str]) -> bool:
         Gives the hash of a model's weights by its id or file.
     """
     line = ledger.line(task.name)
-    if line is None or line.failed or not task.result.is_file():
-        return False
     sha256 = known_sha256(line, task)
-    return bool(sha256) and line.key == key_of(task, sha256, weights(task.model))
+    return bool(sha256) and is_valid(task, line, key_of(task, sha256, weights(task.model)))
 
 
 def dry_run(plan: Plan) -> pd.DataFrame:
@@ -189,8 +294,9 @@ def dry_run(plan: Plan) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns `file`, the facts, `result`, `model`, `roi`, `scale` ("table", "options",
-        "side-car", "in the file, perhaps", "none"), `state` ("done", "to do", "failed before",
-        "changed", "no file", or what is wrong with its side-car).
+        "side-car", "preset:NAME", what an open clip says, "in the file, perhaps", "none"), `state`
+        ("done", "to do", "failed before", "changed", "no file", "done, unless its frames changed"
+        of an open clip, or what is wrong with its side-car).
 
     Raises
     ------
@@ -206,7 +312,7 @@ def dry_run(plan: Plan) -> pd.DataFrame:
         info: ClipInfo | None = None
         problem = ""
         try:
-            info = read_sidecar(task.clip)
+            info = task.said()
         except DeepMTJError as error:
             problem = str(error)
         row: Mapping[str, object] = {
@@ -214,7 +320,7 @@ def dry_run(plan: Plan) -> pd.DataFrame:
             **{name: task.entry.facts.get(name, "") for name in plan.facts},
             "result": task.name,
             "model": task.model,
-            "roi": task.roi,
+            "roi": roi.source if isinstance(roi := task.request.roi, Roi) else roi,
             "scale": _scale_from(task, info),
             "state": problem or _state(task, ledger, known),
         }
@@ -223,23 +329,27 @@ def dry_run(plan: Plan) -> pd.DataFrame:
 
 
 def _scale_from(task: Task, info: ClipInfo | None) -> str:
-    if task.entry.scale is not None:
-        return "table"
-    if task.scale is not None:
-        return "options"
+    source = task.entry.source
+    if task.request.scale is not None:
+        said = task.request.scale.source
+        return "table" if said == TABLE else said if said.startswith("preset:") else "options"
     if info is not None and info.scale is not None:
         return "side-car"
+    if source is not None:
+        return "none" if source.scale is None else source.scale.source
     return "none" if task.clip.suffix.lower() in _WITHOUT_SCALE else "in the file, perhaps"
 
 
 def _state(task: Task, ledger: Ledger, weights: Callable[[str], str]) -> str:
     line = ledger.line(task.name)
-    if not task.clip.exists():
+    if task.entry.source is None and not task.clip.exists():
         return "no file"
     if line is None:
         return "to do"
     if line.failed:
         return "failed before"
+    if task.entry.source is not None:
+        return "done, unless its frames changed"
     return "done" if is_done(task, ledger, weights) else "changed"
 
 

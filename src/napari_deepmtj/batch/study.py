@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.calibration.roi import PRESETS
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, ResultError
 from napari_deepmtj.io.labels import unguarded
 from napari_deepmtj.io.sidecar import DistalSide
+
+if TYPE_CHECKING:
+    from napari_deepmtj.io.video import VideoSource
 
 #: Columns that say whose clip it is and of what; a pattern of file names may give them too.
 FACTS: tuple[str, ...] = ("subject", "group", "visit", "side", "movement", "condition", "trial")
@@ -28,9 +32,13 @@ SETTINGS: tuple[str, ...] = (
     "start",
     "stop",
     "model",
+    "preset",
     "external_file",
     "sync_offset_s",
 )
+#: Who says so, of a scale that stands in the table.
+TABLE = "study table"
+
 #: Problems of a table that are told at once.
 _TOLD = 8
 
@@ -42,11 +50,11 @@ class Entry:
     Parameters
     ----------
     clip : Path
-        The file or folder; it need not exist.
+        The file or folder; it need not exist. The name of an open clip without a file.
     facts : mapping of str to str
         `FACTS` and any other columns, as written; carried into every table.
-    roi : str or None
-        As `calibration.roi.resolve_roi` takes it.
+    roi : str or Roi or None
+        As `inference.predictor.track` takes it.
     scale : Scale or None
         In the place of the clip's own.
     distal_side : {"left", "right"} or None
@@ -55,22 +63,28 @@ class Entry:
         First frame, and the one after the last.
     model : str or None
         Id or file of the weights.
+    preset : str or None
+        Name of the preset that says what the entry itself does not.
     external_file : Path or None
         Force, angle or other channels recorded with it.
     sync_offset_s : float or None
         Seconds from the clip's time to that file's.
+    source : VideoSource or None
+        The clip itself, open, where it has no file.
     """
 
     clip: Path
     facts: Mapping[str, str] = field(default_factory=dict)
-    roi: str | None = None
+    roi: str | Roi | None = None
     scale: Scale | None = None
     distal_side: DistalSide | None = None
     start: int | None = None
     stop: int | None = None
     model: str | None = None
+    preset: str | None = None
     external_file: Path | None = None
     sync_offset_s: float | None = None
+    source: VideoSource | None = None
 
 
 def entries_of_files(clips: Iterable[Path], pattern: str | None = None) -> list[Entry]:
@@ -104,6 +118,25 @@ def entries_of_files(clips: Iterable[Path], pattern: str | None = None) -> list[
             facts = {name: text for name, text in found.groupdict().items() if text is not None}
         entries.append(Entry(clip=clip, facts=facts))
     return entries
+
+
+def entry_of_source(source: VideoSource, name: str | None = None, **settings: Any) -> Entry:
+    """Return the entry of a clip that is open.
+
+    Parameters
+    ----------
+    source : VideoSource
+        The clip. Where it has a file, that is opened anew when its turn comes. Where it has none,
+        it is read by the batch, and must stay open until then; closing it is its owner's business.
+    name : str, optional
+        What to call it, and its result, where it has no file; its own name by default.
+    **settings
+        As `Entry` takes them.
+    """
+    if source.path is not None:
+        return Entry(clip=source.path, **settings)
+    safe = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", source.name if name is None else name)
+    return Entry(clip=Path(safe.strip(" .") or "clip"), source=source, **settings)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -250,7 +283,7 @@ def _scale(text: str) -> Scale:
         numbers = [_number(part.strip()) for part in parts]
         if len(numbers) > 2:
             raise ValueError  # noqa: TRY301
-        return Scale(numbers[0], numbers[-1], "study table")
+        return Scale(numbers[0], numbers[-1], TABLE)
     except (ValueError, DeepMTJError):
         raise ValueError("a scale in mm per pixel, such as 0.0883, or 0.0883 x 0.0912") from None
 
@@ -280,6 +313,7 @@ _PARSERS: dict[str, Callable[[str], object]] = {
     "start": _frame,
     "stop": _frame,
     "model": str,
+    "preset": str,
     "external_file": Path,
     "sync_offset_s": _number,
 }
