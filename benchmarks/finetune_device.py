@@ -44,7 +44,7 @@ LEARN, TEST = 10, 10
 #: Its display is inverted besides.
 DEVICE: dict[str, tuple[str, float, str]] = {
     "axial point spread": ("axial_mm", 0.38, "0.38 mm for 0.08 to 0.26 (a lower frequency)"),
-    "lateral point spread": ("lateral_mm", 0.93, "0.93 mm for 0.16 to 0.62 (a small aperture)"),
+    "lateral point spread": ("lateral_mm", 0.93, "0.93 mm for 0.24 to 0.72 (a small aperture)"),
 }
 
 

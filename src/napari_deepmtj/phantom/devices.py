@@ -27,13 +27,14 @@ _SETS: dict[str, tuple[int, int]] = {
 #: Ranges of the numbers of a style; `Device` says what they are. Frequencies from 5 to 15 MHz
 #: resolve 0.1 to 0.3 mm along the beam; the rest was read from the looks of published pictures.
 _ANY: dict[str, tuple[float, float]] = {
-    "axial_mm": (0.08, 0.24),
-    "lateral_mm": (0.16, 0.50),
+    "axial_mm": (0.08, 0.22),
+    "lateral_mm": (0.24, 0.60),
     "spread": (1.2, 2.4),
     "focus": (0.15, 0.70),
     "compound": (0.0, 0.67),
     "noise_db": (-52.0, -32.0),
     "window_db": (44.0, 70.0),
+    "headroom_db": (0.0, 9.0),
     "smooth": (0.25, 0.9),
     "edge": (0.0, 0.6),
     "median": (0.07, 0.38),
@@ -48,7 +49,7 @@ FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
     "cart": {"edge": (0.1, 1.1), "smooth": (0.2, 0.7), "median": (0.10, 0.30)},
     "desktop": {
         "axial_mm": (0.12, 0.26),
-        "lateral_mm": (0.30, 0.62),
+        "lateral_mm": (0.34, 0.72),
         "compound": (0.0, 0.2),
         "smooth": (0.15, 0.6),
         "median": (0.04, 0.20),
@@ -89,6 +90,8 @@ class Device:
         Electronic noise.
     window_db : Tensor
         Range of the logarithmic display.
+    headroom_db : Tensor
+        How far the brightest echoes stay below white.
     smooth, edge : Tensor
         Speckle reduction, 0..1, and edge enhancement.
     median, lift : Tensor
@@ -107,6 +110,7 @@ class Device:
     compound: Tensor
     noise_db: Tensor
     window_db: Tensor
+    headroom_db: Tensor
     smooth: Tensor
     edge: Tensor
     median: Tensor

@@ -23,7 +23,7 @@ def display(envelope: Tensor, device: Device) -> Tensor:
     for _ in range(2):
         decibel = decibel * (1 - smooth) + _box(decibel) * smooth
     flat = decibel.flatten(1)[:, ::7]
-    top = torch.quantile(flat, 0.997, dim=1) + 1.0
+    top = torch.quantile(flat, 0.997, dim=1) + device.headroom_db
     grey = ((decibel - cells(top - device.window_db)) / cells(device.window_db)).clamp(0, 1)
     # Whatever the window, the operator turns the gain until the median grey looks right.
     median = grey.flatten(1)[:, ::7].median(dim=1).values.clamp(0.05, 0.95)

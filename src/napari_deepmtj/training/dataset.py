@@ -7,6 +7,7 @@ scene, so that crops, degradations and the label definition can change without r
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -43,11 +44,12 @@ def render_chunk(what: SceneSet, index: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     rng = torch.Generator().manual_seed(what.seed * 1_000_003 + index)
     pictures, scenes, present = [], [], []
+    # Pictures without a calf fill chunks of their own, evenly spread over the set.
+    nothing = math.floor((index + 1) * what.nothing) > math.floor(index * what.nothing)
     for _ in range(CHUNK // _AT_ONCE):
-        kind = float(torch.rand(1, generator=rng))
-        beyond = kind < what.out_of_view
+        beyond = float(torch.rand(1, generator=rng)) < what.out_of_view / (1 - what.nothing)
         scene = sample_scenes(_AT_ONCE, rng, aspect=what.height / what.width, in_view=not beyond)
-        if kind > 1 - what.nothing:
+        if nothing:
             drawn = render_nothing(_AT_ONCE, what.height, what.width, rng)
             there = torch.zeros(_AT_ONCE, dtype=torch.bool)
         else:

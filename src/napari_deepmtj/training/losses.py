@@ -32,6 +32,7 @@ def heatmap_loss(
     sigma_px: float,
     presence_weight: float,
     whole: Batch | None = None,
+    taught: NetworkOutput | None = None,
 ) -> Tensor:
     """Cross-entropy of the heat map where the MTJ is in view, and of "in view" itself.
 
@@ -47,6 +48,9 @@ def heatmap_loss(
         Weight of the second term.
     whole : Batch, optional
         What `batch` is a part of: the losses of all parts then add up to that of the whole.
+    taught : NetworkOutput, optional
+        What a teacher of the same heat-map size says of the batch: it is learned in place of the
+        truth, with the truth deciding which pictures count.
 
     Returns
     -------
@@ -54,17 +58,19 @@ def heatmap_loss(
     """
     assert output.heatmap is not None
     assert output.presence is not None
+    present = batch.present
     rows, columns = output.heatmap.shape[1:]
     stride = batch.pictures.shape[-1] / columns
     target = gaussian_target(batch.xy, rows, columns, stride, sigma_px)
+    if taught is not None and taught.heatmap is not None and taught.presence is not None:
+        target = taught.heatmap.float().flatten(1).softmax(dim=1).view_as(target)
+        present = taught.presence.float().sigmoid()
     log_p = output.heatmap.float().flatten(1).log_softmax(dim=1)  # half precision on a GPU
     where = -(target.flatten(1) * log_p).sum(dim=1)
     whole = whole or batch
     located = batch.present * batch.decided
     place = (where * located).sum() / (whole.present * whole.decided).sum().clamp(min=1.0)
-    seen = F.binary_cross_entropy_with_logits(
-        output.presence.float(), batch.present, reduction="none"
-    )
+    seen = F.binary_cross_entropy_with_logits(output.presence.float(), present, reduction="none")
     return place + presence_weight * (seen * batch.decided).sum() / len(whole.present)
 
 

@@ -106,6 +106,8 @@ class SceneRecipe:
         Decay a step of the running average of the weights that is kept in the end.
     target_sigma_px, presence_weight : float
         Of the loss.
+    teacher : str
+        Model whose heat maps and presence are learned in place of the truth's; "" for none.
     """
 
     id: str
@@ -124,6 +126,7 @@ class SceneRecipe:
     ema: float
     target_sigma_px: float
     presence_weight: float
+    teacher: str = ""
 
     @property
     def steps(self) -> int:

@@ -37,7 +37,7 @@ from napari_deepmtj.training.fit import fit_decoding, observe_batches, scene_bat
 from napari_deepmtj.training.losses import heatmap_loss
 from napari_deepmtj.training.recipes import SceneRecipe
 from napari_deepmtj.weights.cards import WeightCard
-from napari_deepmtj.weights.store import save_model
+from napari_deepmtj.weights.store import load_model, save_model
 
 #: Steps between two checkpoints, and between two progress reports.
 CHECKPOINT_EVERY = 200
@@ -125,6 +125,7 @@ def _learn(
         start = _resume(checkpoint, recipe, network, average, optimiser)
     if start:
         yield Notice(f"resumed at step {start} of {recipe.steps}")
+    teacher = _teacher(recipe, device)
     network.train()
     total, began = 0.0, time.perf_counter()
     for step, drawn in _batches(scenes, recipe, start):
@@ -133,11 +134,14 @@ def _learn(
             group["lr"] = learning_rate(recipe, step)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             output = network(batch.pictures)
+            with torch.no_grad():
+                taught = None if teacher is None else teacher(batch.pictures)
         loss = heatmap_loss(
             output,
             batch,
             sigma_px=recipe.target_sigma_px,
             presence_weight=recipe.presence_weight,
+            taught=taught,
         )
         if not torch.isfinite(loss):
             raise DeepMTJError(f"the loss is no longer finite at step {step}; lower the rate")
@@ -168,6 +172,22 @@ def _learn(
             write_checkpoint(checkpoint, _identity(recipe), parts, {"step": step + 1})
     network.load_state_dict(average)
     return network.cpu().eval()
+
+
+def _teacher(recipe: SceneRecipe, device: torch.device) -> nn.Module | None:
+    """Load the network that a recipe learns from, if it names one."""
+    if not recipe.teacher:
+        return None
+    model = load_model(recipe.teacher)
+    if (model.card.input_height, model.card.input_width) != (
+        recipe.input_height,
+        recipe.input_width,
+    ):
+        raise DeepMTJError(
+            f"the teacher {recipe.teacher!r} takes pictures of another size than "
+            f"{recipe.input_width} x {recipe.input_height} pixels; choose one that takes these"
+        )
+    return model.network.to(device).eval()
 
 
 def _identity(recipe: SceneRecipe) -> str:
@@ -207,6 +227,7 @@ def _card(recipe: SceneRecipe, decoding: dict[str, float], figures: dict[str, fl
         stretch=False,
         trained_on=(
             f"{recipe.training.count} phantom scenes, seed {recipe.training.seed}; no patient"
+            + (f"; distilled from {recipe.teacher}" if recipe.teacher else "")
         ),
         label_definition=f"where the wedge is {recipe.label_thickness_mm} mm thick",
         decoding=decoding,
