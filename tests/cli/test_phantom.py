@@ -31,5 +31,5 @@ def test_the_cohort_has_its_own_length_and_seed(run, tmp_path):
     for words in (("--frames", 10), ("--seed", 0)):
         code, _, err = run("phantom", "--cohort", "test", *words, "--out", tmp_path)
         assert code == 2
-        assert "leave --frames and --seed out" in " ".join(err.replace("│", " ").split())
+        assert "leave --frames, --seed and --styles out" in " ".join(err.replace("│", " ").split())
     assert not list(tmp_path.iterdir())

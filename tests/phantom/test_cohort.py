@@ -117,3 +117,17 @@ def test_a_probe_that_slips_takes_everything_along_and_out_of_the_picture() -> N
     assert np.isnan(slipped.truth[2]).all()
     np.testing.assert_allclose(slipped.course.slip_mm - still.course.slip_mm, [0, 2, 90])
     assert slipped.sha256 != still.sha256
+
+
+def test_scanners_of_another_set_are_others(tmp_path: Path) -> None:
+    pictures = []
+    for styles in ("training", "test"):
+        *_, last = write_cohort(1, 1, 3, tmp_path / styles, n_frames=2, styles=styles)
+        assert isinstance(last, Done)
+        with open_video(last.result[0]) as clip:
+            pictures.append(clip.read(0))
+    ours = subjects(1, 3, "test")[0].clip(0, n_frames=2)
+    assert ours.sha256 != subjects(1, 3)[0].clip(0, n_frames=2).sha256
+    assert not np.array_equal(*pictures)
+    # Written as MJPEG, hence not the very same grey levels.
+    assert abs(pictures[1].astype(int) - ours.read(0)).mean() < 3

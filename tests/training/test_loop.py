@@ -14,7 +14,7 @@ from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.training import loop, scenes
 from napari_deepmtj.training.augment import Batch
-from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered
+from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered, render_chunk
 from napari_deepmtj.training.events import Learned
 from napari_deepmtj.training.losses import gaussian_target, heatmap_loss
 from napari_deepmtj.training.recipes import (
@@ -171,3 +171,50 @@ def test_loss_of_half_precision_maps_is_taken_in_full_precision() -> None:
         )
     ]
     assert losses[0] == losses[1]
+
+
+def test_pupil_that_says_what_its_teacher_says_has_nothing_to_learn() -> None:
+    rng = torch.Generator().manual_seed(5)
+    heat = torch.randn(2, 32, 64, generator=rng)
+    taught = NetworkOutput(heat, None, torch.tensor([2.0, -1.0]), ())
+    batch = Batch(
+        torch.zeros(2, 1, 128, 256),
+        torch.tensor([[9.0, 9.0], [200.0, 60.0]]),  # elsewhere than the teacher says
+        torch.ones(2),
+        torch.ones(2),
+        torch.ones(2, 2),
+    )
+
+    def slope(output: NetworkOutput) -> float:
+        assert output.heatmap is not None
+        assert output.presence is not None
+        parts = [output.heatmap.clone().requires_grad_(), output.presence.clone().requires_grad_()]
+        said = NetworkOutput(parts[0], None, parts[1], ())
+        heatmap_loss(said, batch, sigma_px=8.0, presence_weight=0.5, taught=taught).backward()  # type: ignore[no-untyped-call]
+        return max(float(part.grad.abs().max()) for part in parts if part.grad is not None)
+
+    assert slope(taught) < 1e-6
+    assert slope(NetworkOutput(heat.flip(2), None, taught.presence, ())) > 1e-3
+    assert slope(NetworkOutput(heat, None, torch.zeros(2), ())) > 1e-2
+
+
+def test_teacher_changes_what_is_learned_and_is_named(tiny: SceneRecipe, folder: Path) -> None:
+    teacher = finish(tiny, folder)
+    pupil = replace(tiny, id="pupil", teacher=str(teacher))
+    (folder / "checkpoint.safetensors").unlink()
+    model = load_model(finish(pupil, folder))
+    alone = load_model(finish(replace(tiny, id="pupil"), folder))
+    assert model.card.sha256 != alone.card.sha256
+    assert "distilled from" in model.card.trained_on
+    wide = replace(pupil, input_height=64, input_width=128)
+    *_, last = loop.train(wide, folder, device=CPU, workers=1)
+    assert isinstance(last, Failed)
+    assert "another size" in str(last.error)
+
+
+def test_pictures_without_a_calf_fill_their_own_chunks() -> None:
+    what = SceneSet(seed=3, count=4 * CHUNK, height=16, width=32, out_of_view=0.0, nothing=0.5)
+    shares = [float(render_chunk(what, index)[2].float().mean()) for index in range(4)]
+    assert shares[0] > 0.8
+    assert shares[2] > 0.8
+    assert shares[1] == shares[3] == 0

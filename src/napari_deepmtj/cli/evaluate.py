@@ -17,6 +17,7 @@ import typer
 
 from napari_deepmtj.cli._console import print_line, print_notice
 from napari_deepmtj.cli._jobs import run_job
+from napari_deepmtj.cli.phantom import Styles
 from napari_deepmtj.core.jobs import Progress
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ def evaluate(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the made-up subjects; no recipe trains with 1000.")
     ] = 1000,
+    styles: Annotated[
+        Styles,
+        typer.Option(help="Their set of scanners; no default model learns from test's."),
+    ] = Styles.TRAINING,
     model: Annotated[
         list[str] | None,
         typer.Option(metavar="ID|FILE", help="See `napari-deepmtj models`; repeat to compare."),
@@ -131,9 +136,17 @@ def evaluate(
         return
     from napari_deepmtj.phantom import write_cohort
 
-    settings["phantom"] = {"subjects": phantom, "videos": videos, "frames": frames, "seed": seed}
+    settings["phantom"] = {
+        "subjects": phantom,
+        "videos": videos,
+        "frames": frames,
+        "seed": seed,
+        "styles": styles.value,
+    }
     with tempfile.TemporaryDirectory(prefix="napari-deepmtj-") as folder:
-        job = write_cohort(phantom, videos, seed, Path(folder), n_frames=frames)
+        job = write_cohort(
+            phantom, videos, seed, Path(folder), n_frames=frames, styles=styles.value
+        )
         run_job(job, "rendering")
         _report(find_cases([folder]), methods, settings, worst, out)
 

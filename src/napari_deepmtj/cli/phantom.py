@@ -17,6 +17,14 @@ class CohortPart(StrEnum):
     TEST = "test"
 
 
+class Styles(StrEnum):
+    """The sets of made-up scanners, `phantom.devices.StyleSet`, without loading torch."""
+
+    TRAINING = "training"
+    CALIBRATION = "calibration"
+    TEST = "test"
+
+
 def phantom(
     out: Annotated[Path, typer.Option(help="Folder for the clips.")],
     subjects: Annotated[int, typer.Option(min=1, help="How many subjects.")] = 5,
@@ -29,6 +37,10 @@ def phantom(
         int | None,
         typer.Option(min=0, help="Another seed, other subjects.", show_default="0"),
     ] = None,
+    styles: Annotated[
+        Styles,
+        typer.Option(help="The set of made-up scanners; no default model learns from test's."),
+    ] = Styles.TRAINING,
     cohort: Annotated[
         CohortPart | None,
         typer.Option(
@@ -47,15 +59,17 @@ def phantom(
     from napari_deepmtj.phantom import write_cohort
 
     if cohort is None:
+        number = 0 if seed is None else seed
         job = write_cohort(
-            subjects, videos, 0 if seed is None else seed, out, n_frames=frames or 60
+            subjects, videos, number, out, n_frames=frames or 60, styles=styles.value
         )
     else:
         from napari_deepmtj.phantom.study import study, write_study
 
-        if frames is not None or seed is not None:
+        if frames is not None or seed is not None or styles is not Styles.TRAINING:
             raise typer.BadParameter(
-                "the cohort has its own length and seed; leave --frames and --seed out"
+                "the cohort has its own length, seed and scanners; leave --frames, --seed and "
+                "--styles out"
             )
         job = write_study(study().some(cohort.value, subjects, videos), out)
     clips = run_job(job, "rendering")

@@ -261,7 +261,13 @@ def write_clip(
 
 
 def write_cohort(
-    n_subjects: int, n_videos: int, seed: int, out: Path, *, n_frames: int = 60
+    n_subjects: int,
+    n_videos: int,
+    seed: int,
+    out: Path,
+    *,
+    n_frames: int = 60,
+    styles: StyleSet = "training",
 ) -> Generator[Progress | Done[list[Path]] | Failed, None, None]:
     """Write clips and truth of several subjects: `subject_001/passive-rom_1.avi` and so on.
 
@@ -275,7 +281,7 @@ def write_cohort(
     written: list[Path] = []
     total = n_subjects * n_videos * n_frames
     try:
-        for number, subject in enumerate(subjects(n_subjects, seed), start=1):
+        for number, subject in enumerate(subjects(n_subjects, seed, styles), start=1):
             for index in range(n_videos):
                 clip = subject.clip(index, n_frames=n_frames)
                 path = out / f"subject_{number:03d}" / f"{clip.name}.avi"
