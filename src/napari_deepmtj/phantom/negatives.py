@@ -1,15 +1,39 @@
-"""Pictures without any calf: the probe lifted, gel only, other tissue, a frozen menu."""
+"""Pictures without a muscle-tendon junction that are not calf scenes, in a stated mixture.
+
+What they are made of is in `negatives_tissue` (B-mode of other anatomy) and `negatives_other`
+(the probe lifted, screens, photographs). Mid-belly scenes of the calf come from `anatomy`.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from napari_deepmtj.phantom.devices import StyleSet
+from napari_deepmtj.phantom.negatives_other import OTHERS
+from napari_deepmtj.phantom.negatives_tissue import render_tissue
 
-def render_nothing(n: int, height: int, width: int, rng: torch.Generator) -> Tensor:
+#: Share of each kind of picture.
+SHARES: dict[str, float] = {
+    "muscle": 0.46,
+    "tendon": 0.08,
+    "transverse": 0.07,
+    "fat": 0.05,
+    "lifted": 0.08,
+    "partial": 0.04,
+    "doppler": 0.03,
+    "trace": 0.03,
+    "screen": 0.04,
+    "photograph": 0.09,
+    "page": 0.03,
+}
+
+
+def render_nothing(
+    n: int, height: int, width: int, rng: torch.Generator, *, styles: StyleSet = "training"
+) -> Tensor:
     """Draw `n` pictures that show no muscle-tendon junction and no calf.
 
     Parameters
@@ -18,37 +42,50 @@ def render_nothing(n: int, height: int, width: int, rng: torch.Generator) -> Ten
         How many, and their size in pixels.
     rng : torch.Generator
         Source of all randomness.
+    styles : str
+        The set of scanners of those that are echoes of tissue.
 
     Returns
     -------
     Tensor, uint8, shape (n, height, width)
         Grey levels.
     """
+    kinds = list(SHARES)
+    weights = torch.tensor([SHARES[kind] for kind in kinds])
+    drawn = torch.multinomial(weights, n, replacement=True, generator=rng)
+    made = torch.empty(n, height, width, dtype=torch.uint8)
+    for index in drawn.unique().tolist():
+        rows = (drawn == index).nonzero()[:, 0]
+        made[rows] = render_kind(kinds[index], len(rows), height, width, rng, styles=styles)
+    return _shown(made, rng)
 
-    def rand(low: float, high: float) -> Tensor:
-        return (low + (high - low) * torch.rand(n, generator=rng))[:, None, None]
 
-    z = torch.linspace(0, 1, height)[None, :, None]
-    x = torch.linspace(0, 1, width)[None, None, :]
-    # Reverberations of the probe's face in air: lines that fade with depth.
-    pitch, decay = rand(0.02, 0.15), rand(1.5, 9.0)
-    lines = (0.5 + 0.5 * torch.cos(2 * math.pi * z / pitch)) ** rand(1, 12)
-    air = lines * torch.exp(-decay * z) * rand(90, 255) * (1 + 0.1 * torch.sin(9 * x))
-    # Speckle of gel or deep tissue without structure, in large soft clouds.
-    noise = torch.randn(n, 2, height, width, generator=rng)
-    noise = F.avg_pool2d(noise, (1, 5), stride=1, padding=(0, 2)) * 2.2
-    speckle = noise.square().sum(1).sqrt()
-    clouds = torch.randn(n, 1, 6, 8, generator=rng)
-    clouds = F.interpolate(clouds, size=(height, width), mode="bicubic", align_corners=False)[:, 0]
-    tissue = speckle * torch.exp(rand(0, 1.0) * clouds - rand(0, 4) * z) * rand(5, 70)
-    # A menu: flat boxes and rows of small marks on a dark ground.
-    coarse = torch.rand(n, 1, 12, 20, generator=rng)
-    boxes = (F.interpolate(coarse, size=(height, width))[:, 0] > rand(0.6, 0.98)).float()
-    marks = (torch.rand(n, 1, height // 4, width // 3, generator=rng) > 0.6).float()
-    marks = F.interpolate(marks, size=(height, width))[:, 0]
-    menu = boxes * (rand(20, 120) + rand(0, 135) * marks)
-    kind = torch.rand(n, generator=rng)[:, None, None]
-    mixed = torch.where(kind < 0.3, air + 0.3 * tissue, tissue)
-    mixed = torch.where((kind > 0.6) & (kind < 0.75), menu, mixed)
-    mixed = torch.where(kind > 0.92, 0.15 * tissue, mixed)
-    return mixed.clamp(0, 255).round().to(torch.uint8)
+def render_kind(
+    kind: str,
+    n: int,
+    height: int,
+    width: int,
+    rng: torch.Generator,
+    *,
+    styles: StyleSet = "training",
+) -> Tensor:
+    """Draw `n` pictures of one kind of `SHARES`; parameters and result as `render_nothing`'s."""
+    tissue: Callable[[str, int], Tensor] = lambda what, count: render_tissue(  # noqa: E731
+        what, count, height, width, rng, styles=styles
+    )
+    if kind in OTHERS:
+        return OTHERS[kind](n, height, width, rng, tissue)
+    return tissue(kind, n)
+
+
+def _shown(pictures: Tensor, rng: torch.Generator) -> Tensor:
+    """Mirror half of the pictures and change the contrast of a third of them."""
+    n = len(pictures)
+    mirrored, changed = torch.rand(2, n, 1, 1, generator=rng).unbind()
+    pictures = torch.where(mirrored < 0.5, pictures.flip(-1), pictures)
+    low, high, power = torch.rand(3, n, 1, generator=rng).unbind()
+    curve = (torch.arange(256) / 255).expand(n, 256) ** torch.exp(1.2 * power - 0.6)
+    low, high = 0.2 * low.square(), 1 - 0.5 * high.square()
+    curve = torch.where(changed[:, 0] < 0.35, low + (high - low) * curve, torch.arange(256) / 255)
+    levels = (255 * curve).round().to(torch.uint8)
+    return levels.gather(1, pictures.flatten(1).long()).view_as(pictures)
