@@ -43,6 +43,7 @@ OWNERS: dict[str, set[str]] = {
     **{name: {"io"} for name in ("av", "pydicom", "imagecodecs", "tifffile", "h5py", "zarr")},
     **{name: {"io"} for name in ("tables", "sleap_io", "ezc3d", "xarray", "movement")},
     "cv2": {"tracking"},
+    **{name: {"batch"} for name in ("distributed", "dask_jobqueue")},
     **{name: {"evaluation"} for name in ("pingouin", "statsmodels")},
     "matplotlib": {"report", "_napari"},
     "pickle": set(),

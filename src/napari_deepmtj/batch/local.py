@@ -60,7 +60,7 @@ class Local:
         self._active: deque[_Active] = deque()
         self._open_now: dict[str, Opened] = {}
 
-    def work(self, todo: list[Task]) -> Iterator[BatchEvent]:
+    def work(self, todo: list[Task]) -> Generator[BatchEvent]:
         """Track the clips, some of them by turns."""
         with ExitStack() as stack:
             stack.callback(self._close_all)

@@ -90,7 +90,15 @@ def run(plan: Plan, control: Control | None = None) -> Generator[BatchEvent]:
 
 def _work(books: Books, todo: list[Task], control: Control) -> Generator[BatchEvent]:
     """Track what is to be done, in this process or on others."""
-    yield from Local(books, control).work(todo)
+    options = books.plan.options
+    away = [task for task in todo if task.entry.source is None]
+    if away and (options.scheduler or options.workers > 1):
+        from napari_deepmtj.batch.cluster import Cluster, connected
+
+        with connected(options) as client:
+            yield from Cluster(books, control, client).work(todo)
+    else:
+        yield from Local(books, control).work(todo)
 
 
 def _with_progress(events: Generator[BatchEvent], books: Books, n: int) -> Generator[BatchEvent]:
