@@ -44,3 +44,8 @@ def build(name: str, **arguments: Any) -> nn.Module:
         return _NETWORKS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"network {name!r} cannot be built so: {error}") from error
+
+
+def is_ours(network: nn.Module) -> bool:
+    """Whether a network is one that `build` makes."""
+    return type(network) in _NETWORKS.values()

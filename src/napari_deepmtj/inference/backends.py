@@ -1,0 +1,206 @@
+"""What computes a network: one protocol, and the choice among those who keep it.
+
+The runtimes themselves are `backends_torch`, `backends_openvino` and `backends_onnx`; what
+happens when memory runs out is `device`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping
+from enum import StrEnum
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_deepmtj.core.jobs import Notice
+from napari_deepmtj.errors import DeviceError
+from napari_deepmtj.inference.backends_speed import cores
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_deepmtj.networks.interface import NetworkOutput
+    from napari_deepmtj.weights.store import Model
+
+UInt8Array = npt.NDArray[np.uint8]
+
+#: Environment variable naming the backend that "auto" stands for.
+BACKEND_VARIABLE = "NAPARI_DEEPMTJ_BACKEND"
+
+
+class BackendName(StrEnum):
+    """What may be asked for."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+    OPENVINO_INT8 = "openvino-int8"
+    ONNXRUNTIME = "onnxruntime"
+
+
+#: Among which "auto" chooses: those whose coordinates are the same. 8 bits move them, within the
+#: gate, so they are there for who asks; a result does not depend on which machine is fast.
+SAME = (BackendName.TORCH, BackendName.OPENVINO, BackendName.ONNXRUNTIME)
+
+#: Packages that each backend needs besides torch, and the extra that brings them.
+_NEEDS: Mapping[BackendName, tuple[tuple[str, ...], str]] = {
+    BackendName.TORCH: ((), ""),
+    BackendName.OPENVINO: (("openvino",), "fast-cpu"),
+    BackendName.OPENVINO_INT8: (("openvino", "nncf"), "fast-cpu"),
+    BackendName.ONNXRUNTIME: (("onnxruntime", "onnx", "onnxscript"), "onnx"),
+}
+
+
+class Backend(Protocol):
+    """Something that computes one network, whose weights it holds.
+
+    Attributes
+    ----------
+    name : str
+        A `BackendName`, and what else tells its numbers from those of another.
+    device : str
+        Where it computes, as torch names it.
+    about : mapping
+        For the record, JSON-able: name, version of the runtime, threads and the like.
+    """
+
+    name: str
+    device: str
+    about: Mapping[str, Any]
+
+    def infer(
+        self, pixels: UInt8Array, *, content: tuple[slice, slice] | None = None
+    ) -> NetworkOutput:
+        """Compute any number of pictures.
+
+        Parameters
+        ----------
+        pixels : ndarray of uint8, shape (B, H, W)
+            Network inputs as `preprocess.to_network_inputs` makes them.
+        content : tuple of slice, optional
+            As `preprocess.normalise` takes it.
+
+        Returns
+        -------
+        NetworkOutput
+            All that the network gives, attention maps too, in memory of the host.
+        """
+
+
+def missing(name: BackendName) -> list[str]:
+    """Return the packages that a backend lacks."""
+    return [package for package in _NEEDS[name][0] if find_spec(package) is None]
+
+
+def open_backend(
+    model: Model,
+    backend: str = BackendName.AUTO,
+    device: torch.device | str = "auto",
+    *,
+    threads: int | None = None,
+) -> Generator[Notice, None, Backend]:
+    """Make ready what computes a model; the first time that may take a while, and is said.
+
+    Parameters
+    ----------
+    model : Model
+        What is computed; left as it is.
+    backend : str
+        A `BackendName`. "auto" is torch on a GPU, and on a CPU the fastest of those installed
+        whose coordinates are the same, by short probes that are remembered.
+    device : torch.device or str
+        As `resolve_device` takes it. Backends other than torch compute on the CPU, so "auto"
+        means the CPU for them.
+    threads : int, optional
+        How many may be used at most; all cores by default.
+
+    Yields
+    ------
+    Notice
+        What a person must be told.
+
+    Returns
+    -------
+    Backend
+        Ready: what follows is only computing.
+
+    Raises
+    ------
+    DeviceError
+        If the backend is unknown, not installed, or does not compute on that device.
+    """
+    from napari_deepmtj.inference.accelerator import Accelerator
+    from napari_deepmtj.inference.device import resolve_device
+
+    name = _named(backend)
+    if name is BackendName.AUTO and (said := os.environ.get(BACKEND_VARIABLE)):
+        name = _named(said)
+    if name not in (BackendName.AUTO, BackendName.TORCH) and str(device) == "auto":
+        device = "cpu"
+    where = resolve_device(str(device))
+    if where.type != "cpu":
+        if name not in (BackendName.AUTO, BackendName.TORCH):
+            raise DeviceError(
+                f"the backend {name.value} computes on the CPU, not on {where}; choose --device "
+                "cpu, or --backend torch"
+            )
+        return Accelerator(model, where)
+    if name is BackendName.AUTO:
+        return (yield from _fastest(model, threads or cores()))
+    return (yield from _open(name, model, threads or cores()))
+
+
+def _named(text: str) -> BackendName:
+    try:
+        return BackendName(text)
+    except ValueError:
+        offered = ", ".join(BackendName)
+        raise DeviceError(f"the backend {text!r} is unknown; choose {offered}") from None
+
+
+def _open(name: BackendName, model: Model, threads: int) -> Generator[Notice, None, Backend]:
+    """Return a backend of the CPU."""
+    if lacking := missing(name):
+        raise DeviceError(
+            f"the backend {name.value} needs {', '.join(lacking)}; install napari-deepmtj"
+            f"[{_NEEDS[name][1]}], or choose --backend torch"
+        )
+    if name is BackendName.TORCH:
+        from napari_deepmtj.inference.backends_torch import TorchBackend
+
+        return TorchBackend(model, threads)
+    from napari_deepmtj.networks.build import is_ours
+
+    if not is_ours(model.network):
+        raise DeviceError(
+            f"the network {model.card.network!r} is not one of this package's, so {name.value} "
+            "cannot be given it; choose --backend torch"
+        )
+    if name is BackendName.ONNXRUNTIME:
+        from napari_deepmtj.inference.backends_onnx import open_onnxruntime
+
+        return (yield from open_onnxruntime(model, threads))
+    from napari_deepmtj.inference.backends_openvino import open_openvino
+
+    return (yield from open_openvino(model, threads, int8=name is BackendName.OPENVINO_INT8))
+
+
+def _fastest(model: Model, threads: int) -> Generator[Notice, None, Backend]:
+    """Return the fastest of those that are installed and give the same coordinates."""
+    from napari_deepmtj.networks.build import is_ours
+
+    usable = [name for name in SAME if not missing(name)] if is_ours(model.network) else SAME[:1]
+    found: list[Backend] = []
+    for name in usable:
+        try:
+            backend = yield from _open(name, model, threads)
+        except DeviceError as error:
+            if name is BackendName.TORCH:
+                raise
+            yield Notice(str(error).replace("; choose --backend torch", "; it is left out"))
+        else:
+            found.append(backend)
+    return max(found, key=lambda backend: float(backend.about["pictures_per_s"]))
