@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,39 +11,48 @@ from typing import TYPE_CHECKING, Any
 from napari_deepmtj.batch.events import ClipDone, ClipFailed, ClipKept
 from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.plan import Plan, Task, is_done, weights_sha256
-from napari_deepmtj.inference.device import Runner, resolve_device
+from napari_deepmtj.inference.device import Runner
+from napari_deepmtj.io.paths import attention_path, video_path
 from napari_deepmtj.weights.store import load_model
 
 if TYPE_CHECKING:
     from napari_deepmtj.errors import DeepMTJError
     from napari_deepmtj.weights.store import Model
 
+#: What an earlier run may have left beside a result, which shows other positions than the new one.
+_MADE = {"attention": attention_path, "video": video_path}
+
 #: What the system says when no more can be written.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Models:
-    """Networks on their device, each loaded once.
+    """Networks, and what computes them, each made ready once.
 
     Parameters
     ----------
-    device : str
-        As `inference.device.resolve_device` takes it.
+    device, backend
+        As `inference.backends.open_backend` takes them.
     batch : int
         Frames computed at a time, at most.
     """
 
-    def __init__(self, device: str, batch: int) -> None:
-        self._device, self._batch = device, batch
-        self._loaded: dict[str, tuple[Model, Runner]] = {}
+    def __init__(self, device: str, backend: str, batch: int) -> None:
+        self._settings = backend, device, batch
+        self._ready: dict[str, tuple[Model, Runner]] = {}
 
-    def __getitem__(self, name: str) -> tuple[Model, Runner]:
-        """Return a model by its id or file, and what runs it."""
-        if name not in self._loaded:
+    def get(self, name: str) -> Generator[Notice, None, tuple[Model, Runner]]:
+        """Return a model by its id or file, and what runs it; the first time that takes a while.
+
+        Yields
+        ------
+        Notice
+            What a person must be told.
+        """
+        if name not in self._ready:
             model = load_model(name)
-            runner = Runner(model.network, resolve_device(self._device), self._batch)
-            self._loaded[name] = model, runner
-        return self._loaded[name]
+            self._ready[name] = model, (yield from open_runner(model, *self._settings))
+        return self._ready[name]
 
 
 class Books:
@@ -73,7 +82,11 @@ class Books:
     def write_done(
         self, task: Task, line: Line, facts: Mapping[str, Any], notices: list[str]
     ) -> ClipDone:
-        """Commit a clip whose result is on disk."""
+        """Commit a clip whose result is on disk; what was made of the one before goes."""
+        old = self.ledger.line(task.name)
+        for name, path in _MADE.items():
+            if old is not None and old.facts.get(name) and not facts.get(name):
+                path(task.result).unlink(missing_ok=True)
         line = replace(line, facts={**facts, "notices": notices})
         self.ledger.append(line)
         self.done += 1

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_deepmtj.batch.outputs import smoothed, with_rows_by_hand
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
 from napari_deepmtj.inference import predictor
 from napari_deepmtj.io.attention import AttentionInfo, AttentionWriter
 from napari_deepmtj.io.exports import check_overwrite, write_trajectory
-from napari_deepmtj.io.paths import attention_path
+from napari_deepmtj.io.paths import attention_path, video_path
+from napari_deepmtj.report.video import write_annotated_video
 from napari_deepmtj.tracking.gate import gate
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ class Request:
         Whether positions are fused with the motion of the tissue.
     subtract_slip : bool
         Whether the probe's slip on the skin is subtracted.
+    smooth : str
+        "METHOD:NAME=VALUE,...": gated and smoothed so; "" is not. Not with either of the former.
+    video : bool
+        Whether an annotated video is made.
     overwrite : bool
         Whether rows that a model made before are replaced; those of a person never are.
     """
@@ -57,6 +63,8 @@ class Request:
     attention: str | None = None
     fuse: bool = False
     subtract_slip: bool = False
+    smooth: str = ""
+    video: bool = False
     overwrite: bool = False
 
 
@@ -67,19 +75,22 @@ class Written:
     Parameters
     ----------
     trajectory : Trajectory
-        The result, before rows of an earlier one joined it.
+        The result, with the rows by hand of an earlier one, without its other frames.
     seconds : float
         Since its tracking began, other clips' turns included.
     device : str
         Which computed it, in the end.
     attention : str or None
         The map that was saved too.
+    video : bool
+        Whether a video was.
     """
 
     trajectory: Trajectory
     seconds: float
     device: str
     attention: str | None = None
+    video: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Return what a list of results tells of it, JSON-able.
@@ -99,6 +110,7 @@ class Written:
             "seconds": round(self.seconds, 3),
             "device": self.device,
             "attention": self.attention,
+            "video": self.video,
         }
 
 
@@ -161,7 +173,7 @@ def _tracked(
             f"has {source.n_frames} frames, and {said} chooses none of them", path=source.name
         )
     make_folder(request.result.parent)
-    check_overwrite(request.result, frames, source.sha256, overwrite=request.overwrite)
+    old = check_overwrite(request.result, frames, source.sha256, overwrite=request.overwrite)
     maps_file = attention_path(request.result)
     if request.attention and not request.overwrite and maps_file.exists():
         raise ResultError(
@@ -200,6 +212,7 @@ def _tracked(
                     yield Progress(done, total)
                 case Done(trajectory):
                     tracked = trajectory
+        tracked = with_rows_by_hand(tracked, old)
         if request.fuse:
             from napari_deepmtj.tracking.fusion import fuse
 
@@ -209,9 +222,14 @@ def _tracked(
 
             slip = yield from _result_of(estimate(source, tracked))
             tracked = subtract(flag(tracked, slip), slip)
+        if request.smooth:
+            tracked = yield from smoothed(tracked, request.smooth)
+        if request.video:
+            video = write_annotated_video(source, tracked, video_path(request.result))
+            yield from _result_of(video)
         write_trajectory(tracked, request.result, overwrite=request.overwrite)
     saved = request.attention if writer is not None else None
-    return Written(tracked, seconds, str(runner.device), saved)
+    return Written(tracked, seconds, str(runner.device), saved, request.video)
 
 
 def require_extras(request: Request) -> None:

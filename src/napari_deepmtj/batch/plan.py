@@ -15,13 +15,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from napari_deepmtj.batch import beside, outputs
+from napari_deepmtj.batch.beside import Beside
 from napari_deepmtj.batch.clip import Request
 from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.presets import Preset, preset_named, read_presets
 from napari_deepmtj.batch.study import TABLE, Entry, columns_of
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.io.paths import CSV_SUFFIX, attention_path, json_path, result_paths
+from napari_deepmtj.io.paths import (
+    CSV_SUFFIX,
+    attention_path,
+    json_path,
+    result_paths,
+    video_path,
+)
 from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, read_sidecar, sidecar_path
 from napari_deepmtj.weights.store import DEFAULT_MODEL, read_card, resolve_model
 
@@ -47,10 +55,14 @@ class Options:
         Name of the preset that says what is said nowhere else; "" is none.
     presets : Path or None
         File of presets; a person's own by default.
-    attention, fuse, subtract_slip
+    attention, fuse, subtract_slip, smooth, video
         As `clip.Request` takes them.
-    device : str
-        As `inference.device.resolve_device` takes it.
+    report : bool
+        Whether the report is written at the end.
+    beside : Beside
+        How external files are read, and what is measured with them.
+    device, backend
+        As `inference.backends.open_backend` takes them.
     batch : int
         Frames computed at a time, at most.
     at_once : int
@@ -70,7 +82,12 @@ class Options:
     attention: str | None = None
     fuse: bool = False
     subtract_slip: bool = False
+    smooth: str = ""
+    video: bool = False
+    report: bool = True
+    beside: Beside = Beside()  # noqa: RUF009 - it is frozen
     device: str = "auto"
+    backend: str = "auto"
     batch: int = 16
     at_once: int = 2
     workers: int = 1
@@ -117,6 +134,8 @@ class Task:
         files = [self.result, json_path(self.result)]
         if self.request.attention is not None:
             files.append(attention_path(self.result))
+        if self.request.video:
+            files.append(video_path(self.result))
         return all(file.is_file() for file in files)
 
     def said(self) -> ClipInfo | None:
@@ -155,10 +174,14 @@ def make_plan(entries: Sequence[Entry], options: Options) -> Plan:
     Raises
     ------
     ResultError
-        If two clips would share a result.
+        If two clips would share a result, there is no such smoothing or it would undo what else is
+        asked for, or an external file could not be synchronised.
     CalibrationError
         If there is no such preset, or the file of presets is not as documented.
     """
+    fuse, slip = options.fuse, options.subtract_slip
+    outputs.require_sense(options.smooth, fuse=fuse, subtract_slip=slip)
+    beside.require_sense(entries, options.beside)
     out = Path(os.path.abspath(options.out))  # noqa: PTH100 - keeps links
     named = options.preset or any(entry.preset for entry in entries)
     presets = read_presets(options.presets) if named else {}
@@ -174,6 +197,8 @@ def make_plan(entries: Sequence[Entry], options: Options) -> Plan:
             attention=options.attention,
             fuse=options.fuse,
             subtract_slip=options.subtract_slip,
+            smooth=options.smooth,
+            video=options.video,
             overwrite=True,  # a batch runs only what has changed
         )
         side = entry.distal_side or own.distal_side or common.distal_side
@@ -224,6 +249,7 @@ def key_of(task: Task, sha256: str, weights_sha256: str) -> str:
         "frames": [request.frames.start, request.frames.stop],
         "fuse": request.fuse,
         "subtract_slip": request.subtract_slip,
+        "smooth": outputs.smooth_key(request.smooth),
     }
     if source is None:
         said["sidecar"] = _sha256_of(sidecar_path(task.clip))
@@ -268,6 +294,7 @@ def is_valid(task: Task, line: Line | None, key: str) -> bool:
         and not line.failed
         and line.key == key
         and task.request.attention in (None, line.facts.get("attention"))
+        and (not task.request.video or bool(line.facts.get("video")))
         and task.is_there
     )
 

@@ -8,53 +8,49 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
+from napari_deepmtj.batch.beside import CHANNEL_COLUMNS, measured_beside
+from napari_deepmtj.batch.excursions import excursions
 from napari_deepmtj.batch.ledger import Ledger, Line
+from napari_deepmtj.batch.measured import FIGURES, Used, measured, used_positions
 from napari_deepmtj.batch.plan import Plan, Task
-from napari_deepmtj.batch.study import FACTS
-from napari_deepmtj.core.jobs import Progress
+from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.errors import DeepMTJError, ResultError
+from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io.atomic import atomic_path, atomic_write
 from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.io.labels import guarded
-from napari_deepmtj.io.sidecar import read_sidecar
-from napari_deepmtj.tracking.gate import gate
-from napari_deepmtj.tracking.mechanics import motion
-from napari_deepmtj.tracking.smooth import smooth
+from napari_deepmtj.io.video import open_video
+from napari_deepmtj.report.batch import BatchResults, write_batch_report
+from napari_deepmtj.report.page import Markup
+from napari_deepmtj.report.sparks import spark
+
+if TYPE_CHECKING:
+    from napari_deepmtj.io.video import VideoSource
 
 #: Names of the tables in a batch's folder.
 FRAMES_NAME, CLIPS_NAME, EXCURSIONS_NAME = "frames.csv", "clips.csv", "excursions.csv"
 
-#: Columns of `clips.csv` after `file` and the facts; formulas in docs/batch.md.
+#: Columns of `clips.csv` after `file` and the facts; docs/batch.md says what they are.
 CLIP_COLUMNS: tuple[str, ...] = (
-    "result",
-    "status",
-    "reason",
-    "same_content_as",
-    "frames",
-    "duration_s",
-    "in_view_percent",
-    "confidence_median",
-    "sd_mm_median",
-    "by_hand",
-    "flagged_percent",
-    "excursion_mm",
-    "peak_distal_velocity_mm_per_s",
-    "peak_proximal_velocity_mm_per_s",
-    "scale_x_mm_per_px",
-    "scale_y_mm_per_px",
-    "scale_source",
-    "roi",
-    "model",
-    "notices",
+    *("result", "status", "reason", "same_content_as"),
+    *("frames", "duration_s", "in_view_percent"),
+    *("confidence_median", "confidence_5_percent", "sd_mm_median", "by_hand", "flagged_percent"),
+    *FIGURES.values(),
+    *("scale_x_mm_per_px", "scale_y_mm_per_px", "scale_source"),
+    *("positions", "roi", "model", "notices"),
+)
+#: Those of them that are texts, "" where there is nothing to say.
+TEXTS = frozenset(
+    {"result", "status", "reason", "same_content_as", "scale_source", "positions", "roi", "model"}
+    | {"notices", "external_file", "sync", "channels_problem"}
 )
 
 
@@ -66,20 +62,25 @@ class Tables:
     ----------
     frames, clips, excursions : Path
         One row a frame; one row a clip, failed ones too; one row a subject and condition.
+    report : Path or None
+        The page about them; None if it was not asked for.
     """
 
     frames: Path
     clips: Path
     excursions: Path
+    report: Path | None = None
 
 
-def write_tables(plan: Plan) -> Generator[Progress, None, Tables]:
-    """Write the tables of a batch from its results.
+def write_tables(plan: Plan) -> Generator[Progress | Notice, None, Tables]:
+    """Write the tables of a batch, and its report, from the results on disk.
 
     Yields
     ------
     Progress
-        In clips.
+        In clips, then in pictures of the report.
+    Notice
+        Which external file could not be used.
 
     Returns
     -------
@@ -94,6 +95,7 @@ def write_tables(plan: Plan) -> Generator[Progress, None, Tables]:
     ledger = Ledger.of(out)
     rows: list[dict[str, object]] = []
     first_of: dict[str, str] = {}
+    curves: dict[str, Markup] = {}
     with (
         atomic_path(out / FRAMES_NAME) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
@@ -102,24 +104,50 @@ def write_tables(plan: Plan) -> Generator[Progress, None, Tables]:
         for number, task in enumerate(plan.tasks, start=1):
             line = ledger.line(task.name)
             row = _about(plan, task, line)
-            trajectory = None
             if line is not None and not line.failed:
                 row["same_content_as"] = first_of.get(line.sha256, "")
                 first_of.setdefault(line.sha256, task.name)
                 try:
                     trajectory = read_trajectory(task.result)
+                    used = used_positions(trajectory)
+                    row |= _measured(plan, task, trajectory, used)
                 except DeepMTJError as error:
-                    row |= {"status": "failed", "reason": str(error)}
-            if trajectory is not None:
-                row |= _measured(task, trajectory)
-                _append_frames(file, plan, task, trajectory, header=header)
-                header = False
+                    row |= {"result": "", "status": "failed", "reason": str(error)}
+                else:
+                    if problem := row.get("channels_problem"):
+                        yield Notice(f"{task.name}: {problem}")
+                    curves[task.name] = spark(trajectory, used.flagged)
+                    _append_frames(file, plan, task, trajectory, header=header)
+                    header = False
             rows.append(row)
             yield Progress(number, len(plan.tasks), "clip", "tables")
-    clips = pd.DataFrame(rows, columns=["file", *plan.facts, *CLIP_COLUMNS])
+    beside = any(task.entry.external_file is not None for task in plan.tasks)
+    columns = [*CLIP_COLUMNS[:-4], *(CHANNEL_COLUMNS if beside else ()), *CLIP_COLUMNS[-4:]]
+    clips = pd.DataFrame(rows, columns=["file", *plan.facts, *columns])
+    texts = [name for name in columns if name in TEXTS]
+    clips[texts] = clips[texts].astype(object).where(clips[texts].notna(), "")
+    groups = excursions(clips, plan.facts)
     atomic_write(out / CLIPS_NAME, _csv(clips).encode())
-    atomic_write(out / EXCURSIONS_NAME, _csv(excursions(clips, plan.facts)).encode())
-    return Tables(out / FRAMES_NAME, out / CLIPS_NAME, out / EXCURSIONS_NAME)
+    atomic_write(out / EXCURSIONS_NAME, _csv(groups).encode())
+    report = None
+    if plan.options.report:
+        report = yield from write_batch_report(_results(plan, clips, groups, curves))
+    return Tables(out / FRAMES_NAME, out / CLIPS_NAME, out / EXCURSIONS_NAME, report)
+
+
+def _results(
+    plan: Plan, clips: pd.DataFrame, groups: pd.DataFrame, curves: dict[str, Markup]
+) -> BatchResults:
+    """Return what the report is about."""
+    tasks = {task.name: task for task in plan.tasks}
+
+    def opened(name: str) -> AbstractContextManager[VideoSource]:
+        task = tasks[name]
+        if task.entry.source is not None:
+            return nullcontext(task.entry.source)
+        return open_video(task.clip, background=True)
+
+    return BatchResults(plan.options.out, clips, groups, plan.facts, curves, opened)
 
 
 def _about(plan: Plan, task: Task, line: Line | None) -> dict[str, object]:
@@ -137,54 +165,13 @@ def _about(plan: Plan, task: Task, line: Line | None) -> dict[str, object]:
     }
 
 
-def _measured(task: Task, trajectory: Trajectory) -> dict[str, object]:
-    """Return what a clip's result comes to; NaN where it cannot be said."""
-    table, provenance = trajectory.table, trajectory.provenance
-    scale = provenance.scale
-    times = table["time_s"].to_numpy(dtype=np.float64)
-    in_view = table["in_view"].to_numpy(dtype=bool)
-    ran = [op.arguments for op in provenance.operations if op.name == "track"]
-    model = ran[-1].get("model") if ran else None
-    row: dict[str, object] = {
-        "frames": len(table),
-        "duration_s": float(times[-1] - times[0]) if len(times) > 1 else np.nan,
-        "in_view_percent": 100 * float(in_view.mean()),
-        "confidence_median": float(table.loc[in_view, "confidence"].median()),
-        "sd_mm_median": float(table.loc[in_view, "sd_mm"].median()),
-        "by_hand": int(trajectory.by_hand.sum()),
-        "roi": "" if provenance.roi is None else str(provenance.roi),
-        "model": model.get("id", "") if isinstance(model, dict) else "",
-    }
-    if scale is not None:
-        row |= {
-            "scale_x_mm_per_px": scale.x_mm,
-            "scale_y_mm_per_px": scale.y_mm,
-            "scale_source": scale.source,
-        }
-    gated = gate(trajectory).trajectory
-    row["flagged_percent"] = 100 * float((gated.table["flags"] != "").mean())
-    if scale is not None:
-        row |= _moved(task, gated)
-    return row
-
-
-def _moved(task: Task, gated: Trajectory) -> dict[str, object]:
-    """Return excursion and peak velocities of the gated trajectory, smoothed by default."""
-    side = task.entry.distal_side
+def _measured(plan: Plan, task: Task, trajectory: Trajectory, used: Used) -> dict[str, object]:
+    side = task.distal_side
     if side is None:
-        info = read_sidecar(task.clip)
+        info = task.said()
         side = None if info is None else info.distal_side
-    try:
-        # The excursion is the same whichever side is distal; the signs of velocities are not.
-        moved = motion(smooth(gated).trajectory, side or "right")
-    except ResultError:  # nothing in view, or a path straight up and down, which has no side
-        return {}
-    row: dict[str, object] = {"excursion_mm": moved.excursion}
-    if side is not None and moved.time_unit == "s":
-        distal, proximal = moved.peak_velocity
-        row["peak_distal_velocity_mm_per_s"] = distal
-        row["peak_proximal_velocity_mm_per_s"] = proximal
-    return row
+    beside = measured_beside(task.entry, plan.options.beside, used.trajectory, side)
+    return measured(trajectory, used, side) | beside
 
 
 def _append_frames(
@@ -208,52 +195,6 @@ def _append_frames(
 def _free(name: str, trajectory: Trajectory) -> str:
     """Return a name for a fact's column that no column of a trajectory has."""
     return f"study_{name}" if name in trajectory.table.columns else name
-
-
-def excursions(clips: pd.DataFrame, facts: tuple[str, ...]) -> pd.DataFrame:
-    """Return the excursions of each subject under each condition.
-
-    Parameters
-    ----------
-    clips : pandas.DataFrame
-        As `clips.csv`.
-    facts : tuple of str
-        Its columns of facts.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a combination of the known facts but `trial`: `clips`, `excursion_mm_mean`,
-        `excursion_mm_sd` (n - 1), `_min`, `_max`, over its clips; and `in_view_percent_mean`.
-    """
-    by = [name for name in FACTS if name in facts and name != "trial"]
-    done = clips[clips["excursion_mm"].notna()]
-    columns = ["clips", "excursion_mm_mean", "excursion_mm_sd", "excursion_mm_min"]
-    columns += ["excursion_mm_max", "in_view_percent_mean"]
-    rows = [[*key, *_statistics(group)] for key, group in _groups(done, by) if len(group)]
-    return pd.DataFrame(rows, columns=[*by, *columns])
-
-
-def _groups(
-    table: pd.DataFrame, by: list[str]
-) -> Iterator[tuple[tuple[object, ...], pd.DataFrame]]:
-    if not by:
-        yield (), table
-        return
-    for key, group in table.groupby(by, sort=True, dropna=False):
-        yield key if isinstance(key, tuple) else (key,), group
-
-
-def _statistics(group: pd.DataFrame) -> list[float]:
-    values = group["excursion_mm"].astype(float)
-    return [
-        len(group),
-        float(values.mean()),
-        float(values.std(ddof=1)) if len(group) > 1 else float("nan"),
-        float(values.min()),
-        float(values.max()),
-        float(group["in_view_percent"].astype(float).mean()),
-    ]
 
 
 def _csv(table: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from napari_deepmtj.errors import ResultError
 CSV_SUFFIX = ".mtj.csv"
 JSON_SUFFIX = ".mtj.json"
 ATTENTION_SUFFIX = ".mtj-attention.tif"
+VIDEO_SUFFIX = "-annotated.mp4"
 
 
 def clip_stem(clip: str | Path) -> str:
@@ -72,6 +73,11 @@ def json_path(csv_path: str | Path) -> Path:
 def attention_path(csv_path: str | Path) -> Path:
     """Return the `.mtj-attention.tif` beside a `.mtj.csv`."""
     return _beside(csv_path, ATTENTION_SUFFIX)
+
+
+def video_path(csv_path: str | Path) -> Path:
+    """Return the annotated video beside a `.mtj.csv`."""
+    return _beside(csv_path, VIDEO_SUFFIX)
 
 
 def _beside(csv_path: str | Path, suffix: str) -> Path:

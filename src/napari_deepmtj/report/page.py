@@ -50,6 +50,7 @@ th, td {{ padding: .2rem .55rem; text-align: right; white-space: nowrap; }}
 th {{ border-bottom: 1.5px solid #333; vertical-align: bottom; }}
 td {{ border-bottom: 1px solid #e4e4e4; }}
 th:first-child, td:first-child, .words th, .words td {{ text-align: left; }}
+svg {{ vertical-align: middle; }}
 .words td:last-child {{ white-space: normal; overflow-wrap: anywhere; }}
 figure {{ margin: .8rem 0; }}
 figcaption {{ font-size: .85rem; color: #333; max-width: 60rem; }}
@@ -79,8 +80,14 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+class Markup(str):
+    """A piece of a page that is none of anybody's words, such as a drawing: it is not escaped."""
+
+    __slots__ = ()
+
+
 class Page:
-    """A page that grows from top to bottom; every text is escaped here and nowhere else.
+    """A page that grows from top to bottom; every text but `Markup` is escaped here, once.
 
     Parameters
     ----------
@@ -129,10 +136,16 @@ class Page:
         file = io.BytesIO()
         metadata = {"Date": None} if kind == "svg" else None
         figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
-        data = base64.b64encode(file.getvalue()).decode("ascii")
+        self.picture(file.getvalue(), kind, caption)
+
+    def picture(
+        self, data: bytes, kind: Literal["svg", "jpg", "png"], caption: str, below: str = ""
+    ) -> None:
+        """Add a file of a picture, as `figure` does; `below` stands between it and its caption."""
+        text = base64.b64encode(data).decode("ascii")
         said = html.escape(caption, quote=True)
         self._parts.append(
-            f'<figure><img alt="{said}" src="data:{_KINDS[kind]};base64,{data}">'
+            f'<figure><img alt="{said}" src="data:{_KINDS[kind]};base64,{text}">{_lines(below)}'
             f"<figcaption>{said}</figcaption></figure>\n"
         )
 
@@ -150,4 +163,4 @@ class Page:
 
 
 def _lines(text: str) -> str:
-    return html.escape(text).replace("\n", "<br>")
+    return text if isinstance(text, Markup) else html.escape(text).replace("\n", "<br>")

@@ -1,0 +1,81 @@
+"""Statistics of a study by subject and condition, tidy: one row a combination of the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from napari_deepmtj.batch import beside, measured
+from napari_deepmtj.batch.study import FACTS
+
+#: Columns of `clips.csv` of which mean and SD over the clips are given.
+AVERAGED: tuple[str, ...] = (
+    "excursion_mm",
+    "peak_distal_velocity_mm_per_s",
+    "peak_proximal_velocity_mm_per_s",
+    "cycle_excursion_mm_mean",
+    "cycle_duration_s_mean",
+    *(f"{name}_{end}" for name in beside.RANGES for end in ("least", "greatest")),
+    *beside.FIGURES.values(),
+)
+#: Columns of which the mean alone is given: how far the rest is to be trusted.
+TRUST: tuple[str, ...] = ("in_view_percent", "confidence_median", "flagged_percent")
+
+assert set(measured.FIGURES.values()) >= set(AVERAGED[:5])
+
+
+def excursions(clips: pd.DataFrame, facts: Sequence[str]) -> pd.DataFrame:
+    """Return the excursions of each subject under each condition.
+
+    Parameters
+    ----------
+    clips : pandas.DataFrame
+        As `clips.csv`.
+    facts : sequence of str
+        Its columns of facts.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a combination of the known facts but `trial`, of clips that have a result. `clips`
+        of it, `copies` (that have the content of another clip), `clips_with_mm`; `COLUMN_mean` and
+        `COLUMN_sd` (n - 1) of `AVERAGED`, as far as `clips` has them, over the clips that have a
+        value; `excursion_mm_min`, `_max`; `COLUMN_mean` of `TRUST`. Empty where it cannot be said.
+    """
+    by = [name for name in FACTS if name in facts and name != "trial"]
+    done = clips[clips["status"] == "done"]
+    averaged = [name for name in AVERAGED if name in clips]
+    rows = [
+        dict(zip(by, key, strict=True)) | _statistics(group, averaged)
+        for key, group in _groups(done, by)
+        if len(group)
+    ]
+    columns = [*by, *_statistics(done, averaged)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _groups(
+    table: pd.DataFrame, by: list[str]
+) -> Iterator[tuple[tuple[object, ...], pd.DataFrame]]:
+    if not by:
+        yield (), table
+        return
+    for key, group in table.groupby(by, sort=True, dropna=False):
+        yield key if isinstance(key, tuple) else (key,), group
+
+
+def _statistics(group: pd.DataFrame, averaged: list[str]) -> dict[str, float]:
+    numbers = {name: group[name].astype(float) for name in (*averaged, *TRUST)}
+    moved = numbers["excursion_mm"]
+    said: dict[str, float] = {
+        "clips": len(group),
+        "copies": int((group["same_content_as"] != "").sum()),
+        "clips_with_mm": int(moved.notna().sum()),
+    }
+    for name in averaged:
+        plain = name.removesuffix("_mean")  # the mean of clips' means is a mean
+        said |= {f"{plain}_mean": numbers[name].mean(), f"{plain}_sd": numbers[name].std(ddof=1)}
+        if name == "excursion_mm":
+            said |= {"excursion_mm_min": moved.min(), "excursion_mm_max": moved.max()}
+    return said | {f"{name}_mean": numbers[name].mean() for name in TRUST}

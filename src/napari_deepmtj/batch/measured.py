@@ -1,0 +1,133 @@
+"""What the result of one clip comes to, in numbers: the columns of `clips.csv` after its facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deepmtj.core.trajectory import Trajectory
+from napari_deepmtj.errors import ResultError
+from napari_deepmtj.tracking.analysis import Plan, analyse
+from napari_deepmtj.tracking.gate import gate
+from napari_deepmtj.tracking.smooth import smooth
+
+if TYPE_CHECKING:
+    from napari_deepmtj.tracking.mechanics import Side
+
+#: Share of positions that are less confident than `confidence_5_percent`.
+LOW = 0.05
+
+#: Columns of figures, by their names in `tracking.analysis`, for clips with a scale.
+FIGURES: dict[str, str] = {
+    "excursion": "excursion_mm",
+    "cycles": "cycles",
+    "cycle excursion, mean": "cycle_excursion_mm_mean",
+    "cycle excursion, SD": "cycle_excursion_mm_sd",
+    "cycle duration, mean": "cycle_duration_s_mean",
+    "peak velocity, distally": "peak_distal_velocity_mm_per_s",
+    "peak velocity, proximally": "peak_proximal_velocity_mm_per_s",
+}
+#: Those of them that do not depend on which side is distal.
+_EITHER_WAY = ("excursion",)
+
+
+@dataclass(frozen=True)
+class Used:
+    """The positions from which figures are taken.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Smoothed by its maker, or here.
+    flagged : ndarray of bool, shape (n,)
+        Rows that the quality gate flags with its defaults.
+    how : str
+        What was done, in words.
+    """
+
+    trajectory: Trajectory
+    flagged: np.ndarray
+    how: str
+
+
+def used_positions(trajectory: Trajectory) -> Used:
+    """Return the positions of a result that figures are taken from.
+
+    Those that were fused, smoothed, or freed of the probe's slip are taken as they were saved.
+    All others are gated and smoothed by Kalman, both with their defaults.
+    """
+    gated = gate(trajectory).trajectory
+    flagged = (gated.table["flags"] != "").to_numpy(dtype=bool)
+    names = [op.name for op in trajectory.provenance.operations]
+    if "subtract slip" in names:
+        return Used(trajectory, flagged, "as saved: probe slip subtracted")
+    last = [op for op in trajectory.provenance.operations if op.name in _POSITIONS][-1:]
+    for op in last:
+        if op.name == "smooth":
+            return Used(trajectory, flagged, f"as saved: smooth {op.arguments.get('method', '?')}")
+        if op.name == "fuse":
+            return Used(trajectory, flagged, "as saved: fuse")
+    return Used(smooth(gated).trajectory, flagged, "gate and kalman, from raw")
+
+
+#: Operations that say where positions come from.
+_POSITIONS = ("track", "fuse", "smooth", "unsmooth")
+
+
+def measured(trajectory: Trajectory, used: Used, distal: Side | None) -> dict[str, object]:
+    """Return the columns of a clip; what cannot be said is left out.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        The result as it is on disk.
+    used : Used
+        Its positions.
+    distal : {"left", "right"} or None
+        Side of the picture that is distal.
+    """
+    table, provenance = trajectory.table, trajectory.provenance
+    scale = provenance.scale
+    times = table["time_s"].to_numpy(dtype=np.float64)
+    in_view = table["in_view"].to_numpy(dtype=bool)
+    confidence = table.loc[in_view, "confidence"]
+    ran = [op.arguments for op in provenance.operations if op.name == "track"]
+    model = ran[-1].get("model") if ran else None
+    row: dict[str, object] = {
+        "frames": len(table),
+        "duration_s": float(times[-1] - times[0]) if len(times) > 1 else np.nan,
+        "in_view_percent": 100 * float(in_view.mean()),
+        "confidence_median": float(confidence.median()),
+        "confidence_5_percent": float(confidence.quantile(LOW)),
+        "sd_mm_median": float(table.loc[in_view, "sd_mm"].median()),
+        "by_hand": int(trajectory.by_hand.sum()),
+        "flagged_percent": 100 * float(used.flagged.mean()),
+        "positions": used.how,
+        "roi": "" if provenance.roi is None else str(provenance.roi),
+        "model": model.get("id", "") if isinstance(model, dict) else "",
+    }
+    if scale is None:
+        return row
+    row |= {
+        "scale_x_mm_per_px": scale.x_mm,
+        "scale_y_mm_per_px": scale.y_mm,
+        "scale_source": scale.source,
+    }
+    return row | _moved(used.trajectory, distal)
+
+
+def _moved(trajectory: Trajectory, distal: Side | None) -> dict[str, object]:
+    """Return excursion, cycles and peak velocities in millimetres and seconds."""
+    try:
+        # The excursion is the same whichever side is distal; all else is not.
+        done = analyse(trajectory, Plan(distal or "right"))
+    except ResultError:  # a path straight up and down, which has no side
+        return {}
+    known = distal is not None and done.motion.time_unit == "s"
+    return {
+        FIGURES[each.name]: each.value
+        for each in done.figures
+        if each.name in FIGURES and (known or each.name in _EITHER_WAY)
+    }
