@@ -84,8 +84,10 @@ def doppler(n: int, height: int, width: int, rng: torch.Generator, tissue: Tissu
     u = (x - dice.uniform(0.3, 0.7) - lean * (z - 0.5)) / dice.uniform(0.1, 0.4)
     v = (z - dice.uniform(0.3, 0.7)) / dice.uniform(0.15, 0.45)
     far = torch.maximum(u.abs(), v.abs())
-    coarse = int(torch.randint(4, 16, (), generator=rng))
-    flow = smooth_noise(n, (coarse, 2 * coarse), height, width, dice) - dice.uniform(-0.5, 1.2)
+    coarse = int(torch.randint(4, 24, (), generator=rng))
+    flow = torch.randn(n, 1, coarse, 2 * coarse, generator=rng)
+    flow = F.interpolate(flow, size=(height, width), mode="bicubic", align_corners=False)[:, 0]
+    flow = flow - dice.uniform(-0.5, 1.2)
     # Luma of red to yellow one way, of blue to cyan the other.
     towards = smooth_noise(n, (3, 5), height, width, dice) > dice.uniform(-1.5, 1.5)
     luma = torch.where(towards, 76 + 150 * flow, 29 + 140 * flow).clamp(20, 226)
@@ -216,11 +218,11 @@ def photograph(n: int, height: int, width: int, rng: torch.Generator, tissue: Ti
             clouds += power**octave * smooth_noise(n, (cells, 2 * cells), height, width, dice)
     light = dice.uniform(-1, 1) * (z - 0.5) + dice.uniform(-0.6, 0.6) * (x - 1)
     scene = dice.uniform(0, 0.6) * clouds + light
-    for _ in range(int(torch.randint(2, 9, (), generator=rng))):
+    for _ in range(int(torch.randint(3, 12, (), generator=rng))):
         turn = dice.uniform(0, math.pi)
         cos, sin = torch.cos(turn), torch.sin(turn)
         dx, dz = x - dice.uniform(-0.1, 2.1), z - dice.uniform(-0.1, 1.1)
-        u = (dx * cos + dz * sin) / dice.log(0.04, 0.8)
+        u = (dx * cos + dz * sin) / dice.log(0.05, 1.3)
         v = (dz * cos - dx * sin) / dice.log(0.04, 0.8)
         # From ovals through rounded boxes to boxes.
         far = (u.abs() ** 3 + v.abs() ** 3).pow(1 / 3)
@@ -234,7 +236,7 @@ def photograph(n: int, height: int, width: int, rng: torch.Generator, tissue: Ti
         shade = shade + dice.uniform(0, 0.25) * clouds
         scene = scene * (1 - inside) + shade * inside
     grain = torch.randn(n, height, width, generator=rng) * dice.log(0.003, 0.06)
-    return _grey(dice.uniform(70, 170) + dice.uniform(25, 95) * (scene + grain))
+    return _grey(dice.uniform(70, 170) + dice.uniform(35, 130) * (scene + grain))
 
 
 #: Kinds of pictures by name.
