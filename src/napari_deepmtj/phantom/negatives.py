@@ -6,8 +6,6 @@ What they are made of is in `negatives_tissue` (B-mode of other anatomy) and `ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -70,9 +68,10 @@ def render_kind(
     styles: StyleSet = "training",
 ) -> Tensor:
     """Draw `n` pictures of one kind of `SHARES`; parameters and result as `render_nothing`'s."""
-    tissue: Callable[[str, int], Tensor] = lambda what, count: render_tissue(  # noqa: E731
-        what, count, height, width, rng, styles=styles
-    )
+
+    def tissue(what: str, count: int) -> Tensor:
+        return render_tissue(what, count, height, width, rng, styles=styles)
+
     if kind in OTHERS:
         return OTHERS[kind](n, height, width, rng, tissue)
     return tissue(kind, n)

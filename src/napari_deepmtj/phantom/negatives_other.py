@@ -177,7 +177,7 @@ def _draw_screen(still: Image.Image, rng: np.random.Generator) -> None:
         elif what == 4:
             thumbnails(still, box, rng)
         else:
-            left, top, right, bottom = box
+            left, top, _, bottom = box
             for mark in range(top, bottom, int(rng.integers(6, 24))):
                 pen.line([(left, mark), (left + int(rng.integers(3, 12)), mark)], ink)
             pen.line([(left, top), (left, bottom)], ink)
