@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_deepmtj.errors import WeightsError
-from napari_deepmtj.inference.decode import decode
+from napari_deepmtj.inference.decode import REGION, Decoding, decode
 from napari_deepmtj.inference.peak import find_peak
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.training.losses import gaussian_target
@@ -72,6 +72,47 @@ def test_covariance_is_never_below_its_floor() -> None:
     narrow = maps([(100.0, 60.0)], 2.0)
     decoded = decode(output(narrow), {"sd_floor_px": 1.5}, height=H, width=W, tolerance_px=16.0)
     assert np.linalg.eigvalsh(decoded.covariance[0]).min() >= 1.5**2 - 1e-9
+
+
+def test_a_card_of_one_number_for_both_axes_is_read_as_before() -> None:
+    wide = output(maps([(100.0, 60.0)], 14.0))
+    before = {"sd_floor_px": 1.5, "sd_gain": 0.6}
+    now = {"sd_floor_x_px": 1.5, "sd_floor_y_px": 1.5, "sd_gain_x": 0.6, "sd_gain_y": 0.6}
+    old, new = (decode(wide, card, height=H, width=W, tolerance_px=16.0) for card in (before, now))
+    np.testing.assert_array_equal(old.covariance, new.covariance)
+    excess = find_peak(maps([(100.0, 60.0)], 14.0), H, W, 5.0).spread[0] - 25 * np.eye(2)
+    np.testing.assert_allclose(old.covariance[0], 1.5**2 * np.eye(2) + 0.36 * excess, atol=1e-6)
+    assert Decoding.from_card(before) == Decoding.from_card(now)
+
+
+def test_the_axes_have_floors_and_gains_of_their_own() -> None:
+    card = {"sd_floor_x_px": 4.0, "sd_floor_y_px": 1.0, "sd_gain_x": 0.0, "sd_gain_y": 0.0}
+    decoded = decode(output(maps([(99.0, 60.0)])), card, height=H, width=W, tolerance_px=16.0)
+    np.testing.assert_allclose(decoded.covariance[0], np.diag([16.0, 1.0]), atol=1e-9)
+
+
+def test_a_second_spot_far_away_widens_the_region_by_what_it_weighs() -> None:
+    near, far = (
+        gaussian_target(torch.tensor([xy]), 32, 64, STRIDE, 5.0)
+        for xy in ([60.0, 60.0], [200.0, 60.0])
+    )
+    card = {"sd_gain": 0.0, "reach_power": 1.0}
+    areas, reaches = [], []
+    for share in (0.0, 0.1, 0.3):
+        heat = torch.log((1 - share) * near + share * far + 1e-9)
+        found = decode(output(heat), card, height=H, width=W, tolerance_px=16.0)
+        np.testing.assert_allclose(found.xy[0], [60, 60], atol=0.3)
+        areas.append(np.sqrt(np.linalg.det(found.covariance[0])))
+        reaches.append(find_peak(heat, H, W, 5.0).reach[0])
+    np.testing.assert_allclose(
+        reaches, np.sqrt([50, 50 + 0.1 * 140**2, 50 + 0.3 * 140**2]), rtol=0.05
+    )
+    np.testing.assert_allclose(np.array(areas) / areas[0], np.square(reaches) / reaches[0] ** 2)
+
+
+def test_the_region_of_a_gaussian_holds_nine_in_ten() -> None:
+    points = np.random.default_rng(0).normal(size=(200_000, 2))
+    assert ((points**2).sum(axis=1) <= REGION).mean() == pytest.approx(0.9, abs=0.003)
 
 
 @pytest.mark.parametrize(("presence", "expected"), [(3.0, True), (-3.0, False)])

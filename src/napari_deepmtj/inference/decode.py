@@ -6,6 +6,7 @@ maps it into the frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,17 @@ from napari_deepmtj.inference.published import component, regressed
 from napari_deepmtj.networks.interface import NetworkOutput
 
 FloatArray = npt.NDArray[np.float64]
+
+#: Share of truths that the region of a covariance C holds: where (x - xy)^T C^-1 (x - xy) is at
+#: most `REGION`, the quantile of a chi-squared variable with two degrees of freedom.
+COVERAGE = 0.9
+REGION = -2.0 * math.log1p(-COVERAGE)
+
+#: Decoding numbers that stand for two.
+_OF_BOTH_AXES = {
+    "sd_floor_px": ("sd_floor_x_px", "sd_floor_y_px"),
+    "sd_gain": ("sd_gain_x", "sd_gain_y"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,32 +46,51 @@ class Decoding:
     target_sigma_px : float
         Sigma in input pixels of the Gaussian that the heat map was trained to draw; this much
         of its spread is drawing, not doubt.
-    sd_floor_px, sd_gain : float
-        variance = floor^2 + gain^2 * (spread beyond the target's), in input pixels.
+    sd_floor_x_px, sd_floor_y_px, sd_gain_x, sd_gain_y : float
+        Shape of the covariance: on each axis of the picture, which is along and across the tendon
+        as far as a probe lies along it, floor^2 + gain^2 * (spread beyond the target's), in input
+        pixels. Along the tendon nobody points as exactly as across it.
+    region_scale, reach_power : float
+        Its size: standard deviations are multiplied by
+        region_scale * (reach / that of a perfect map)^reach_power, see `Peak`, so that the
+        ellipse of `REGION` holds the truth in `COVERAGE` of pictures, doubtful ones included.
     bias, presence_weight, mass_weight, tolerance_weight : float
         Logistic regression for "within tolerance" on the presence logit, the logit of the mass
         near the peak, and the log of tolerance over sd.
+    offset_distal_mm, offset_deep_mm : float
+        How much further distally and deeper than this network a laboratory labels; see
+        `inference.offset`.
     """
 
     presence_threshold: float = 0.5
     label_width: float = 0.0
     target_sigma_px: float = 5.0
-    sd_floor_px: float = 1.0
-    sd_gain: float = 1.0
+    sd_floor_x_px: float = 1.0
+    sd_floor_y_px: float = 1.0
+    sd_gain_x: float = 1.0
+    sd_gain_y: float = 1.0
+    region_scale: float = 1.0
+    reach_power: float = 0.0
     bias: float = 0.0
     presence_weight: float = 0.0
     mass_weight: float = 1.0
     tolerance_weight: float = 0.0
+    offset_distal_mm: float = 0.0
+    offset_deep_mm: float = 0.0
 
     @classmethod
     def from_card(cls, values: Mapping[str, float]) -> Decoding:
-        """Read the `decoding` of a weight card.
+        """Read the `decoding` of a weight card; some cards have one number for both axes.
 
         Raises
         ------
         WeightsError
             If it holds a number this version does not know.
         """
+        values = dict(values)
+        for old, new in _OF_BOTH_AXES.items():
+            if old in values:
+                values |= dict.fromkeys(new, values.pop(old))
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown:
             raise WeightsError(
@@ -78,7 +109,7 @@ class Decoded:
     xy : ndarray of float64, shape (B, 2)
         (x, y), sub-pixel.
     covariance : ndarray of float64, shape (B, 2, 2)
-        Of (x, y), in px^2.
+        Of (x, y), in px^2; its ellipse of `REGION` is the 90 % region.
     confidence : ndarray of float64, shape (B,)
         Probability of being in view and within tolerance, 0..1.
     in_view : ndarray of bool, shape (B,)
@@ -150,13 +181,39 @@ def observe(
 
 def calibrated_covariance(peak: Peak, fitted: Decoding) -> FloatArray:
     """Turn the maps' spread into the covariance of the position, (B, 2, 2) in input px^2."""
-    eye = np.eye(2)
-    excess = peak.spread - fitted.target_sigma_px**2 * eye
-    # A map sharper than its target carries no doubt: clip the excess at 0 along its axes.
-    values, vectors = np.linalg.eigh(excess)
-    excess = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.transpose(0, 2, 1)
-    covariance: FloatArray = fitted.sd_floor_px**2 * eye + fitted.sd_gain**2 * excess
+    covariance: FloatArray = (
+        shape_of(excess(peak, fitted.target_sigma_px), fitted)
+        * (fitted.region_scale * doubt(peak, fitted.target_sigma_px) ** fitted.reach_power)[
+            :, None, None
+        ]
+        ** 2
+    )
     return covariance
+
+
+def excess(peak: Peak, sigma_px: float) -> FloatArray:
+    """Return the spread (B, 2, 2) beyond that of the Gaussian that a map was trained to draw."""
+    # A map sharper than its target carries no doubt: clip at 0 along its axes.
+    values, vectors = np.linalg.eigh(peak.spread - sigma_px**2 * np.eye(2))
+    beyond: FloatArray = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.transpose(
+        0, 2, 1
+    )
+    return beyond
+
+
+def shape_of(beyond: FloatArray, fitted: Decoding) -> FloatArray:
+    """Return covariances (B, 2, 2) up to their size, from the spread of `excess`."""
+    floor = np.array([fitted.sd_floor_x_px, fitted.sd_floor_y_px])
+    gain = np.array([fitted.sd_gain_x, fitted.sd_gain_y])
+    shaped: FloatArray = np.diag(floor**2) + np.outer(gain, gain) * beyond
+    return shaped
+
+
+def doubt(peak: Peak, sigma_px: float) -> FloatArray:
+    """Return the reach (B,) relative to a perfect map's, not below a half of it; 1 if not told."""
+    perfect = math.sqrt(2.0) * sigma_px
+    relative: FloatArray = np.where(peak.reach > 0, np.maximum(peak.reach / perfect, 0.5), 1.0)
+    return relative
 
 
 def confidence_features(

@@ -1,4 +1,4 @@
-"""What the default network's heat map says, before any calibration: peak, spread, mass.
+"""What the default network's heat map says, before any calibration: peak, spread, mass, reach.
 
 Positions are in pixels of the network's input, pixel centres at integers.
 """
@@ -34,11 +34,15 @@ class Peak:
         Second moments around it, in px^2.
     mass : ndarray of float64, shape (B,)
         Share of probability near it, 0..1.
+    reach : ndarray of float64, shape (B,)
+        Root mean square distance in px of all the map's probability from it, other spots
+        included; 0 where a network tells none.
     """
 
     xy: FloatArray
     spread: FloatArray
     mass: FloatArray
+    reach: FloatArray
 
 
 def find_peak(heatmap: Tensor, height: int, width: int, sigma_px: float) -> Peak:
@@ -56,8 +60,8 @@ def find_peak(heatmap: Tensor, height: int, width: int, sigma_px: float) -> Peak
     Returns
     -------
     Peak
-        Position (B, 2) and second moments (B, 2, 2) in input pixels, and the share of
-        probability (B,) within `PEAK_RADIUS` of the peak.
+        Position (B, 2), second moments (B, 2, 2) and reach (B,) in input pixels, and the share
+        of probability (B,) within `PEAK_RADIUS` of the peak.
     """
     n, rows, columns = heatmap.shape
     probability = heatmap.float().flatten(1).softmax(dim=1).view(n, 1, rows, columns)
@@ -71,13 +75,25 @@ def find_peak(heatmap: Tensor, height: int, width: int, sigma_px: float) -> Peak
     step = torch.tensor([width / columns, height / rows], dtype=torch.float64)
     position = ((xy.cpu() + 0.5) * step - 0.5).numpy()
     axes = ((width, columns), (height, rows))
+    found = np.stack(
+        [_unpushed(position[:, i], *axis, sigma_px) for i, axis in enumerate(axes)], axis=1
+    )
     return Peak(
-        xy=np.stack(
-            [_unpushed(position[:, i], *axis, sigma_px) for i, axis in enumerate(axes)], axis=1
-        ),
+        xy=found,
         spread=(spread.cpu() * torch.outer(step, step)).numpy(),
         mass=mass.cpu().numpy(),
+        reach=_reach(probability[:, 0].double().cpu().numpy(), found, step.numpy()),
     )
+
+
+def _reach(probability: FloatArray, xy: FloatArray, step: FloatArray) -> FloatArray:
+    """Root mean square distance (B,) of maps (B, h, w) from positions (B, 2), in input pixels."""
+    squares: FloatArray = np.zeros(len(xy))
+    for i, over in enumerate(("brc->bc", "brc->br")):
+        marginal = np.einsum(over, probability)
+        cell = (np.arange(marginal.shape[1]) + 0.5) * step[i] - 0.5
+        squares += ((cell - xy[:, i, None]) ** 2 * marginal).sum(axis=1)
+    return np.sqrt(squares)
 
 
 def _unpushed(seen: FloatArray, size: int, cells: int, sigma_px: float) -> FloatArray:

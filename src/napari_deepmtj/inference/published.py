@@ -43,7 +43,8 @@ def regressed(xy: Tensor, height: int, width: int, label_width: float) -> tuple[
     size = np.array([width, height], dtype=np.float64)
     crop = label_width * size / width
     position = (xy.double().cpu().numpy() * (crop - 1) + 0.5) * (size / crop) - 0.5
-    return Peak(position, np.zeros((n, 2, 2)), np.full(n, 0.5)), np.full(n, ALWAYS)
+    peak = Peak(position, np.zeros((n, 2, 2)), np.full(n, 0.5), np.zeros(n))
+    return peak, np.full(n, ALWAYS)
 
 
 def component(
@@ -87,5 +88,5 @@ def component(
         mass[i] = picture[region].max()
     step = np.array([width / columns, height / rows])
     top = np.clip(probability.max(axis=(1, 2)), 1e-6, 1 - 1e-6)
-    peak = Peak((xy + 0.5) * step - 0.5, spread * np.outer(step, step), mass)
+    peak = Peak((xy + 0.5) * step - 0.5, spread * np.outer(step, step), mass, np.zeros(n))
     return peak, np.log(top) - np.log1p(-top)

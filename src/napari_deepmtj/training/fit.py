@@ -3,125 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.optimize import minimize
-from torch import Tensor, nn
 
+from napari_deepmtj.evaluation.doubt import conformal_rank, squared_distance
 from napari_deepmtj.inference.decode import (
+    COVERAGE,
+    REGION,
     Decoding,
     calibrated_covariance,
     confidence_features,
-    observe,
+    doubt,
+    excess,
+    shape_of,
 )
-from napari_deepmtj.inference.peak import Peak
-from napari_deepmtj.networks.interface import NetworkOutput
-from napari_deepmtj.training.augment import Batch, augment
-from napari_deepmtj.training.dataset import RenderedScenes
-
-if TYPE_CHECKING:
-    from napari_deepmtj.training.recipes import SceneRecipe
+from napari_deepmtj.training.observed import Observed, half, joined
 
 FloatArray = npt.NDArray[np.float64]
 
 #: Share of pictures with the MTJ in view that may be called "not in view".
 MISSED_AT_MOST = 0.015
 #: The threshold stays within these, however the phantom pictures fall.
-THRESHOLD_RANGE = (0.2, 0.8)
+THRESHOLD_RANGE = (0.2, 0.95)
 #: Tolerances in input pixels among which the confidence is fitted; 6.3 % of a 256 px wide
 #: input, P20's 5 mm, is 16 px.
 TOLERANCE_RANGE_PX = (4.0, 40.0)
 #: Width of the input that the two numbers around here are given for; others in proportion.
 REFERENCE_WIDTH = 256
-#: Errors beyond this many input pixels are blunders, which the confidence speaks of, not the sd.
+#: Errors beyond this many input pixels are blunders; they decide the size of the covariance, not
+#: its shape.
 BLUNDER_PX = 16.0
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What a network says of n pictures it never learned from, and the truth, in input pixels.
-
-    Parameters
-    ----------
-    peak : Peak
-        Positions, spreads and masses.
-    presence : ndarray of float64, shape (n,)
-        Logits of "in view".
-    truth : ndarray of float64, shape (n, 2)
-        Meaningless where not present.
-    present : ndarray of bool, shape (n,)
-        Whether the MTJ is in the picture.
-    mm_per_px : ndarray of float64, shape (n, 2)
-        Of the pictures; NaN where no scale is known.
-    """
-
-    peak: Peak
-    presence: FloatArray
-    truth: FloatArray
-    present: npt.NDArray[np.bool_]
-    mm_per_px: FloatArray
-
-
-def observe_batches(
-    network: nn.Module,
-    batches: Iterable[Batch],
+def fit_decoding(
+    seen: Observed,
     start: Decoding,
     *,
-    device: torch.device | None = None,
-) -> Observed:
-    """Run a network, in eval mode, over batches; what is undecided is left out."""
-    device = device or torch.device("cpu")
-    peaks, logits, truths, presents, steps = [], [], [], [], []
-    for batch in batches:
-        with torch.inference_mode():
-            output = network(batch.pictures.to(device))
-        keep = batch.decided > 0
-        peak, presence = observe(on_host(output, keep), start, *batch.pictures.shape[-2:])
-        peaks.append(peak)
-        logits.append(presence)
-        truths.append(batch.xy[keep].double().numpy())
-        presents.append(batch.present[keep].bool().numpy())
-        steps.append(batch.mm_per_px[keep].double().numpy())
-    joined = Peak(
-        *(np.concatenate([getattr(p, n) for p in peaks]) for n in ("xy", "spread", "mass"))
-    )
-    return Observed(
-        joined,
-        np.concatenate(logits),
-        np.concatenate(truths),
-        np.concatenate(presents),
-        np.concatenate(steps),
-    )
-
-
-def on_host(output: NetworkOutput, keep: Tensor) -> NetworkOutput:
-    """Return the predictions for the pictures to keep (B,), on the CPU, without attention."""
-    heatmap, xy, presence = (None if part is None else part.cpu()[keep] for part in output[:3])
-    return NetworkOutput(heatmap, xy, presence, ())
-
-
-def scene_batches(recipe: SceneRecipe, scenes: RenderedScenes) -> Iterator[Batch]:
-    """Yield every calibration scene once, each degraded by its own seed, as in training."""
-    positions = scenes.positions(recipe.label_thickness_mm)
-    rng = torch.Generator().manual_seed(recipe.seed + recipe.calibration.seed)
-    for index in torch.split(torch.arange(len(scenes)), recipe.batch):
-        yield augment(
-            scenes.pictures(index),
-            positions[index],
-            scenes.present[index],
-            scenes.mm_per_px[index],
-            (recipe.input_height, recipe.input_width),
-            rng,
-        )
-
-
-def fit_decoding(
-    seen: Observed, start: Decoding, *, width: int, seed: int, threshold: bool = True
+    width: int,
+    seed: int,
+    threshold: bool = True,
+    harder: Observed | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Fit the numbers of `Decoding`.
 
@@ -137,6 +62,9 @@ def fit_decoding(
         Of the tolerances among which the confidence is fitted.
     threshold : bool
         Whether to fit the threshold of "in view", too.
+    harder : Observed, optional
+        The same pictures spoilt. Covariance and confidence are fitted on both, so that they hold
+        for pictures of either kind; threshold and figures are those of `seen`.
 
     Returns
     -------
@@ -146,37 +74,44 @@ def fit_decoding(
         What the network does on these pictures: errors, shares within 5 mm, missed and invented,
         and how good the confidence is there.
     """
-    peak, presence, present = seen.peak, seen.presence, seen.present
-    error_px = np.hypot(*(peak.xy - seen.truth).T)
-    called = 1 / (1 + np.exp(-presence))
+    called = _called(seen)
     limit = start.presence_threshold
     if threshold:
-        limit = float(np.clip(np.quantile(called[present], MISSED_AT_MOST), *THRESHOLD_RANGE))
+        in_view = called[seen.present]
+        limit = float(np.clip(np.quantile(in_view, MISSED_AT_MOST), *THRESHOLD_RANGE))
 
     part = width / REFERENCE_WIDTH
-    good = present & (error_px < BLUNDER_PX * part)
-    if not good.any():  # it has learned nothing: all of its errors are what it is worth
-        good = present
-    floor, gain = _fit_spread(
-        Peak(peak.xy[good], peak.spread[good], peak.mass[good]), seen.truth[good], start
-    )
-    fitted = replace(start, presence_threshold=limit, sd_floor_px=floor, sd_gain=gain)
-    covariance = calibrated_covariance(peak, fitted)
+    both = [seen] if harder is None else [seen, harder]
+    there = [each.where(each.present & (_called(each) >= limit)) for each in both]
+    if not any(len(each.truth) for each in there):  # it calls the MTJ in view nowhere
+        there = [each.where(each.present) for each in both]
+    fitted = replace(start, presence_threshold=limit)
+    fitted = fit_covariance(there, fitted, BLUNDER_PX * part)
+
+    every = joined(both)
     rng = np.random.default_rng(seed)
     low, high = np.log(TOLERANCE_RANGE_PX) + math.log(part)
-    tolerance = np.exp(rng.uniform(low, high, len(error_px)))
-    features = confidence_features(peak, presence, covariance, tolerance)
-    right = present & (error_px <= tolerance)
-    weights = _fit_logistic(features, right)
+    tolerance = np.exp(rng.uniform(low, high, len(every.truth)))
+    covariance = calibrated_covariance(every.peak, fitted)
+    features = confidence_features(every.peak, every.presence, covariance, tolerance)
+    right = every.present & (np.hypot(*(every.peak.xy - every.truth).T) <= tolerance)
+    weights = fit_logistic(features, right)
     names = ("bias", "presence_weight", "mass_weight", "tolerance_weight")
-    decoding = asdict(fitted) | dict(zip(names, weights, strict=True))
+    decoding = asdict(replace(fitted, **dict(zip(names, weights, strict=True))))
 
     figures = _figures(seen, called >= limit)
-    told = 1 / (1 + np.exp(-np.clip(features @ np.array(weights), -60, 60)))
+    plain = slice(len(seen.truth))
+    told = 1 / (1 + np.exp(-np.clip(features[plain] @ np.array(weights), -60, 60)))
     figures["confidence_mean"] = float(told.mean())
-    figures["confidence_right"] = float(right.mean())
-    figures["confidence_brier"] = float(((told - right) ** 2).mean())
+    figures["confidence_right"] = float(right[plain].mean())
+    figures["confidence_brier"] = float(((told - right[plain]) ** 2).mean())
     return decoding, {name: round(value, 4) for name, value in figures.items()}
+
+
+def _called(seen: Observed) -> FloatArray:
+    """Return the stated probabilities of "in view", shape (n,)."""
+    probability: FloatArray = 1 / (1 + np.exp(-np.clip(seen.presence, -60, 60)))
+    return probability
 
 
 def _figures(seen: Observed, called: npt.NDArray[np.bool_]) -> dict[str, float]:
@@ -200,35 +135,103 @@ def _figures(seen: Observed, called: npt.NDArray[np.bool_]) -> dict[str, float]:
             "calibration_median_input_px": float(np.median(error_px)),
         }
     figures["calibration_missed"] = float((~called[seen.present]).mean())
+    figures["calibration_present"] = float(seen.present.sum())
     if not seen.present.all():
         figures["calibration_invented"] = float(called[~seen.present].mean())
+        figures["calibration_absent"] = float((~seen.present).sum())
     return figures
 
 
-def _fit_spread(peak: Peak, truth: FloatArray, start: Decoding) -> tuple[float, float]:
-    """Maximum likelihood of the errors under bivariate Gaussians; returns floor and gain."""
-    residual = peak.xy - truth
-    if not peak.spread.any():  # a network that tells no doubt has one for all pictures
-        return float(np.sqrt((residual**2).mean())), start.sd_gain
+def fit_covariance(sets: Sequence[Observed], start: Decoding, blunder_px: float) -> Decoding:
+    """Fit shape and size of the covariance on pictures with the MTJ in view.
+
+    Shape and power are fitted on the first half of every set, then the scale so that the 90 %
+    region covers 90 % of the second halves (split conformal prediction: Lei et al. 2018,
+    doi:10.1080/01621459.2017.1307116).
+
+    Parameters
+    ----------
+    sets : sequence of Observed
+        At least one picture in all.
+    start : Decoding
+        What is not fitted here.
+    blunder_px : float
+        Errors beyond it take no part in the shape.
+    """
+    learn, bound = (joined([half(each, which) for each in sets]) for which in (0, 1))
+    fitted = _fit_shape(learn, start, blunder_px)
+    sigma = start.target_sigma_px
+    size = np.log(np.maximum(_distance(learn, fitted) / math.sqrt(REGION), 1e-9))
+    doubtful = np.log(doubt(learn.peak, sigma))
+    if np.ptp(doubtful) > 0:
+        fitted = replace(fitted, reach_power=_quantile_slope(doubtful, size))
+    scores = np.sort(_distance(bound, fitted))
+    scale = float(scores[conformal_rank(len(scores)) - 1]) / math.sqrt(REGION)
+    return replace(fitted, region_scale=scale)
+
+
+def _distance(seen: Observed, fitted: Decoding) -> FloatArray:
+    """Mahalanobis distances (n,) of the errors under the covariances as fitted so far."""
+    covariance = calibrated_covariance(seen.peak, fitted)
+    distance: FloatArray = np.sqrt(squared_distance(seen.peak.xy - seen.truth, covariance))
+    return distance
+
+
+def _fit_shape(seen: Observed, start: Decoding, blunder_px: float) -> Decoding:
+    """Maximum likelihood of the errors under bivariate Gaussians, blunders left out."""
+    off = seen.peak.xy - seen.truth
+    good = np.hypot(*off.T) < blunder_px
+    if not good.any():  # it has learned nothing: all of its errors are what it is worth
+        good[:] = True
+    off = off[good]
+    if not seen.peak.spread.any():  # a network that tells no doubt has one for all pictures
+        floor = np.maximum(np.sqrt((off**2).mean(axis=0)), 1e-3)
+        return replace(start, sd_floor_x_px=float(floor[0]), sd_floor_y_px=float(floor[1]))
+    beyond = excess(seen.where(good).peak, start.target_sigma_px)
+    names = ("sd_floor_x_px", "sd_floor_y_px", "sd_gain_x", "sd_gain_y")
+
+    def named(logs: FloatArray) -> Decoding:
+        return replace(start, **{n: math.exp(v) for n, v in zip(names, logs, strict=True)})
 
     def cost(logs: FloatArray) -> float:
-        fitted = replace(start, sd_floor_px=math.exp(logs[0]), sd_gain=math.exp(logs[1]))
-        covariance = calibrated_covariance(peak, fitted)
-        solved = np.linalg.solve(covariance, residual[:, :, None])[:, :, 0]
-        distance = (residual * solved).sum(axis=1)
-        return float(np.mean(0.5 * distance + 0.5 * np.linalg.slogdet(covariance)[1]))
+        covariance = shape_of(beyond, named(logs))
+        a, b, d = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
+        likely = squared_distance(off, covariance) + np.log(a * d - b * b)
+        return float(0.5 * likely.mean() + 1e-3 * (logs**2).sum())
 
-    best = minimize(cost, np.array([0.0, -0.5]), method="Nelder-Mead")
-    return float(np.exp(best.x[0])), float(np.exp(best.x[1]))
+    best = minimize(cost, np.array([0.0, 0.0, -0.5, -0.5]), method="Nelder-Mead")
+    return named(best.x)
 
 
-def _fit_logistic(features: FloatArray, right: npt.NDArray[np.bool_]) -> list[float]:
-    """Logistic regression with a weak ridge; returns one weight a feature."""
+def _quantile_slope(x: FloatArray, y: FloatArray) -> float:
+    """Slope, not below 0, of the line under which `COVERAGE` of y lie (Koenker and Bassett 1978).
+
+    Doubt that grows with the reach is what is asked for; a slope below 0 would be noise.
+    """
+
+    def cost(line: FloatArray) -> float:
+        left = y - line[0] - abs(line[1]) * x
+        return float(np.maximum(COVERAGE * left, (COVERAGE - 1) * left).mean())
+
+    begin = np.array([float(np.quantile(y, COVERAGE)), 1.0])
+    best = minimize(cost, begin, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-7})
+    return float(abs(best.x[1]))
+
+
+def fit_logistic(features: FloatArray, right: npt.NDArray[np.bool_]) -> list[float]:
+    """Logistic regression with a weak ridge; returns one weight a feature.
+
+    No weight but the first, the constant's, is below 0: more of a feature is never less confident.
+    """
     sign = np.where(right, 1.0, -1.0)
 
-    def cost(weights: FloatArray) -> float:
+    def cost(weights: FloatArray) -> tuple[float, FloatArray]:
         margin = sign * (features @ weights)
-        return float(np.logaddexp(0.0, -margin).mean() + 1e-4 * (weights**2).sum())
+        slope = -sign / (1.0 + np.exp(np.clip(margin, -60, 60))) / len(sign)
+        value = np.logaddexp(0.0, -margin).mean() + 1e-4 * (weights**2).sum()
+        return float(value), features.T @ slope + 2e-4 * weights
 
-    best = minimize(cost, np.zeros(features.shape[1]), method="BFGS")
+    n = features.shape[1]
+    limits = [(None, None)] + [(0.0, None)] * (n - 1)
+    best = minimize(cost, np.zeros(n), jac=True, method="L-BFGS-B", bounds=limits)
     return [float(weight) for weight in best.x]

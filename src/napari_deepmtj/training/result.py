@@ -15,7 +15,8 @@ from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.training.augment import Batch
 from napari_deepmtj.training.batches import FrameSet
 from napari_deepmtj.training.events import Validated
-from napari_deepmtj.training.fit import fit_decoding, observe_batches
+from napari_deepmtj.training.fit import fit_decoding
+from napari_deepmtj.training.observed import observe_batches
 from napari_deepmtj.training.plan import Plan
 from napari_deepmtj.training.settings import Heatmap, Scanner
 from napari_deepmtj.training.validation import plain_batches, reading

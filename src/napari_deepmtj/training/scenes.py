@@ -33,8 +33,9 @@ from napari_deepmtj.training.checkpoint import (
 )
 from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered
 from napari_deepmtj.training.events import Learned, Trained, TrainingEvent
-from napari_deepmtj.training.fit import fit_decoding, observe_batches, scene_batches
+from napari_deepmtj.training.fit import fit_decoding
 from napari_deepmtj.training.losses import heatmap_loss
+from napari_deepmtj.training.observed import observe_batches, scene_batches
 from napari_deepmtj.training.recipes import SceneRecipe
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import load_model, save_model
@@ -59,8 +60,13 @@ def train_scenes(
     network = yield from _learn(recipe, scenes, folder, device, workers)
     held_out = RenderedScenes(recipe.calibration, folder / "calibration")
     start = Decoding(target_sigma_px=recipe.target_sigma_px)
-    seen = observe_batches(network, scene_batches(recipe, held_out), start)
-    decoding, figures = fit_decoding(seen, start, width=recipe.input_width, seed=recipe.seed)
+    seen, harder = (
+        observe_batches(network, scene_batches(recipe, held_out, stressed=stressed), start)
+        for stressed in (False, True)
+    )
+    decoding, figures = fit_decoding(
+        seen, start, width=recipe.input_width, seed=recipe.seed, harder=harder
+    )
     path = folder / f"{recipe.id}.safetensors"
     yield Done(Trained(path, save_model(path, network, _card(recipe, decoding, figures))))
 

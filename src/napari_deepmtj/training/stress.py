@@ -32,9 +32,7 @@ def stress(batch: Batch, rng: torch.Generator) -> Batch:
 
     degree = share()
     picture = (batch.pictures + 1.0) / 2.0
-    blurred = F.avg_pool2d(
-        F.pad(picture, (3, 3, 3, 3), mode="replicate"), kernel_size=7, stride=1
-    )
+    blurred = F.avg_pool2d(F.pad(picture, (3, 3, 3, 3), mode="replicate"), kernel_size=7, stride=1)
     picture = picture.lerp(blurred, degree * share())
     level = picture.mean(dim=(2, 3), keepdim=True)
     picture = level + (picture - level) * (1.0 - 0.85 * degree * share())

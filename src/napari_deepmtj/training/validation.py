@@ -13,8 +13,8 @@ from napari_deepmtj.errors import LabelError
 from napari_deepmtj.inference.decode import Decoding, observe
 from napari_deepmtj.training.augment import Batch
 from napari_deepmtj.training.batches import FrameSet
-from napari_deepmtj.training.fit import on_host
 from napari_deepmtj.training.losses import loss_of
+from napari_deepmtj.training.observed import on_host
 from napari_deepmtj.training.settings import Coordinates, Loss
 
 
