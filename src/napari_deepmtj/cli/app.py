@@ -17,7 +17,8 @@ import typer
 from napari_deepmtj.cli._console import print_error, print_line
 from napari_deepmtj.errors import DeepMTJError
 
-#: Commands in the order of the help; each one is the function of that name in its own file.
+#: Commands in the order of the help; each one is the function of that name, with
+#: underscores, in its own file.
 COMMANDS = (
     "demo",
     "track",
@@ -34,6 +35,7 @@ COMMANDS = (
     "models",
     "phantom",
     "train",
+    "fit-confidence",
 )
 
 app = typer.Typer(
@@ -65,8 +67,9 @@ def _options(
 
 
 for _name in COMMANDS:
-    _module = importlib.import_module(f"napari_deepmtj.cli.{_name}")
-    _command = getattr(_module, _name)
+    _file = _name.replace("-", "_")
+    _module = importlib.import_module(f"napari_deepmtj.cli.{_file}")
+    _command = getattr(_module, _file)
     if isinstance(_command, typer.Typer):  # one with commands of its own
         app.add_typer(_command, name=_name)
     else:

@@ -116,9 +116,10 @@ class WeightCard:
 
         Empty where the card does not name them; `RECORDING` digits each.
         """
-        split, start = (self.made_with.get(key) for key in ("split", "started_from"))
+        keys = ("split", "started_from", "confidence_fitted_on")
+        split, *others = (self.made_with.get(key) for key in keys)
         sides = [split.get(name) for name in ("training", "validation")] if split else []
-        named = (part.get("recordings", ()) for part in (*sides, start) if part)
+        named = (part.get("recordings", ()) for part in (*sides, *others) if part)
         return frozenset(recording for part in named for recording in part)
 
     def to_json(self, indent: int | None = None) -> str:

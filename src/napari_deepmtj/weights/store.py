@@ -263,6 +263,37 @@ def save_model(
     return card
 
 
+def save_card(source: str | Path, path: str | Path, card: WeightCard) -> WeightCard:
+    """Write the tensors of a weights file, as they are, with another card, atomically.
+
+    Parameters
+    ----------
+    source : str or Path
+        A weights file.
+    path : str or Path
+        A `.safetensors` file; replaced if it exists.
+    card : WeightCard
+        Its `sha256` and `created` are filled in, as by `save_model`.
+
+    Raises
+    ------
+    WeightsError
+        If the source is damaged.
+    """
+    from safetensors.numpy import save
+
+    from napari_deepmtj.io.atomic import atomic_write
+
+    source = Path(source)
+    there, arrays = _read(source, tensors=True)
+    if hash_tensors(arrays) != there.sha256:
+        raise WeightsError("the weights are damaged; get the file again", path=source)
+    created = card.created or dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    card = replace(card, sha256=there.sha256, created=created)
+    atomic_write(Path(path), save(arrays, metadata={CARD_KEY: card.to_json()}))
+    return card
+
+
 def hash_tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     """Return the SHA-256 over names, types, shapes and bytes of tensors, sorted by name."""
     digest = hashlib.sha256()
