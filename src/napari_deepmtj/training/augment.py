@@ -111,9 +111,12 @@ def augment(
     middle = torch.stack([(width - 1) / 2 + offset_x, (height - 1) / 2 + offset_y], 1)
 
     # Twice the size, then 2 x 2 means: as an antialiased resize would.
-    v, u = torch.meshgrid(_centres(2 * out_h), _centres(2 * out_w), indexing="ij")
-    where = torch.einsum("bij,hwj->bhwi", forward, torch.stack([u, v], -1)) + middle[:, None, None]
-    grid = where * torch.tensor([2 / width, 2 / height]) + torch.tensor([1 / width, 1 / height]) - 1
+    scale = torch.tensor([2 / width, 2 / height])
+    place = middle * scale + scale / 2 - 1
+    turn = forward * scale[:, None]
+    across = turn[:, None, :, 0] * _centres(2 * out_w)[:, None] + place[:, None]
+    down = turn[:, None, :, 1] * _centres(2 * out_h)[:, None]
+    grid = across[:, None] + down[:, :, None]  # F.affine_grid is six times slower
     picture = F.grid_sample(
         stored[:, None].float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
@@ -121,7 +124,7 @@ def augment(
     picture = _coded(picture, coded & fine, rand(4, 40, 4))
     picture = F.avg_pool2d(picture, 2)
     if screen.any():
-        beside = (grid.abs() > 1).any(dim=-1)[screen, ::2, ::2]
+        beside = (grid[screen, ::2, ::2].abs() > 1).any(dim=-1)
         picture[screen] = _controls(picture[screen], beside, rng)
 
     inverse = torch.linalg.inv(forward)
