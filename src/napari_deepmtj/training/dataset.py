@@ -50,7 +50,7 @@ def render_chunk(what: SceneSet, index: int) -> tuple[Tensor, Tensor, Tensor]:
         beyond = float(torch.rand(1, generator=rng)) < what.out_of_view / (1 - what.nothing)
         scene = sample_scenes(_AT_ONCE, rng, aspect=what.height / what.width, in_view=not beyond)
         if nothing:
-            drawn = render_nothing(_AT_ONCE, what.height, what.width, rng)
+            drawn = render_nothing(_AT_ONCE, what.height, what.width, rng, styles=what.styles)
             there = torch.zeros(_AT_ONCE, dtype=torch.bool)
         else:
             materials = sample_materials(_AT_ONCE, what.height, what.width, rng, styles=what.styles)
