@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_deepmtj.batch.clip import require_extras
 from napari_deepmtj.batch.ledger import Line
-from napari_deepmtj.batch.plan import Task, is_valid, key_of, known_sha256
+from napari_deepmtj.batch.plan import Plan, Task, is_valid, key_of, known_sha256
 from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.inference.attention import wanted_map
 from napari_deepmtj.io.video import open_video
+from napari_deepmtj.weights.store import read_card, resolve_model
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource
@@ -80,6 +83,22 @@ def open_task(task: Task, old: Line | None, weights: Callable[[str], str]) -> Op
         logger.debug("opening %s", task.clip, exc_info=True)
         opened.close()
         return Opened(task, line, error=said_of(error))
+
+
+def require_possible(plan: Plan) -> None:
+    """Raise before any clip is touched if what is asked of all of them cannot be.
+
+    Raises
+    ------
+    WeightsError
+        If a model is not there, or has no attention map of the name that is wanted.
+    MissingExtraError
+        If a package that is needed is not installed.
+    """
+    for model in {task.model for task in plan.tasks}:
+        wanted_map(read_card(resolve_model(model)), plan.options.attention or False)
+    for task in plan.tasks[:1]:  # extras are the same for all
+        require_extras(task.request)
 
 
 def said_of(error: Exception) -> DeepMTJError:

@@ -26,6 +26,7 @@ from napari_deepmtj.batch.events import (
 )
 from napari_deepmtj.batch.ledger import only_here
 from napari_deepmtj.batch.local import Local
+from napari_deepmtj.batch.opening import require_possible
 from napari_deepmtj.batch.plan import Plan, Task
 from napari_deepmtj.batch.tables import write_tables
 from napari_deepmtj.core.jobs import Done, Failed, Progress
@@ -68,7 +69,8 @@ def run(plan: Plan, control: Control | None = None) -> Generator[BatchEvent]:
     Notice, ClipBegan, ClipProgress, ClipDone, ClipKept, ClipFailed, Paused
         As they come, the clips under way by turns.
     Done of Finished, or Failed
-        Last; Failed only if nothing can be written, or a model or device is not there.
+        Last; Failed only if nothing can be written, or a model, its attention map, a device or an
+        extra is not there.
     """
     began = time.monotonic()
     try:
@@ -76,6 +78,7 @@ def run(plan: Plan, control: Control | None = None) -> Generator[BatchEvent]:
             books = Books(plan)
             for task in plan.tasks:
                 books.weights(task.model)  # a model that is not there is told now
+            require_possible(plan)  # likewise
             todo = [task for task in plan.tasks if not books.is_done(task)]
             before = len(plan.tasks) - len(todo)
             yield Progress(before, len(plan.tasks), "clip")

@@ -62,6 +62,49 @@ def batch(
         str | None,
         typer.Option(metavar="MM_PER_PX", help="Of clips that have none in the table, or X,Y."),
     ] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(metavar="MAP", help="Also save these attention maps, as `track` does."),
+    ] = None,
+    video: Annotated[
+        bool, typer.Option("--video", help="Also make an annotated video of each clip.")
+    ] = False,
+    fuse: Annotated[
+        bool, typer.Option("--fuse", help="Fuse positions with the motion of the tissue (flow).")
+    ] = False,
+    subtract_slip: Annotated[
+        bool, typer.Option("--subtract-slip", help="Subtract how far the probe slipped.")
+    ] = False,
+    smooth: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD[:NAME=VALUE,...]", help="Gate and smooth, as `process` does; see there."
+        ),
+    ] = "",
+    sync: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW:NAME=VALUE,...",
+            help="Of external files without a sync_offset_s: trigger:channel=NAME, "
+            "correlation:channel=NAME, or clock:offset_s=0.",
+        ),
+    ] = "",
+    read: Annotated[
+        str,
+        typer.Option(metavar="NAME=VALUE,...", help="rate_hz, time, time_unit, part of them."),
+    ] = "",
+    lowpass: Annotated[
+        float | None, typer.Option(metavar="HZ", help="Of their channels, before resampling.")
+    ] = None,
+    measure: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="What their channels are: ankle=Angle,torque=Torque,moment_arm=50,knee=0 ...; "
+            "see docs/batch.md.",
+        ),
+    ] = "",
+    report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
@@ -73,30 +116,43 @@ def batch(
     """Track every clip of a study; run it again to go on, or to do only what has changed.
 
     OUT gets each clip's .mtj.csv and .mtj.json in the clips' own folders, frames.csv, clips.csv
-    and excursions.csv of all of them, and the ledger of what is done.
+    and excursions.csv of all of them, report.html about them, and the ledger of what is done.
     """
     if not clips and study is None:
         raise typer.BadParameter("give clips, folders, or --study TABLE")
 
     from napari_deepmtj.batch import plan as planning
+    from napari_deepmtj.batch.beside import Beside
 
     options = planning.Options(
         out=out,
         model=model,
         roi=roi,
         scale=None if scale is None else parse_scale(scale),
+        attention=attention,
+        video=video,
+        fuse=fuse,
+        subtract_slip=subtract_slip,
+        smooth=smooth,
+        report=report,
+        beside=Beside(read=read, sync=sync, lowpass_hz=lowpass, measure=measure),
         device=device,
         batch=frames_at_once,
         at_once=clips_at_once,
     )
     plan = planning.make_plan(_entries(clips or [], study, include or ["*"], pattern), options)
     if dry_run:
+        from napari_deepmtj.batch.opening import require_possible
+
+        require_possible(plan)
         _print_plan(planning.dry_run(plan), out)
         return
     finished = _run(plan)
     print_line(
         f"{finished.done} clips tracked, {finished.kept} kept, {finished.failed} failed -> {out}"
     )
+    if finished.tables.report is not None:
+        print_line(f"which to look at first: {finished.tables.report}")
     if finished.failed:
         raise typer.Exit(1)
 
