@@ -31,6 +31,11 @@ from napari_deepmtj.training.recipes import CHUNK, SceneSet
 _AT_ONCE = 4
 
 
+def without_calf(what: SceneSet, index: int) -> bool:
+    """Whether a chunk is one of those, evenly spread over the set, without any calf."""
+    return math.floor((index + 1) * what.nothing) > math.floor(index * what.nothing)
+
+
 def render_chunk(what: SceneSet, index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Render one chunk.
 
@@ -44,8 +49,7 @@ def render_chunk(what: SceneSet, index: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     rng = torch.Generator().manual_seed(what.seed * 1_000_003 + index)
     pictures, scenes, present = [], [], []
-    # Pictures without a calf fill chunks of their own, evenly spread over the set.
-    nothing = math.floor((index + 1) * what.nothing) > math.floor(index * what.nothing)
+    nothing = without_calf(what, index)
     for _ in range(CHUNK // _AT_ONCE):
         beyond = float(torch.rand(1, generator=rng)) < what.out_of_view / (1 - what.nothing)
         scene = sample_scenes(_AT_ONCE, rng, aspect=what.height / what.width, in_view=not beyond)
