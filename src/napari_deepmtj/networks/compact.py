@@ -109,7 +109,8 @@ class CompactNet(nn.Module):
     def forward(self, x: Tensor) -> NetworkOutput:
         """Map pictures (B, 1, H, W) in -1..1 to a heat map (B, h, w) and attention.
 
-        A heat-map pixel is `STRIDE * shrink` input pixels wide.
+        A heat-map pixel is `STRIDE * shrink` input pixels wide. The features are means and
+        maxima of the coarse channels, from which presence is told.
         """
         if self.shrink > 1:
             x = F.avg_pool2d(x, self.shrink)
@@ -128,4 +129,5 @@ class CompactNet(nn.Module):
             xy=None,
             presence=self.presence(pooled)[:, 0],
             attention=(attention_middle[:, 0], attention_fine[:, 0]),
+            features=pooled,
         )

@@ -21,9 +21,13 @@ class NetworkOutput(NamedTuple):
         Logit of "the MTJ is in view".
     attention : tuple of Tensor, each of shape (B, h_k, w_k)
         Non-negative attention maps, coarse to fine, each over the whole input.
+    features : Tensor or None, shape (B, F)
+        What the whole picture looks like to the network: by it, pictures like none that the
+        network knows are told (`inference.familiar`).
     """
 
     heatmap: Tensor | None
     xy: Tensor | None
     presence: Tensor | None
     attention: tuple[Tensor, ...]
+    features: Tensor | None = None
