@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,15 @@ def spots(seed: int, n_frames: int = 4) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[: CLIP_SIZE[0], : CLIP_SIZE[1]]
     far = (x - xy[:, 0, None, None]) ** 2 + (y - xy[:, 1, None, None]) ** 2
     return (20 + 235 * np.exp(-far / 18)).round().astype(np.uint8), xy
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep exports and probes out of a person's cache; compute with torch unless a test says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAPARI_DEEPMTJ_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("NAPARI_DEEPMTJ_BACKEND", "torch")
+        yield
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "tracking": {"io"},
     "networks": {"errors"},
     "weights": {"io", "networks"},
-    "inference": {"core", "io", "calibration", "weights"},
+    "inference": {"core", "io", "calibration", "phantom", "weights"},
     "evaluation": {"core", "tracking", "inference"},
     "training": {"io", "phantom", "inference", "evaluation"},
     "report": {"core", "tracking", "evaluation"},
@@ -45,6 +45,7 @@ OWNERS: dict[str, set[str]] = {
     "cv2": {"tracking"},
     **{name: {"batch"} for name in ("distributed", "dask_jobqueue")},
     **{name: {"evaluation"} for name in ("pingouin", "statsmodels")},
+    **{name: {"inference"} for name in ("openvino", "nncf", "onnxruntime", "onnx", "onnxscript")},
     "matplotlib": {"report", "_napari"},
     "pickle": set(),
 }

@@ -7,8 +7,9 @@ happens when memory runs out is `device`.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeviceError
-from napari_deepmtj.inference.backends_speed import cores
+from napari_deepmtj.inference.backends_speed import cores, known, rates, settled
 
 if TYPE_CHECKING:
     import torch
@@ -45,31 +46,36 @@ class BackendName(StrEnum):
 #: gate, so they are there for who asks; a result does not depend on which machine is fast.
 SAME = (BackendName.TORCH, BackendName.OPENVINO, BackendName.ONNXRUNTIME)
 
-#: Packages that each backend needs besides torch, and the extra that brings them.
+#: Packages that each backend needs, the one that computes first, and the extra that brings them.
 _NEEDS: Mapping[BackendName, tuple[tuple[str, ...], str]] = {
-    BackendName.TORCH: ((), ""),
+    BackendName.TORCH: (("torch",), ""),
     BackendName.OPENVINO: (("openvino",), "fast-cpu"),
     BackendName.OPENVINO_INT8: (("openvino", "nncf"), "fast-cpu"),
     BackendName.ONNXRUNTIME: (("onnxruntime", "onnx", "onnxscript"), "onnx"),
 }
 
 
+#: Pictures that backends are compared on, and seconds for which.
+_COMPARED, _COMPARE_S = 4, 1.0
+
+#: What the error of a backend that fails ends with.
+REMEDY = "; choose --backend torch"
+
+
 class Backend(Protocol):
-    """Something that computes one network, whose weights it holds.
+    """Something that computes one network, whose weights it holds."""
 
-    Attributes
-    ----------
-    name : str
-        A `BackendName`, and what else tells its numbers from those of another.
-    device : str
-        Where it computes, as torch names it.
-    about : mapping
-        For the record, JSON-able: name, version of the runtime, threads and the like.
-    """
+    @property
+    def name(self) -> str:
+        """A `BackendName`, and what else tells its numbers from those of another."""
 
-    name: str
-    device: str
-    about: Mapping[str, Any]
+    @property
+    def device(self) -> str:
+        """Where it computes, as torch names it."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """For the record, JSON-able: name, version of the runtime, threads and the like."""
 
     def infer(
         self, pixels: UInt8Array, *, content: tuple[slice, slice] | None = None
@@ -189,18 +195,43 @@ def _open(name: BackendName, model: Model, threads: int) -> Generator[Notice, No
 
 
 def _fastest(model: Model, threads: int) -> Generator[Notice, None, Backend]:
-    """Return the fastest of those that are installed and give the same coordinates."""
+    """Return the fastest of those that are installed and give the same coordinates.
+
+    Which one that is depends on the network's architecture, not its weights, so that only the
+    first model of its kind is exported for all of them.
+    """
+    from napari_deepmtj.inference.backends_torch import what
     from napari_deepmtj.networks.build import is_ours
 
     usable = [name for name in SAME if not missing(name)] if is_ours(model.network) else SAME[:1]
-    found: list[Backend] = []
+    if len(usable) == 1:
+        return (yield from _open(usable[0], model, threads))
+    versions = {each.value: version(_NEEDS[each][0][0]) for each in usable}
+    question = {"choice": versions, **what(model)}
+    if (settled_before := known(question, threads)) is not None:
+        return (yield from _open(_named(settled_before["fastest"]), model, threads))
+    opened: dict[str, Backend] = {}
     for name in usable:
         try:
-            backend = yield from _open(name, model, threads)
+            opened[name.value] = yield from _open(name, model, threads)
         except DeviceError as error:
             if name is BackendName.TORCH:
                 raise
-            yield Notice(str(error).replace("; choose --backend torch", "; it is left out"))
-        else:
-            found.append(backend)
-    return max(found, key=lambda backend: float(backend.about["pictures_per_s"]))
+            yield Notice(str(error).removesuffix(REMEDY) + "; it is left out")
+    pictures = np.zeros((_COMPARED, model.card.input_height, model.card.input_width), np.uint8)
+
+    def computing(backend: Backend) -> Callable[[], int]:
+        def compute() -> int:
+            backend.infer(pictures)
+            return _COMPARED
+
+        return compute
+
+    def compare() -> dict[str, Any]:
+        speeds = rates({name: computing(each) for name, each in opened.items()}, _COMPARE_S)
+        return {"fastest": max(speeds, key=lambda name: speeds[name]), "per_second": speeds}
+
+    found = settled(question, threads, compare)
+    speeds = ", ".join(f"{name} {speed:.0f}" for name, speed in found["per_second"].items())
+    yield Notice(f"{found['fastest']} computes {model.card.id} fastest here (frames/s: {speeds})")
+    return opened[found["fastest"]]

@@ -112,23 +112,26 @@ def kept_export(
     return export
 
 
-def kept_figures(key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return figures measured before on this machine, else measure and keep them.
-
-    A file that is damaged or cannot be written costs another measurement, and no more.
-    """
-    path = cache_folder() / "speed" / f"{digest_of(key)}.json"
+def stored_figures(key: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return figures that were measured before; None if not, or if their file is damaged."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["key"] == key:
+        stored = json.loads(_figures_path(key).read_text(encoding="utf-8"))
+        if stored["key"] == json.loads(json.dumps(key)):
             return dict(stored["figures"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass
-    figures = measure()
-    with suppress(ResultError):
-        text = json.dumps({"key": key, "figures": figures}, indent=1, sort_keys=True)
-        atomic_write(path, text.encode())
-    return figures
+        pass  # another measurement is all that it costs
+    return None
+
+
+def store_figures(key: Mapping[str, Any], figures: Mapping[str, Any]) -> None:
+    """Keep figures, where the folder lets us."""
+    text = json.dumps({"key": dict(key), "figures": dict(figures)}, indent=1, sort_keys=True)
+    with suppress(ResultError):  # another measurement is all that it costs
+        atomic_write(_figures_path(key), text.encode())
+
+
+def _figures_path(key: Mapping[str, Any]) -> Path:
+    return cache_folder() / "speed" / f"{digest_of(key)}.json"
 
 
 def _packed(export: Export, key: Mapping[str, Any]) -> bytes:

@@ -5,10 +5,10 @@ How each runtime exports and computes is `backends_openvino` and `backends_onnx`
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_deepmtj.errors import DeviceError
+from napari_deepmtj.inference.backends import REMEDY
 from napari_deepmtj.inference.backends_torch import folded, what
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.weights.store import hash_tensors
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 
 #: Version of what is exported; another one makes all exports anew.
-FORMAT = 1
+FORMAT = 2
 
 _ATTENTION = "attention_"
+_LOGGERS = ("torch.onnx", "nncf", "onnxscript")
 
 
 class Flat(nn.Module):
@@ -80,7 +82,7 @@ def output_of(arrays: Mapping[str, FloatArray]) -> NetworkOutput:
     return NetworkOutput(**fields | {"attention": maps})
 
 
-def key_of(model: Model, kind: str, **versions: str) -> dict[str, Any]:
+def key_of(model: Model, kind: str, **versions: Any) -> dict[str, Any]:
     """Return all that an export is a function of, JSON-able.
 
     The hash is that of the weights in memory: those of a card are of what is stored, perhaps in
@@ -100,23 +102,24 @@ def name_of(model: Model, kind: str) -> str:
 
 @contextmanager
 def quietly(kind: str) -> Iterator[None]:
-    """Keep what exporters print and warn of to themselves; their failure is ours.
+    """Keep what exporters warn of and log to themselves; their failure is ours.
 
     Raises
     ------
     DeviceError
         If the block fails, naming the backend and what else to choose.
     """
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
-        with (
-            warnings.catch_warnings(),
-            redirect_stdout(StringIO()),
-            redirect_stderr(StringIO()),
-        ):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of these packages' own ageing; none is of our input
             yield
     except Exception as error:  # exporters raise whatever their parts do
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DeviceError(
-            f"the network cannot be made ready for {kind} ({why}); choose --backend torch"
-        ) from error
+        raise DeviceError(f"the network cannot be made ready for {kind} ({why}){REMEDY}") from error
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

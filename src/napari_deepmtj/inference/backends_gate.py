@@ -201,8 +201,9 @@ def _packed(card: WeightCard) -> Export:
         rows = [row for clip in _clips(seed) for row in _drawn(card, clip)]
         buffer = BytesIO()
         fields = ("pixels", "contents", "truth", "mm")
-        columns = (np.stack(column) for column in zip(*rows, strict=True))
-        np.savez_compressed(buffer, **dict(zip(fields, columns, strict=True)))
+        columns = [np.stack(column) for column in zip(*rows, strict=True)]
+        arrays: dict[str, Any] = dict(zip(fields, columns, strict=True))
+        np.savez_compressed(buffer, **arrays)
         files[f"{name}.npz"] = buffer.getvalue()
     return Export(files, {})
 

@@ -17,7 +17,7 @@ import torch
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.inference.backends_cache import Export, kept_export
 from napari_deepmtj.inference.backends_export import Flat, key_of, name_of, output_of, quietly
-from napari_deepmtj.inference.backends_speed import fastest, remembered, thread_counts
+from napari_deepmtj.inference.backends_speed import fastest_way, thread_counts
 from napari_deepmtj.inference.backends_torch import what
 from napari_deepmtj.inference.preprocess import normalise
 from napari_deepmtj.networks.interface import NetworkOutput
@@ -56,10 +56,11 @@ class OnnxBackend:
         self._normalisation = model.card.normalisation
         self._size = (model.card.input_height, model.card.input_width)
         with quietly(NAME):
-            self._way = remembered(
-                {"backend": NAME, NAME: onnxruntime.__version__, **what(model)},
+            self._way = fastest_way(
+                {"name": NAME, NAME: onnxruntime.__version__, **what(model)},
                 threads,
-                lambda: fastest(self._probe, thread_counts(threads)),
+                self._probe,
+                thread_counts(threads),
             )
             self._session = self._opened(self._way.threads)
         self.about: dict[str, Any] = {
@@ -67,7 +68,6 @@ class OnnxBackend:
             NAME: onnxruntime.__version__,
             "threads": self._way.threads,
             "batch": self._way.batch,
-            "pictures_per_s": round(self._way.per_second, 1),
         }
 
     def infer(

@@ -5,10 +5,11 @@ When 8 bits are good enough is `backends_gate`; where exports are kept, `backend
 
 from __future__ import annotations
 
-import logging
 import sys
 import tempfile
 from collections.abc import Generator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import torch
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.inference.backends_cache import Export, kept_export
 from napari_deepmtj.inference.backends_export import Flat, key_of, name_of, output_of, quietly
-from napari_deepmtj.inference.backends_speed import Way, fastest, processor, remembered
+from napari_deepmtj.inference.backends_speed import Way, fastest_way, processor
 from napari_deepmtj.inference.backends_torch import what
 from napari_deepmtj.inference.preprocess import normalise
 from napari_deepmtj.networks.interface import NetworkOutput
@@ -82,10 +83,11 @@ class OpenVinoBackend:
         with quietly(name):
             self._core = ov.Core()
             self._network = self._core.read_model(export.files[_XML], export.files[_BIN])
-            self._way = way or remembered(
-                {"backend": name, "openvino": version(), **what(model)},
+            self._way = way or fastest_way(
+                {"name": name, "openvino": version(), **what(model)},
                 threads,
-                lambda: fastest(self._probe, sorted({1, threads})),
+                self._probe,
+                sorted({1, threads}),
             )
             self._compiled = self._compile(self._way.threads, self._way.batch)
             self._queue = ov.AsyncInferQueue(self._compiled, self._way.threads)
@@ -95,7 +97,6 @@ class OpenVinoBackend:
             "threads": threads,
             "streams": self._way.threads,
             "batch": self._way.batch,
-            "pictures_per_s": round(self._way.per_second, 1),
         }
         if "gate" in export.about:
             self.about["gate"] = dict(export.about["gate"])
@@ -223,16 +224,16 @@ def quantised(model: Model, plain: Export, threads: int) -> Export:
             OverflowFix,
         )
 
-        logging.getLogger("nncf").setLevel(logging.ERROR)
         pictures = calibration.inputs(model.card.normalisation)
-        network = nncf.quantize(
-            ov.Core().read_model(plain.files[_XML], plain.files[_BIN]),
-            nncf.Dataset(pictures[:, None]),
-            preset=nncf.QuantizationPreset.MIXED,
-            target_device=nncf.TargetDevice.CPU,
-            subset_size=len(pictures),
-            advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
-        )
+        with redirect_stdout(StringIO()):  # bars of its own progress
+            network = nncf.quantize(
+                ov.Core().read_model(plain.files[_XML], plain.files[_BIN]),
+                nncf.Dataset(pictures[:, None]),
+                preset=nncf.QuantizationPreset.MIXED,
+                target_device=nncf.TargetDevice.CPU,
+                subset_size=len(pictures),
+                advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+            )
         small = Export(_files(network), plain.about)
     way = Way(1, 1)
     gate = backends_gate.measured(

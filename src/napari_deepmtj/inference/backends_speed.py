@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from napari_deepmtj.inference.backends_cache import kept_figures
+from napari_deepmtj.inference.backends_cache import digest_of, store_figures, stored_figures
 
 #: Pictures at a time that are tried. More do not pay on a CPU: what one layer hands to the next
 #: no longer fits its caches.
@@ -23,6 +23,8 @@ BATCHES = (1, 2, 4, 8)
 TIMED_S, BUDGET_S = 0.1, 2.0
 #: A larger batch is tried only while the last step made it this much faster.
 WORTH = 1.03
+#: Share of the time for which we had the processor, from which on a probe counts as undisturbed.
+QUIET = 0.8
 
 #: Prepares to compute with (threads, batch); what it returns computes and says how many pictures.
 Prepare = Callable[[int, int], Callable[[], int]]
@@ -39,13 +41,10 @@ class Way:
         cores shared among them (OpenVINO's streams).
     batch : int
         Pictures of one computation.
-    per_second : float
-        Pictures a second, when it was probed; 0 where it was not.
     """
 
     threads: int
     batch: int
-    per_second: float = 0.0
 
 
 def cores() -> int:
@@ -77,44 +76,87 @@ def processor() -> str:
 def fastest(prepare: Prepare, threads: Sequence[int]) -> Way:
     """Try numbers of threads and of pictures at a time, and return the fastest way."""
     began = time.perf_counter()
-    best = Way(threads[0], BATCHES[0])
+    best, speed = Way(threads[0], BATCHES[0]), 0.0
     for count in threads:
         before = 0.0
         for batch in BATCHES:
-            if best.per_second and time.perf_counter() - began > BUDGET_S:
+            if speed and time.perf_counter() - began > BUDGET_S:
                 return best
-            now = rate(prepare(count, batch))
-            if now > best.per_second:
-                best = Way(count, batch, now)
+            (now,) = rates({"": prepare(count, batch)}, TIMED_S).values()
+            if now > speed:
+                best, speed = Way(count, batch), now
             if now < WORTH * before:
                 break
             before = now
     return best
 
 
-def rate(compute: Callable[[], int], seconds: float = TIMED_S) -> float:
-    """Return pictures a second of the least disturbed of several runs, the first one left out."""
-    compute()
-    best, began = 0.0, time.perf_counter()
-    while best == 0.0 or time.perf_counter() - began < seconds:
-        start = time.perf_counter()
-        pictures = compute()
-        best = max(best, pictures / (time.perf_counter() - start))
+def rates(computes: Mapping[str, Callable[[], int]], seconds: float) -> dict[str, float]:
+    """Return pictures a second of several, each in its least disturbed run.
+
+    They run by turns for so many seconds, at least once after a first run that does not count,
+    so that what else the machine does slows all of them.
+    """
+    for compute in computes.values():
+        compute()
+    best, began = dict.fromkeys(computes, 0.0), time.perf_counter()
+    while not all(best.values()) or time.perf_counter() - began < seconds:
+        for name, compute in computes.items():
+            start = time.perf_counter()
+            pictures = compute()
+            best[name] = max(best[name], pictures / (time.perf_counter() - start))
     return best
 
 
-def remembered(what: Mapping[str, Any], most: int, measure: Callable[[], Way]) -> Way:
-    """Return the fastest way for `what` here, measured once on this kind of machine.
+def settled(
+    what: Mapping[str, Any], threads: int, measure: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what was found to be fastest for `what` here, measuring if it is not known.
+
+    It is kept for this kind of machine, unless others took the processor while it was measured;
+    then it holds until the program ends.
 
     Parameters
     ----------
     what : mapping
         JSON-able: backend, versions, network and size of its input.
-    most : int
-        Threads that may be used.
+    threads : int
+        That may be used.
     measure : callable
-        Probes.
+        Probes; returns what is JSON-able.
     """
-    key = {**what, "processor": processor(), "threads": most}
-    figures = kept_figures(key, lambda: asdict(measure()))
-    return Way(int(figures["threads"]), int(figures["batch"]), float(figures["per_second"]))
+    found = known(what, threads)
+    if found is None:
+        wall, used = time.perf_counter(), time.process_time()
+        found = dict(measure())
+        wall, used = time.perf_counter() - wall, time.process_time() - used
+        key = _key(what, threads)
+        _SETTLED[digest_of(key)] = found
+        if used >= QUIET * wall:
+            store_figures(key, found)
+    return found
+
+
+def known(what: Mapping[str, Any], threads: int) -> dict[str, Any] | None:
+    """Return what was settled before, None if nothing was."""
+    key = _key(what, threads)
+    name = digest_of(key)
+    if name not in _SETTLED and (stored := stored_figures(key)) is not None:
+        _SETTLED[name] = stored
+    return _SETTLED.get(name)
+
+
+def fastest_way(
+    what: Mapping[str, Any], most: int, prepare: Prepare, threads: Sequence[int]
+) -> Way:
+    """Return the fastest way for `what` here; see `settled` and `fastest`."""
+    found = settled(what, most, lambda: asdict(fastest(prepare, threads)))
+    return Way(int(found["threads"]), int(found["batch"]))
+
+
+def _key(what: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    return {**what, "processor": processor(), "of_threads": threads}
+
+
+#: What this program knows already.
+_SETTLED: dict[str, dict[str, Any]] = {}

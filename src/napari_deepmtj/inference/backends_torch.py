@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_deepmtj.inference.backends_speed import Way, fastest, remembered, thread_counts
+from napari_deepmtj.inference.backends_speed import Way, fastest_way, thread_counts
 from napari_deepmtj.inference.preprocess import normalise
 from napari_deepmtj.networks.build import is_ours
 from napari_deepmtj.networks.interface import NetworkOutput
@@ -46,21 +46,17 @@ class TorchBackend:
         self._normalisation = model.card.normalisation
         self._network = folded(model.network)
         self._way: Way | None = None
-        self.about: dict[str, Any] = {
-            "name": self.name, "torch": torch.__version__, "pictures_per_s": 0.0
-        }  # fmt: skip
+        self.about: dict[str, Any] = {"name": self.name, "torch": torch.__version__}
         if is_ours(model.network):
             size = (model.card.input_height, model.card.input_width)
-            self._way = remembered(
-                {"backend": self.name, "torch": torch.__version__, **what(model)},
+            way = fastest_way(
+                {**self.about, **what(model)},
                 threads,
-                lambda: fastest(lambda *way: self._probe(size, *way), thread_counts(threads)),
+                lambda *way: self._probe(size, *way),
+                thread_counts(threads),
             )
-            self.about |= {
-                "threads": self._way.threads,
-                "batch": self._way.batch,
-                "pictures_per_s": round(self._way.per_second, 1),
-            }
+            self._way = way
+            self.about |= {"threads": way.threads, "batch": way.batch}
 
     def infer(
         self, pixels: UInt8Array, *, content: tuple[slice, slice] | None = None
@@ -71,7 +67,9 @@ class TorchBackend:
             if self._way is None:
                 return NetworkOutput(*self._network(inputs))
             with _threads(self._way.threads):
-                return joined([self._network(part) for part in inputs.split(self._way.batch)])
+                n = self._way.batch
+                parts = [inputs[i : i + n] for i in range(0, len(inputs), n)]
+                return joined([self._network(part) for part in parts])
 
     def _probe(self, size: tuple[int, int], threads: int, batch: int) -> Callable[[], int]:
         pictures = torch.zeros(batch, 1, *size)
