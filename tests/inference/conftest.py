@@ -86,7 +86,7 @@ class SpotNetwork(nn.Module):
         self.calls: list[int] = []
 
     def __deepcopy__(self, memo):
-        other = SpotNetwork()
+        other = type(self)()
         other.calls = self.calls
         return other
 

@@ -1,14 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from napari_deepmtj.core.jobs import Notice
-from napari_deepmtj.errors import DeviceError
+from napari_deepmtj.errors import DeviceError, VideoError
 from napari_deepmtj.inference import device
 from napari_deepmtj.inference.device import Runner, is_out_of_memory, resolve_device
-
-CPU, META = torch.device("cpu"), torch.device("meta")  # "meta" stands in for an accelerator
 
 
 def absent(monkeypatch, cuda=False, mps=False, count=1):
@@ -61,103 +58,197 @@ def test_torch_that_does_not_load_is_a_device_error(monkeypatch):
         resolve_device("cpu")
 
 
-class Doubler(nn.Module):
-    def forward(self, x):
-        return x * 2
+class Backend:
+    """Doubles numbers, and fails as a device with too little memory does."""
 
+    name, about = "double", {}
 
-class Memory:
-    """A step that doubles numbers and fails as a device with too little memory does."""
-
-    def __init__(self, holds, error=None):
-        self.holds = holds
+    def __init__(self, device, holds, error=None, ahead=1):
+        self.device, self.holds, self.ahead = device, holds, ahead
         self.error = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
         self.calls = []
 
-    def __call__(self, network, pictures, where):
-        self.calls.append((where.type, len(pictures)))
+    def infer(self, pixels, *, content=None):
+        self.calls.append(len(pixels))
         assert torch.is_inference_mode_enabled()
-        if len(pictures) > self.holds[where.type]:
+        if len(pixels) > self.holds:
             raise self.error
-        return network(torch.from_numpy(pictures[:, 0, 0].astype(np.int64))).numpy()
+        return 2 * pixels[:, 0, 0].astype(int)
 
 
-def run(runner, step, n=16):
-    pictures = np.arange(n, dtype=np.uint8).reshape(n, 1, 1)
-    events = list(runner.run(pictures, step))
+def at_once(backend, pictures):
+    result = backend.infer(pictures)
+    return lambda: result
+
+
+def later(backend, pictures):
+    return lambda: backend.infer(pictures)
+
+
+def opener(*backends):
+    """Open one backend after the other, the later ones on the CPU."""
+    left = list(backends)
+
+    def open_backend(model, name, device):
+        if len(left) < len(backends):
+            assert device == "cpu"
+            yield Notice("opened the second")
+        return left.pop(0)
+
+    return open_backend
+
+
+def runner_of(*backends, batch=16):
+    runner = Runner("a model", "auto", batch, opener=opener(*backends))
+    assert list(runner.ready()) == []
+    return runner
+
+
+def run(runner, step=at_once, chunks=(16,)):
+    """Check that every picture comes back once and in order; return the notices."""
+    pictures = np.arange(sum(chunks)).reshape(-1, 1, 1)
+    parts = np.split(pictures, np.cumsum(chunks)[:-1])
+    events = list(runner.run(iter(parts), step))
     assert not torch.is_inference_mode_enabled()
     results = [event for event in events if not isinstance(event, Notice)]
-    np.testing.assert_array_equal(np.concatenate(results), 2 * np.arange(n))
+    np.testing.assert_array_equal(np.concatenate(results), 2 * pictures.ravel())
     return [event.message for event in events if isinstance(event, Notice)]
 
 
 def test_with_enough_memory_nothing_is_said():
-    step = Memory({"cpu": 99})
-    assert run(Runner(Doubler(), CPU, 6), step) == []
-    assert [size for _, size in step.calls] == [6, 6, 4]
+    backend = Backend("cpu", 99)
+    assert run(runner_of(backend, batch=6)) == []
+    assert backend.calls == [6, 6, 4]
 
 
-def test_memory_that_runs_out_halves_the_batch_and_says_so():
-    step, runner = Memory({"meta": 5}), Runner(Doubler(), META, 16)
-    notices = run(runner, step)
-    assert notices == [
-        "meta ran out of memory with 16 frames at a time; going on with 8",
-        "meta ran out of memory with 8 frames at a time; going on with 4",
+def test_a_runner_opens_its_backend_once_and_tells():
+    runner = Runner("a model", opener=opener(None, Backend("cpu", 9)))
+    with pytest.raises(AssertionError):
+        _ = runner.backend
+    opened = Runner("a model", "cpu", 3, "torch", opener=lambda *what: iter_returning(what))
+    assert [notice.message for notice in opened.ready()] == ["probing"]
+    assert opened.backend == ("a model", "torch", "cpu")
+    assert list(opened.ready()) == []
+
+
+def iter_returning(what):
+    yield Notice("probing")
+    return what
+
+
+@pytest.mark.parametrize("step", [at_once, later])
+def test_memory_that_runs_out_halves_the_batch_and_says_so(step):
+    backend = Backend("cuda:0", 5)
+    runner = runner_of(backend)
+    assert run(runner, step) == [
+        "cuda:0 ran out of memory with 16 frames at a time; going on with 8",
+        "cuda:0 ran out of memory with 8 frames at a time; going on with 4",
     ]
-    assert [size for _, size in step.calls] == [16, 8, 4, 4, 4, 4]
-    assert (runner.device, runner.batch) == (META, 4)
+    assert backend.calls == [16, 8, 4, 4, 4, 4]
+    assert (runner.device, runner.batch) == ("cuda:0", 4)
     assert run(runner, step) == []  # and stays so
 
 
+@pytest.mark.parametrize("step", [at_once, later])
+@pytest.mark.parametrize("ahead", [1, 2, 3])
+@pytest.mark.parametrize("fails_at", [64, 16, 4, 1])
+def test_no_picture_is_lost_or_doubled_when_memory_runs_out(step, ahead, fails_at):
+    gpu, cpu = Backend("cuda:0", fails_at - 1, ahead=ahead), Backend("cpu", 999)
+    runner = runner_of(gpu, cpu, batch=64)
+    notices = run(runner, step, chunks=(2, 64, 64, 64, 7))
+    assert runner.device == ("cpu" if fails_at == 1 else "cuda:0")
+    assert runner.batch == (64 if fails_at == 1 else fails_at // 2)
+    assert any("out of memory" in notice for notice in notices)
+    assert sum(size for size in cpu.calls) == (201 if fails_at == 1 else 0)
+
+
+@pytest.mark.parametrize("step", [at_once, later])
+def test_memory_that_comes_and_goes_loses_nothing(step):
+    class Shared(Backend):
+        """Others take its memory at times."""
+
+        def infer(self, pixels, *, content=None):
+            self.holds = rng.choice([1, 3, 40, 99])
+            return super().infer(pixels)
+
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        gpu, cpu = Shared("cuda:0", 99, ahead=1 + seed % 3), Backend("cpu", 999)
+        run(runner_of(gpu, cpu, batch=64), step, chunks=(2, 33, 64, 1, 64, 17))
+
+
 def test_a_device_without_any_memory_is_left_for_the_cpu():
-    step, runner = Memory({"meta": 0, "cpu": 99}), Runner(Doubler(), META, 4)
-    notices = run(runner, step)
-    assert len(notices) == 3
-    assert notices[-1].startswith("meta failed (CUDA out of memory")
-    assert notices[-1].endswith("going on with the CPU, which is slower")
-    assert (runner.device, runner.batch) == (CPU, 4)
-    assert step.calls[-4:] == [("cpu", 4)] * 4
+    gpu, cpu = Backend("cuda:0", 0), Backend("cpu", 99)
+    runner = runner_of(gpu, cpu, batch=4)
+    notices = run(runner)
+    assert len(notices) == 4
+    assert notices[-2].startswith("cuda:0 failed (CUDA out of memory")
+    assert notices[-2].endswith("going on with the CPU, which is slower")
+    assert notices[-1] == "opened the second"
+    assert (runner.device, runner.batch) == ("cpu", 4)
+    assert cpu.calls == [1, 1, 2, 4, 4, 4]  # what was cut stays so
 
 
 def test_other_failures_of_a_device_go_straight_to_the_cpu():
-    step = Memory({"meta": 0, "cpu": 99}, RuntimeError("no kernel image is available"))
-    notices = run(Runner(Doubler(), META, 16), step)
-    assert notices == [
-        "meta failed (no kernel image is available); going on with the CPU, which is slower"
-    ]
+    gpu = Backend("cuda:0", 0, RuntimeError("no kernel image is available"))
+    assert run(runner_of(gpu, Backend("cpu", 99)))[0] == (
+        "cuda:0 failed (no kernel image is available); going on with the CPU, which is slower"
+    )
 
 
 def test_the_cpu_halves_too_and_then_gives_up():
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
-    assert len(run(Runner(Doubler(), CPU, 8), Memory({"cpu": 2}, error))) == 2
+    assert len(run(runner_of(Backend("cpu", 2, error), batch=8))) == 2
     with pytest.raises(DeviceError, match="single frame"):
-        run(Runner(Doubler(), CPU, 8), Memory({"cpu": 0}, MemoryError()))
+        run(runner_of(Backend("cpu", 0, MemoryError())))
     with pytest.raises(DeviceError, match="failed on the CPU: mat1 and mat2"):
-        run(Runner(Doubler(), CPU, 8), Memory({"cpu": 0}, RuntimeError("mat1 and mat2")))
+        run(runner_of(Backend("cpu", 0, RuntimeError("mat1 and mat2"))))
 
 
 def test_a_mistake_in_the_program_is_not_taken_for_a_device_failure():
-    def wrong(network, pictures, where):
+    def wrong(backend, pictures):
         raise TypeError("a mistake")
 
     with pytest.raises(TypeError, match="a mistake"):
-        list(Runner(Doubler(), META, 4).run(np.zeros((4, 1, 1), np.uint8), wrong))
+        run(runner_of(Backend("cuda:0", 9)), wrong)
 
 
-def test_the_network_given_is_never_moved():
-    network = nn.Linear(1, 1)
-    seen = []
-    step = lambda net, pictures, where: seen.append(net)  # noqa: E731
-    list(Runner(network, META, 1).run(np.zeros((1, 1, 1), np.uint8), step))
-    list(Runner(network, CPU, 1).run(np.zeros((1, 1, 1), np.uint8), step))
-    assert next(seen[0].parameters()).device == META
-    assert next(network.parameters()).device == CPU
-    assert seen[1] is network
+@pytest.mark.parametrize("ahead", [1, 2, 3])
+def test_what_was_begun_comes_before_the_error_that_ends_the_pictures(ahead):
+    def torn():
+        yield np.zeros((2, 1, 1), int)
+        yield np.ones((2, 1, 1), int)
+        raise VideoError("is torn here")
+
+    events = runner_of(Backend("cuda:0", 9, ahead=ahead)).run(torn(), at_once)
+    assert next(events).tolist() == [0, 0]
+    assert next(events).tolist() == [2, 2]
+    with pytest.raises(VideoError, match="torn"):
+        next(events)
+
+
+@pytest.mark.parametrize("ahead", [1, 2])
+def test_work_is_begun_ahead_where_a_device_computes_beside(ahead):
+    done = []
+
+    def step(backend, pictures):
+        done.append("begun")
+        return lambda: done.append("read")
+
+    list(runner_of(Backend("cuda:0", 9, ahead=ahead), batch=1).run([np.zeros((3, 1, 1))], step))
+    by_turns = ["begun", "read"] * 3
+    assert done == (by_turns if ahead == 1 else ["begun", *["begun", "read"] * 2, "read"])
 
 
 def test_a_batch_of_nothing_is_refused():
     with pytest.raises(DeviceError, match="batch of 0"):
-        Runner(Doubler(), CPU, 0)
+        Runner("a model", "cpu", 0)
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_opened(monkeypatch):
+    absent(monkeypatch)
+    with pytest.raises(DeviceError, match="no CUDA device"):
+        Runner("a model", "cuda")
 
 
 @pytest.mark.parametrize(

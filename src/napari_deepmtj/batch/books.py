@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Models:
-    """Networks, and what computes them, each made ready once.
+    """Networks and what computes them, each loaded once.
 
     Parameters
     ----------
@@ -38,21 +38,15 @@ class Models:
     """
 
     def __init__(self, device: str, backend: str, batch: int) -> None:
-        self._settings = backend, device, batch
-        self._ready: dict[str, tuple[Model, Runner]] = {}
+        self._device, self._backend, self._batch = device, backend, batch
+        self._loaded: dict[str, tuple[Model, Runner]] = {}
 
-    def get(self, name: str) -> Generator[Notice, None, tuple[Model, Runner]]:
-        """Return a model by its id or file, and what runs it; the first time that takes a while.
-
-        Yields
-        ------
-        Notice
-            What a person must be told.
-        """
-        if name not in self._ready:
+    def __getitem__(self, name: str) -> tuple[Model, Runner]:
+        """Return a model by its id or file, and what runs it."""
+        if name not in self._loaded:
             model = load_model(name)
-            self._ready[name] = model, (yield from open_runner(model, *self._settings))
-        return self._ready[name]
+            self._loaded[name] = model, Runner(model, self._device, self._batch, self._backend)
+        return self._loaded[name]
 
 
 class Books:

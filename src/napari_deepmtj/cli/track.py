@@ -25,6 +25,12 @@ from napari_deepmtj.weights.store import DEFAULT_MODEL
 if TYPE_CHECKING:
     from napari_deepmtj.batch.clip import Written
 
+#: What computes, for every command that does.
+BACKEND_HELP = (
+    "What computes on a CPU: auto (the fastest that gives the same positions), torch, openvino, "
+    "openvino-int8 or onnxruntime."
+)
+
 
 def track(
     clips: Annotated[
@@ -58,6 +64,7 @@ def track(
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
+    backend: Annotated[str, typer.Option(metavar="BACKEND", help=BACKEND_HELP)] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Frames computed at a time, at most.")] = 16,
     attention: Annotated[
         str | None,
@@ -94,7 +101,7 @@ def track(
 
     from napari_deepmtj.batch.clip import Request, led_by, make_folder, require_extras, track_clip
     from napari_deepmtj.inference.attention import wanted_map
-    from napari_deepmtj.inference.device import Runner, resolve_device
+    from napari_deepmtj.inference.device import Runner
     from napari_deepmtj.io.paths import result_paths
     from napari_deepmtj.weights.store import load_model
 
@@ -117,7 +124,7 @@ def track(
     require_extras(requests[0])  # likewise
     if out is not None:
         make_folder(out)
-    runner = Runner(loaded.network, resolve_device(device), batch)
+    runner = Runner(loaded, device, batch, backend)
     failures = 0
     for clip, request in zip(files, requests, strict=True):
         try:

@@ -6,9 +6,10 @@ writing files is `io.exports`; turning it into layers is `_napari.convert`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -128,6 +129,28 @@ class PredictionColumns(NamedTuple):
     in_view: npt.NDArray[np.bool_]
     flags: Sequence[str]
 
+    @classmethod
+    def joined(cls, parts: Sequence[PredictionColumns]) -> Self:
+        """Return consecutive parts, at least one, as a whole."""
+        *arrays, flags = zip(*parts, strict=True)
+        return cls(*(np.concatenate(column) for column in arrays), list(chain(*flags)))
+
+    def rows(self) -> Iterator[FramePrediction]:
+        """Return one prediction a frame."""
+        for i, (frame, seen) in enumerate(zip(self.frames, self.in_view, strict=True)):
+            nowhere = np.full(2, np.nan), np.full((2, 2), np.nan)
+            (x, y), covariance = (self.xy_px[i], self.covariance[i]) if seen else nowhere
+            flags = tuple(Flag(flag) for flag in self.flags[i].split(";") if flag)
+            yield FramePrediction(
+                int(frame),
+                float(x),
+                float(y),
+                covariance,
+                float(self.confidence[i]),
+                bool(seen),
+                flags,
+            )
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -182,21 +205,17 @@ class Trajectory:
         seen = found.in_view
         x, y = np.where(seen[:, None], found.xy_px, np.nan).T
         covariance = np.where(seen[:, None, None], found.covariance, np.nan)
-        nothing = np.full(len(seen), np.nan)
         table = pd.DataFrame(
             {
                 "frame": found.frames,
-                "time_s": times.seconds[found.frames] if times.known else nothing,
+                "time_s": times.seconds[found.frames] if times.known else np.nan,
                 "x_px": x,
                 "y_px": y,
-                "x_mm": nothing,
-                "y_mm": nothing,
                 "confidence": found.confidence,
                 "in_view": seen,
                 "sd_x_px": np.sqrt(covariance[:, 0, 0]),
                 "sd_y_px": np.sqrt(covariance[:, 1, 1]),
                 "cov_xy_px2": covariance[:, 0, 1],
-                "sd_mm": nothing,
                 "origin": [Origin.PREDICTED.value] * len(seen),
                 "flags": list(found.flags),
                 "x_raw_px": x,

@@ -5,25 +5,33 @@ Every step back is told with a `Notice`; none changes a result beyond rounding.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.core.jobs import Notice
-from napari_deepmtj.errors import DeviceError
+from napari_deepmtj.errors import DeepMTJError, DeviceError
 from napari_deepmtj.weights.runtime import require_torch
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
+    from napari_deepmtj.inference.backends import Backend
+    from napari_deepmtj.weights.store import Model
+
+UInt8Array = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
-#: What runs on a device: network on it, pictures, the device, to anything on the host.
-Step = Callable[["nn.Module", npt.NDArray[np.uint8], "torch.device"], T]
+#: Begins with some pictures on a backend, and returns what waits for their result.
+Step = Callable[["Backend", UInt8Array], Callable[[], T]]
+
+#: Makes ready what computes a model: given it, a backend's name and a device.
+Opener = Callable[["Model", str, str], Generator[Notice, None, "Backend"]]
 
 #: What torch's allocators say when memory runs out and raise as plain RuntimeError.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -71,93 +79,204 @@ def _has_mps() -> bool:
 
 
 class Runner:
-    """Runs a network over pictures, with less memory or on the CPU where it must.
+    """Has a backend compute pictures, with less memory or on the CPU where it must.
+
+    Several clips may share one, also by turns.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        In evaluation mode on the CPU; it is never moved, a copy is.
-    device : torch.device
-        Where to begin.
+    model : Model
+        What is computed; left as it is.
+    device : str
+        As `resolve_device` takes it.
     batch : int
         Pictures at a time to begin with.
+    backend : str
+        As `backends.open_backend` takes it.
+    opener : callable
+        Makes a backend ready, as `backends.open_backend` does, which it is by default.
 
     Attributes
     ----------
-    device, batch
-        Those in use now.
+    backend, batch
+        Those in use now; the first one once it is `ready`.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device, or less than a picture at a time.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, batch: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: str = "auto",
+        batch: int = 16,
+        backend: str = "auto",
+        *,
+        opener: Opener | None = None,
+    ) -> None:
         if batch < 1:
             raise DeviceError(f"a batch of {batch} frames is impossible; give 1 or more")
-        self._original = network
-        self._asked = batch
-        self.device = device
-        self.batch = batch
-        self._network: nn.Module | None = None
+        if device != "auto":
+            resolve_device(device)
+        if opener is None:
+            from napari_deepmtj.inference.backends import open_backend as opener
+        self._open = partial(opener, model, backend)
+        self._wanted = device
+        self._backend: Backend | None = None
+        self.batch = self._asked = batch
 
-    def run(self, pictures: npt.NDArray[np.uint8], step: Step[T]) -> Iterator[T | Notice]:
-        """Yield `step`'s result for consecutive parts of `pictures`, and a notice a fallback.
+    def ready(self) -> Generator[Notice]:
+        """Make the backend ready unless it is, which may take a while the first time.
+
+        Yields
+        ------
+        Notice
+            What a person must be told.
+
+        Raises
+        ------
+        DeviceError
+            If that is impossible.
+        """
+        if self._backend is None:
+            self._backend = yield from self._open(self._wanted)
+
+    @property
+    def backend(self) -> Backend:
+        """What computes now."""
+        assert self._backend is not None, "it is not ready"
+        return self._backend
+
+    @property
+    def device(self) -> str:
+        """Where it computes now, as torch names it."""
+        return self.backend.device
+
+    def run(self, chunks: Iterable[UInt8Array], step: Step[T]) -> Generator[T | Notice]:
+        """Yield results of consecutive parts of `chunks`, and a notice a fallback.
+
+        Where the backend computes beside this thread, the next part is begun before the result
+        of the last one is waited for. What fails is computed again, in its place.
 
         Parameters
         ----------
-        pictures : ndarray of uint8, shape (B, H, W)
-            Any number; parts hold at most `batch` of them.
+        chunks : iterable of ndarray of uint8, each of shape (n, h, w)
+            Pictures; parts hold at most `batch` of them and never those of two chunks.
         step : callable
-            Called without gradients; its result must not stay on the device.
+            Begins with a part, and returns what waits for its result; both are called without
+            gradients. The result must not stay on the device.
 
         Raises
         ------
         DeviceError
             If the CPU fails too.
         """
-        import torch
+        parts = _Parts(chunks)
+        begun: deque[tuple[UInt8Array, Callable[[], T]]] = deque()
+        while True:
+            failure: _Failure | None = None
+            part = parts.take(self.batch)
+            if part is not None:
+                started = _tried(partial(step, self.backend, part))
+                if isinstance(started, _Failure):
+                    failure = started.of(len(part))
+                    parts.put_back(part)
+                else:
+                    begun.append((part, started))
+            drain = part is None or failure is not None
+            while begun and (drain or len(begun) >= getattr(self.backend, "ahead", 1)):
+                result = _tried(begun[0][1])
+                if isinstance(result, _Failure):
+                    failure = result.of(len(begun[0][0]))
+                    while begun:
+                        parts.put_back(begun.pop()[0])
+                else:
+                    begun.popleft()
+                    yield result
+            if failure is not None:
+                yield from self._step_back(failure)
+            elif part is None:
+                parts.end()
+                return
 
-        done = 0
-        while done < len(pictures):
-            part = pictures[done : done + self.batch]
-            failure: RuntimeError | MemoryError | None = None
-            try:
-                with torch.inference_mode():
-                    result = step(self._on_device(), part, self.device)
-            except (RuntimeError, MemoryError) as error:
-                failure = error.with_traceback(None)  # frees the tensors that its frames hold
-            if failure is None:
-                yield result
-                done += len(part)
-            else:
-                yield self._step_back(failure, len(part))
-
-    def _on_device(self) -> nn.Module:
-        if self._network is None:
-            on_cpu = self.device.type == "cpu"
-            network = self._original if on_cpu else copy.deepcopy(self._original).to(self.device)
-            self._network = network
-        return self._network
-
-    def _step_back(self, failure: RuntimeError | MemoryError, size: int) -> Notice:
+    def _step_back(self, failed: _Failure) -> Generator[Notice]:
         """Take less memory, or the CPU, or give up."""
-        import torch
-
+        failure = failed.error
         short = " ".join(str(failure).split())[:200] or type(failure).__name__
-        memory = is_out_of_memory(failure)
-        if memory and size > 1:
-            self.batch = size // 2
-            return Notice(
-                f"{self.device} ran out of memory with {size} frames at a time; "
+        memory, device = is_out_of_memory(failure), self.device
+        if memory and failed.pictures > 1:
+            self.batch = failed.pictures // 2
+            yield Notice(
+                f"{device} ran out of memory with {failed.pictures} frames at a time; "
                 f"going on with {self.batch}"
             )
-        if self.device.type != "cpu":
-            gone, self.device = self.device, torch.device("cpu")
-            self.batch, self._network = self._asked, None
-            return Notice(f"{gone} failed ({short}); going on with the CPU, which is slower")
-        if memory:
+        elif device != "cpu":
+            yield Notice(f"{device} failed ({short}); going on with the CPU, which is slower")
+            self._backend = yield from self._open("cpu")
+            self.batch = self._asked
+        elif memory:
             raise DeviceError(
                 "the memory does not hold a single frame's computation; close other programs "
                 "or choose a smaller model"
             ) from failure
-        raise DeviceError(f"the network failed on the CPU: {short}") from failure
+        else:
+            raise DeviceError(f"the network failed on the CPU: {short}") from failure
+
+
+class _Parts:
+    """Chunks of pictures in parts, which may be put back."""
+
+    def __init__(self, chunks: Iterable[UInt8Array]) -> None:
+        self._chunks = iter(chunks)
+        self._back: list[UInt8Array] = []
+        self._error: DeepMTJError | None = None
+
+    def take(self, most: int) -> UInt8Array | None:
+        """Return the next pictures, at most so many; None at the end, however it came."""
+        if not self._back and self._error is None:
+            try:
+                self._back.extend(islice(self._chunks, 1))
+            except DeepMTJError as error:
+                self._error = error
+        if not self._back:
+            return None
+        part = self._back.pop()
+        if len(part) > most:
+            self._back.append(part[most:])
+        return part[:most]
+
+    def put_back(self, part: UInt8Array) -> None:
+        """Let these be the next ones."""
+        self._back.append(part)
+
+    def end(self) -> None:
+        """Raise what ended the chunks, if it was an error."""
+        if self._error is not None:
+            raise self._error
+
+
+class _Failure(NamedTuple):
+    """How work on some pictures failed."""
+
+    error: RuntimeError | MemoryError
+    pictures: int = 0
+
+    def of(self, pictures: int) -> _Failure:
+        """Say how many pictures it was."""
+        return self._replace(pictures=pictures)
+
+
+def _tried(work: Callable[[], T]) -> T | _Failure:
+    """Return what work on a device gives, or how it failed."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            return work()
+    except (RuntimeError, MemoryError) as error:
+        return _Failure(error.with_traceback(None))  # frees the tensors that its frames hold
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,32 +5,37 @@ Batch processing, backends, widgets and commands feed or consume `track`; none w
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.calibration.roi import resolve_roi
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.core.provenance import Provenance
-from napari_deepmtj.core.trajectory import Flag, FramePrediction, Trajectory
+from napari_deepmtj.core.trajectory import (
+    Flag,
+    FramePrediction,
+    PredictionColumns,
+    Trajectory,
+    join_flags,
+)
 from napari_deepmtj.errors import DeepMTJError, VideoError
 from napari_deepmtj.inference.attention import AttentionMap, select, wanted_map
-from napari_deepmtj.inference.device import Runner, resolve_device
-from napari_deepmtj.inference.prefetch import prefetch
-from napari_deepmtj.inference.preprocess import normalise, to_network_input
+from napari_deepmtj.inference.device import Runner
+from napari_deepmtj.inference.preprocess import to_network_inputs
+from napari_deepmtj.inference.reading import read_inputs, read_regions
+from napari_deepmtj.inference.setup import TOLERANCE_MM as TOLERANCE_MM
+from napari_deepmtj.inference.setup import TOLERANCE_OF_WIDTH as TOLERANCE_OF_WIDTH
+from napari_deepmtj.inference.setup import Setup, prepare, provenance_of
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
+    from napari_deepmtj.inference.backends import Backend
     from napari_deepmtj.inference.decode import Decoded
     from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.networks.interface import NetworkOutput
@@ -38,22 +43,11 @@ if TYPE_CHECKING:
 
 UInt8Array = npt.NDArray[np.uint8]
 
-#: Tolerance radius behind "valid" and the confidence (P20, Leitner et al. 2020,
-#: doi:10.1109/EMBC44109.2020.9176145).
-TOLERANCE_MM = 5.0
-
-#: The same where no scale is known, as a fraction of the region's width: P20's 5 mm are 32.3 px
-#: of its 512 px wide crop.
-TOLERANCE_OF_WIDTH = 0.063
-
 #: A position whose confidence is lower is flagged `LOW_CONFIDENCE`.
 CONFIDENT = 0.5
 
-#: Frames of the first batch; few, so that the first result appears early.
-FIRST_BATCH = 2
-
-#: Batches that the reading thread may be ahead.
-BATCHES_AHEAD = 4
+#: What comes of one batch: its positions in the network's input, and attention maps.
+Result = tuple["Decoded", npt.NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +109,7 @@ def track(
     scale: Scale | None = None,
     frames: range | None = None,
     device: str = "auto",
+    backend: str = "auto",
     batch: int = 16,
     attention: str | bool = False,
     runner: Runner | None = None,
@@ -135,15 +130,16 @@ def track(
         Which frames; all by default.
     device : str
         As `resolve_device` takes it.
+    backend : str
+        What computes there; as `backends.open_backend` takes it.
     batch : int
         Frames that the network sees at a time, at most.
     attention : str or bool
         Which attention map to return: one of `model.card.attention.choices`, or True for the
         first of them. A network without any is a notice with True, an error with a name.
-
     runner : Runner, optional
-        Of the model's network, on its device already, where several clips share one; `device` and
-        `batch` are its own then.
+        Of the model, where several clips share one; `device`, `backend` and `batch` are its own
+        then.
 
     Yields
     ------
@@ -158,128 +154,74 @@ def track(
     """
     began = time.perf_counter()
     try:
-        setup = _prepare(source, model, roi, scale, frames)
+        setup = prepare(source, model, roi, scale, frames)
         if runner is None:
-            runner = Runner(model.network, resolve_device(device), batch)
+            runner = Runner(model, device, batch, backend)
+        yield from runner.ready()
         told = source.notices
         yield from (Notice(text) for text in (*told, *setup.notices))
         which = wanted_map(model.card, attention)
         if attention is True and which is None:
             yield Notice(f"the network {model.card.network!r} has no attention maps")
-        yield Began(_provenance(source, setup, runner), setup.pixel_map, setup.frames, which)
-        step = _Step(setup, which)
-        found: list[FramePrediction] = []
-        total = len(setup.frames)
-        with closing(
-            prefetch(_batches(source, setup, runner.batch), BATCHES_AHEAD, "decode")
-        ) as batches:
-            for pictures in batches:
-                for event in runner.run(pictures, step):
-                    if isinstance(event, Notice):
-                        yield event
-                        continue
-                    decoded, maps = event
-                    numbers = setup.frames[len(found) : len(found) + len(decoded.xy)]
-                    new = tuple(_predictions(decoded, numbers, setup.pixel_map))
-                    found.extend(new)
-                    seconds = time.perf_counter() - began
-                    yield TrackedBatch(new, maps, len(found), total, seconds)
+        yield Began(provenance_of(source, setup, runner), setup.pixel_map, setup.frames, which)
+        found: list[PredictionColumns] = []
+        done, total = 0, len(setup.frames)
+        with closing(_pictures(source, setup, runner)) as pictures:
+            for event in runner.run(pictures, _Step(setup, which)):
+                if isinstance(event, Notice):
+                    yield event
+                    continue
+                decoded, maps = event
+                numbers = setup.frames[done : done + len(decoded.xy)]
+                found.append(_columns(decoded, numbers, setup))
+                done += len(numbers)
+                seconds = time.perf_counter() - began
+                yield TrackedBatch(tuple(found[-1].rows()), maps, done, total, seconds)
         if not found:
             raise VideoError("no frame of it can be read", path=source.name)
-        if len(found) < total:
+        if done < total:
             yield from (Notice(text) for text in source.notices[len(told) :])
             yield Notice(
-                f"the clip ends early: {len(found)} of {total} frames were tracked, the last one "
-                f"is frame {found[-1].frame}"
+                f"the clip ends early: {done} of {total} frames were tracked, the last one "
+                f"is frame {setup.frames[done - 1]}"
             )
-        provenance = _provenance(source, setup, runner)
-        yield Done(Trajectory.from_predictions(found, source.times, provenance))
+        columns = PredictionColumns.joined(found)
+        provenance = provenance_of(source, setup, runner)
+        yield Done(Trajectory.from_columns(columns, source.times, provenance))
     except DeepMTJError as error:
         yield Failed(error)
 
 
-@dataclass(frozen=True)
-class _Setup:
-    """Everything that is fixed before the first frame."""
-
-    model: Model
-    pixel_map: PixelMap
-    scale: Scale | None
-    frames: range
-    notices: tuple[str, ...]
-
-    @property
-    def roi(self) -> Roi:
-        return self.pixel_map.roi
-
-    @property
-    def tolerance_px(self) -> float:
-        """Radius in network pixels, as a circle there (an ellipse only if stretched)."""
-        if self.scale is None:
-            return TOLERANCE_OF_WIDTH * self.pixel_map.content_width
-        x, y = self.pixel_map.factors / [self.scale.x_mm, self.scale.y_mm]
-        return TOLERANCE_MM * float(np.sqrt(x * y))
-
-
-def _prepare(
-    source: VideoSource, model: Model, roi: str | Roi, scale: Scale | None, frames: range | None
-) -> _Setup:
-    region, notices = (roi, ()) if isinstance(roi, Roi) else resolve_roi(roi, source)
-    region.inside(source.height, source.width)
-    wanted = range(source.n_frames) if frames is None else frames
-    if wanted.step < 0:
-        wanted = wanted[::-1]
-    if not wanted or wanted[0] < 0 or wanted[-1] >= source.n_frames:
-        raise VideoError(
-            f"the frames {wanted.start} to {wanted.stop} are not in a clip of {source.n_frames}",
-            path=source.name,
-        )
-    scale = source.scale if scale is None else scale
-    card = model.card
-    pixel_map = PixelMap.fit(
-        region, card.input_height, card.input_width, scale, stretch=card.stretch
-    )
-    return _Setup(model, pixel_map, scale, wanted, tuple(notices))
-
-
-def _batches(source: VideoSource, setup: _Setup, size: int) -> Iterator[UInt8Array]:
-    """Yield network inputs, shape (n, H, W); runs in the reading thread."""
-    wanted = setup.frames
-    waiting: list[UInt8Array] = []
-    limit = min(size, FIRST_BATCH)
-    try:
-        for picture in source.frames(wanted.start, wanted.stop, wanted.step, roi=setup.roi):
-            waiting.append(to_network_input(picture, setup.pixel_map))
-            if len(waiting) == limit:
-                yield np.stack(waiting)
-                waiting, limit = [], size
-    except DeepMTJError:
-        raise
-    except Exception as error:
-        raise VideoError(
-            f"reading failed ({type(error).__name__}: {error})", path=source.name
-        ) from error
-    if waiting:
-        yield np.stack(waiting)
+def _pictures(source: VideoSource, setup: Setup, runner: Runner) -> Generator[UInt8Array]:
+    """Read ahead what the backend begins with: regions on an accelerator, else inputs."""
+    buffer = getattr(runner.backend, "buffer", None)
+    if buffer is None:
+        return read_inputs(source, setup.frames, setup.pixel_map, runner.batch)
+    return read_regions(source, setup.frames, setup.roi, runner.batch, buffer)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What happens on the device to the pictures of one batch."""
+    """What is done with the pictures of one batch: regions on an accelerator, else inputs."""
 
-    setup: _Setup
+    setup: Setup
     attention: AttentionMap | None
 
-    def __call__(
-        self, network: nn.Module, pictures: UInt8Array, device: torch.device
-    ) -> tuple[Decoded, npt.NDArray[np.float32] | None]:
+    def __call__(self, backend: Backend, pictures: UInt8Array) -> Callable[[], Result]:
+        pixel_map = self.setup.pixel_map
+        launch = getattr(backend, "launch", None)
+        if launch is not None:
+            finish = launch(pictures, pixel_map, attention=self.attention is not None)
+            return partial(finish, self._read)
+        if pictures.shape[1:] != (pixel_map.out_height, pixel_map.out_width):
+            pictures = to_network_inputs(pictures, pixel_map)  # read for an accelerator that failed
+        result = self._read(backend.infer(pictures, content=pixel_map.content))
+        return lambda: result
+
+    def _read(self, output: NetworkOutput) -> Result:
         from napari_deepmtj.inference.decode import decode
 
-        card, pixel_map = self.setup.model.card, self.setup.pixel_map
-        inputs = normalise(pictures, card.normalisation, content=pixel_map.content, device=device)
-        output = network(inputs)
-        if device.type == "mps":  # it has no float64, in which decoding takes moments
-            output = _on_host(output)
+        card = self.setup.model.card
         decoded = decode(
             output,
             card.decoding,
@@ -292,92 +234,22 @@ class _Step:
         return decoded, select(output.attention, card.attention, self.attention.map)
 
 
-def _on_host(output: NetworkOutput) -> NetworkOutput:
-    heatmap, xy, presence = (
-        None if part is None else part.cpu()
-        for part in (output.heatmap, output.xy, output.presence)
+def _columns(decoded: Decoded, numbers: range, setup: Setup) -> PredictionColumns:
+    """Bring positions and covariances of one batch back into frame pixels, and flag them."""
+    pixel_map, roi = setup.pixel_map, setup.roi
+    positions = pixel_map.to_frame(decoded.xy) + setup.offset
+    beyond = (positions - [roi.x, roi.y] + 0.5) / [roi.width, roi.height]
+    outside = ((beyond < 0) | (beyond > 1)).any(axis=1)
+    flags = []
+    for seen, confidence, out in zip(decoded.in_view, decoded.confidence, outside, strict=True):
+        doubts = ((Flag.LOW_CONFIDENCE, confidence < CONFIDENT), (Flag.OUTSIDE_ROI, out))
+        remarks = [flag for flag, holds in doubts if holds] if seen else [Flag.NOT_IN_VIEW]
+        flags.append(join_flags(remarks))
+    return PredictionColumns(
+        np.arange(numbers.start, numbers.stop, numbers.step),
+        positions,
+        pixel_map.covariance_to_frame(decoded.covariance),
+        decoded.confidence,
+        decoded.in_view,
+        flags,
     )
-    maps = tuple(part.cpu() for part in output.attention)
-    return type(output)(heatmap, xy, presence, maps)
-
-
-def _predictions(
-    decoded: Decoded, numbers: range, pixel_map: PixelMap
-) -> Iterator[FramePrediction]:
-    """Bring positions and covariances of one batch back into frame pixels."""
-    roi = pixel_map.roi
-    positions = pixel_map.to_frame(decoded.xy)
-    covariances = pixel_map.covariance_to_frame(decoded.covariance)
-    for i, frame in enumerate(numbers):
-        in_view = bool(decoded.in_view[i])
-        confidence = float(decoded.confidence[i])
-        flags: list[Flag] = []
-        if not in_view:
-            position, covariance = np.full(2, np.nan), np.full((2, 2), np.nan)
-            flags.append(Flag.NOT_IN_VIEW)
-        else:
-            position, covariance = positions[i], covariances[i]
-            beyond = (position - [roi.x, roi.y] + 0.5) / [roi.width, roi.height]
-            if confidence < CONFIDENT:
-                flags.append(Flag.LOW_CONFIDENCE)
-            if (beyond < 0).any() or (beyond > 1).any():
-                flags.append(Flag.OUTSIDE_ROI)
-        x, y = (float(value) for value in position)
-        yield FramePrediction(frame, x, y, covariance, confidence, in_view, tuple(flags))
-
-
-def _provenance(source: VideoSource, setup: _Setup, runner: Runner) -> Provenance:
-    card, pixel_map, scale = setup.model.card, setup.pixel_map, setup.scale
-    start = Provenance(
-        clip=source.name,
-        clip_sha256=source.sha256,
-        n_frames=source.n_frames,
-        height=source.height,
-        width=source.width,
-        times_source=source.times.source,
-        roi=setup.roi,
-        scale=scale,
-    )
-    numbers = setup.frames
-    return start.and_then(
-        "track",
-        model={
-            "id": card.id,
-            "version": card.version,
-            "sha256": card.sha256,
-            "licence": card.licence,
-        },
-        frames={"start": numbers.start, "stop": numbers.stop, "step": numbers.step},
-        roi={"x_y_width_height": str(setup.roi), "source": setup.roi.source},
-        pixel_map={
-            "out_height": pixel_map.out_height,
-            "out_width": pixel_map.out_width,
-            "content_height": pixel_map.content_height,
-            "content_width": pixel_map.content_width,
-            "top": pixel_map.top,
-            "left": pixel_map.left,
-        },
-        normalisation=card.normalisation,
-        decoding=dict(card.decoding),
-        tolerance={
-            "definition": f"{TOLERANCE_OF_WIDTH} of the region's width"
-            if scale is None
-            else f"{TOLERANCE_MM} mm",
-            "network_px": round(setup.tolerance_px, 6),
-        },
-        clip_metadata=dict(source.metadata),  # how its grey levels came about
-        device=str(runner.device),
-        batch=runner.batch,
-        libraries=_libraries(),
-    )
-
-
-def _libraries() -> dict[str, str]:
-    """Return the versions that a number can depend on."""
-    versions: dict[str, Any] = {"python": platform.python_version()}
-    for name in ("torch", "numpy", "pillow", "av"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "unknown"
-    return versions

@@ -137,9 +137,18 @@ def normalise(
     """
     import torch
 
-    grey = torch.from_numpy(batch).to(device)[:, None].float()
+    return normalise_grey(torch.from_numpy(batch).to(device), how, content=content)
+
+
+def normalise_grey(
+    batch: torch.Tensor, how: str, *, content: tuple[slice, slice] | None = None
+) -> torch.Tensor:
+    """Do as `normalise`, with grey levels, uint8 (B, H, W), that are on their device already."""
+    import torch
+
+    grey = batch[:, None].float()
     if how == "minus-one-one":
-        return grey / 127.5 - 1.0
+        return grey.div_(127.5).sub_(1.0)
     if how == "standardise":
         picture = grey if content is None else grey[:, :, content[0], content[1]]
         sd, mean = torch.std_mean(picture, dim=(1, 2, 3), correction=0, keepdim=True)
