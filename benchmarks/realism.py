@@ -1,0 +1,103 @@
+"""Hold phantom pictures against real ones: statistics, a critic, and a contact sheet.
+
+    python benchmarks/realism.py stats  --real DATA [--n 120] [--seed 1]
+    python benchmarks/realism.py critic --real DATA [--fast]
+    python benchmarks/realism.py sheet  --real DATA --output sheet.png
+
+DATA is the folder that holds `muscle_still`, pictures of muscle without a junction from other
+projects, which are not part of this one (`realism_pictures.REAL` names the files).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from markdown_tables import markdown
+from realism_critic import (
+    Patches,
+    fast_critic,
+    feature_table,
+    judge,
+    resnet_critic,
+    separating,
+)
+from realism_pictures import Picture, phantom_pictures, real_pictures
+from realism_stats import statistics
+
+
+def table_of(pictures: list[Picture]) -> dict[str, np.ndarray]:
+    """Every statistic of every picture: name -> (n,)."""
+    rows = [statistics(picture.grey) for picture in pictures]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def compare(real: list[Picture], phantom: list[Picture]) -> list[list[str]]:
+    """Rows of the table of `stats`, most different first."""
+    ours, theirs = table_of(phantom), table_of(real)
+    rows = []
+    for name, values in theirs.items():
+        low, high = values.min(), values.max()
+        drawn = ours[name]
+        q5, q50, q95 = np.percentile(drawn, (5, 50, 95))
+        outside = float(((drawn < low) | (drawn > high)).mean())
+        shift = (q50 - np.median(values)) / (values.std() + 1e-9)
+        mark = "OUT" if q50 < low or q50 > high else "wide" if q5 < low or q95 > high else ""
+        rows.append(
+            (
+                abs(shift) + outside,
+                [
+                    name,
+                    f"{low:.3g}..{high:.3g}",
+                    f"{np.median(values):.3g}",
+                    f"{q5:.3g}..{q95:.3g}",
+                    f"{q50:.3g}",
+                    f"{shift:+.1f}",
+                    f"{outside:.0%}",
+                    mark,
+                ],
+            )
+        )
+    return [row for _, row in sorted(rows, key=lambda r: -r[0])]
+
+
+HEAD = ("statistic", "real", "median", "phantom 5..95 %", "median", "shift (sd)", "outside", "")
+
+
+def criticise(real: list[Picture], phantom: list[Picture], seed: int, *, fast: bool) -> str:
+    """Say how well a critic tells the sides apart, and by what."""
+    patches = Patches.of(real, phantom)
+    names, table = feature_table(patches)
+    verdict = judge(patches, fast_critic(table) if fast else resnet_critic, seed)
+    lines = [
+        f"{patches.real.sum()} real patches of {len(real)} pictures and {len(set(patches.fold))} "
+        f"devices, {(~patches.real).sum()} phantom patches of {len(phantom)} pictures",
+        f"AUC of {'a regression on statistics' if fast else 'ResNet-18'}, devices not seen: "
+        f"{verdict.auc:.3f} (95 % {verdict.low:.3f}..{verdict.high:.3f})",
+        *(f"  {source}: {value:.3f}" for source, value in verdict.of_source.items()),
+        "statistics that separate most, each alone (above 0.5: higher when real):",
+        *(f"  {name}: {value:.3f}" for name, value in separating(patches, names, table)[:15]),
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run one of the three."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("stats", "critic", "sheet"))
+    parser.add_argument("--real", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fast", action="store_true", help="a regression in place of the network")
+    arguments = parser.parse_args()
+    real = real_pictures(arguments.real)
+    phantom = phantom_pictures(arguments.n, arguments.seed)
+    if arguments.what == "stats":
+        print(markdown(HEAD, compare(real, phantom)))
+    else:
+        print(criticise(real, phantom, arguments.seed, fast=arguments.fast))
+
+
+if __name__ == "__main__":
+    main()
