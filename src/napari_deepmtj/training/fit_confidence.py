@@ -42,7 +42,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 #: Labels with the MTJ in view, and found, without which nothing is fitted. With 40 the coverage of
-#: a region from half of them is known to about 13 % (`evaluation.doubt.coverage_interval`).
+#: a region from half of them is known to about 12 % (`evaluation.doubt.coverage_interval`).
 FEWEST_LABELS, FEWEST_FOR_OFFSET = 40, 20
 #: The same for a half of them: with fewer than 9 no region holds 90 %.
 FEWEST_IN_HALF = 9

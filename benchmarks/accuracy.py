@@ -1,0 +1,139 @@
+"""Measure every figure of docs/accuracy.md: how right the bundled models are, and how honest.
+
+    python benchmarks/accuracy.py [SECTION ...] [--model ID ...] [--data DATA] [--write]
+
+Sections: phantom, devices, stress, nuisances (made-up pictures), stills, clip, without (real ones,
+where DATA is there), speed. All by default; each writes its own part of the document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+import accuracy_phantom
+import accuracy_real
+from accuracy_frames import Judge, Piece, draw_pieces
+from markdown_tables import markdown, write_between
+from napari_deepmtj.inference.backends import SAME, BackendName, missing
+from napari_deepmtj.weights.store import bundled_folder, load_model, read_card
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "accuracy.md"
+DATA = ROOT.parent / "shared" / "data" / "real"
+#: Subjects and seeds: unseen ones on known scanners, and others on scanners of the test set.
+SUBJECTS, SEED = 40, 1000
+DEVICE_SUBJECTS, DEVICE_SEED = 32, 1001
+#: Pictures of a batch, and seconds, of the speed.
+SPEED_BATCH, SPEED_SECONDS = 16, 3.0
+
+
+class Run:
+    """What sections share: models, and pictures that are drawn when first needed."""
+
+    def __init__(self, models: list[str], data: Path, workers: int) -> None:
+        self.models, self.data, self.workers = models, data, workers
+
+    @cached_property
+    def judges(self) -> list[Judge]:
+        """The models, ready to track."""
+        return [Judge(name) for name in self.models]
+
+    @cached_property
+    def unseen(self) -> list[Piece]:
+        """Unseen subjects on the scanners that training draws."""
+        return draw_pieces(SUBJECTS, SEED, "training", self.workers)
+
+    @cached_property
+    def devices(self) -> list[Piece]:
+        """Unseen subjects on scanners of the test set."""
+        return draw_pieces(DEVICE_SUBJECTS, DEVICE_SEED, "test", self.workers)
+
+
+def speed(run: Run) -> str:
+    """Forward passes a second on one core, of every backend that is installed."""
+    rows = []
+    for name in run.models:
+        model = load_model(name)
+        shape = (SPEED_BATCH, model.card.input_height, model.card.input_width)
+        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        for backend in (*SAME, BackendName.OPENVINO_INT8):
+            if missing(backend):
+                continue
+            rate = _rate(name, backend, pixels)
+            rows.append((f"{model.card.id} {model.card.version}", backend.value, f"{rate:.0f}"))
+    return markdown(("model", "backend", "frames/s on one core"), rows)
+
+
+def _rate(name: str, backend: BackendName, pixels: np.ndarray) -> float:
+    from napari_deepmtj.inference.backends import open_backend
+
+    opening = open_backend(load_model(name), backend, "cpu", threads=1)
+    while True:
+        try:
+            next(opening)
+        except StopIteration as end:
+            ready = end.value
+            break
+    ready.infer(pixels)
+    best, began = 0.0, time.perf_counter()
+    while time.perf_counter() - began < SPEED_SECONDS:
+        start = time.perf_counter()
+        ready.infer(pixels)
+        best = max(best, len(pixels) / (time.perf_counter() - start))
+    return best
+
+
+SECTIONS: dict[str, Callable[[Run], str]] = {
+    "phantom": lambda run: accuracy_phantom.accuracy(run.judges, run.unseen),
+    "devices": lambda run: accuracy_phantom.accuracy(run.judges, run.devices, by_style=True),
+    "stress": lambda run: accuracy_phantom.stress(run.judges, run.devices),
+    "nuisances": lambda run: accuracy_phantom.nuisances(run.judges, run.unseen),
+    "stills": lambda run: accuracy_real.stills(run.judges, run.data),
+    "clip": lambda run: accuracy_real.clip(run.judges, run.data),
+    "without": lambda run: accuracy_real.without(run.judges, run.data),
+    "speed": speed,
+}
+REAL = ("stills", "clip", "without")
+
+
+def main() -> None:
+    """Print, and write if asked, the sections asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION")
+    parser.add_argument("--model", action="append", help="id or file; all bundled ones by default")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--write", type=Path, nargs="?", const=DOCUMENT, help="document; docs/accuracy.md if bare"
+    )
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    files = sorted(bundled_folder().glob("*.safetensors"))
+    models = arguments.model or [read_card(file).id for file in files]
+    run = Run(models, arguments.data, arguments.workers)
+    hashes = ", ".join(f"{name} {load_model(name).card.sha256[:12]}" for name in models)
+    print(f"models {hashes}; {platform.processor() or platform.machine()}\n")
+    for name in arguments.sections or SECTIONS:
+        if name in REAL and not arguments.data.is_dir():
+            print(f"{name}: skipped, there is no {arguments.data}\n")
+            continue
+        began = time.perf_counter()
+        text = SECTIONS[name](run)
+        print(f"## {name} ({time.perf_counter() - began:.0f} s)\n\n{text}\n", flush=True)
+        if arguments.write:
+            write_between(arguments.write, f"accuracy {name}", f"Weights: {hashes}.\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()
