@@ -18,6 +18,7 @@ import typer
 from napari_deepmtj.cli._console import print_line, print_notice
 from napari_deepmtj.cli._jobs import run_job
 from napari_deepmtj.cli.phantom import Styles
+from napari_deepmtj.cli.track import BACKEND_HELP
 from napari_deepmtj.core.jobs import Progress
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def evaluate(
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
+    backend: Annotated[str, typer.Option(metavar="BACKEND", help=BACKEND_HELP)] = "auto",
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Models look at the labelled frames only.")
     ] = False,
@@ -113,7 +115,7 @@ def evaluate(
 
     if not overwrite:
         require_new(out, "add --overwrite or choose another --out")
-    methods = _methods(model or ["compact"], tracker or [], device)
+    methods = _methods(model or ["compact"], tracker or [], device, backend)
     settings: dict[str, Any] = {"roi": roi, "labelled_only": labelled_only}
     if data is not None:
         from napari_deepmtj.evaluation.published import deepmtj_2021
@@ -151,17 +153,24 @@ def evaluate(
         _report(find_cases([folder]), methods, settings, worst, out)
 
 
-def _methods(models: Sequence[str], trackers: Sequence[TrackerName], device: str) -> list[Method]:
+def _methods(
+    models: Sequence[str], trackers: Sequence[TrackerName], device: str, backend: str
+) -> list[Method]:
     """Return the methods asked for, each once; models that share an id are told by their hash."""
     from napari_deepmtj.evaluation.methods import Network, Tracker
     from napari_deepmtj.inference.device import resolve_device
     from napari_deepmtj.weights.store import load_model
 
-    device = str(resolve_device(device))
+    resolve_device(device)  # an error before anything is drawn
     loaded = {each.card.sha256: each for each in map(load_model, models)}
     ids = [each.card.id for each in loaded.values()]
     methods: list[Method] = [
-        Network(each, device, label=f"{name} ({sha256[:8]})" if ids.count(name) > 1 else "")
+        Network(
+            each,
+            device,
+            label=f"{name} ({sha256[:8]})" if ids.count(name) > 1 else "",
+            backend=backend,
+        )
         for name, (sha256, each) in zip(ids, loaded.items(), strict=True)
     ]
     if trackers:

@@ -133,7 +133,7 @@ def track(
                 closing(track_clip(source, request, loaded, runner)) as events,
             ):
                 written = run_job(_told(events, clip.name), clip.name)
-            print_line(_line(clip.name, written, request.result))
+            print_line(_line(clip.name, written, request.result, runner.backend.name))
         except DeepMTJError as error:
             failures += 1
             print_error(led_by(clip.name, str(error)))
@@ -209,10 +209,10 @@ def _told(events: Iterable[Any], name: str) -> Iterator[Any]:
         yield Notice(led_by(name, event.message)) if isinstance(event, Notice) else event
 
 
-def _line(name: str, written: Written, result: Path) -> str:
+def _line(name: str, written: Written, result: Path, backend: str) -> str:
     """Return what is printed of a clip that was tracked."""
     table = written.trajectory.table
     return (
         f"{name}: MTJ in view in {int(table['in_view'].sum())} of {len(table)} frames, "
-        f"{len(table) / written.seconds:.0f} frames/s -> {result}"
+        f"{len(table) / written.seconds:.0f} frames/s with {backend} -> {result}"
     )

@@ -235,7 +235,7 @@ def _attention(source: VideoSource, network: Network, marks: Marks, frame: int) 
         network.model,
         roi=marks.clip.roi,
         frames=range(frame, frame + 1),
-        device=network.device,
+        runner=network.runner,
         attention=True,
     )
     with closing(job) as events:

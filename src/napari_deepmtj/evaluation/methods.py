@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, FramePrediction, Trajectory
+from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import Began, TrackedBatch, track
 from napari_deepmtj.weights.cards import RECORDING
 
@@ -94,12 +96,15 @@ class Network:
         Frames that it sees at a time, at most.
     label : str
         What it is called; its id by default.
+    backend : str
+        As `inference.backends.open_backend` takes it.
     """
 
     model: Model
     device: str = "auto"
     batch: int = 16
     label: str = ""
+    backend: str = "auto"
 
     @property
     def name(self) -> str:
@@ -116,6 +121,11 @@ class Network:
         """Id, version and hash of the weights."""
         card = self.model.card
         return {"id": card.id, "version": card.version, "sha256": card.sha256}
+
+    @cached_property
+    def runner(self) -> Runner:
+        """What computes it, made ready once for all clips."""
+        return Runner(self.model, self.device, self.batch, self.backend)
 
     def knows(self, case: Case) -> bool:
         """Whether its card names the clip, as those of own trainings do."""
@@ -134,9 +144,7 @@ class Network:
         seconds, device, told = 0.0, "", set[str]()
         for frames in wanted:
             spent = 0.0
-            job = track(
-                source, self.model, roi=roi, frames=frames, device=self.device, batch=self.batch
-            )
+            job = track(source, self.model, roi=roi, frames=frames, runner=self.runner)
             with closing(job) as events:
                 for event in events:
                     match event:

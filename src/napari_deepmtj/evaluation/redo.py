@@ -56,6 +56,7 @@ def _track(
         roi = Roi(x, y, width, height, asked["roi"]["source"])
         frames = range(*(int(asked["frames"][key]) for key in ("start", "stop", "step")))
         recorded, batch = str(asked["device"]), int(asked["batch"])
+        backend = str(asked.get("backend", {}).get("name", "torch")).partition(",")[0]
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(f"the log does not say how {said.clip} was tracked ({error})") from error
     if asked.get("stopped"):  # its rows end where it was stopped
@@ -86,6 +87,7 @@ def _track(
         frames=frames,
         device=device,
         batch=batch,
+        backend=backend if device == "cpu" else "auto",
     )
     with closing(events):
         for event in events:
@@ -137,11 +139,15 @@ def _scale_of(record: Mapping[str, Any] | None) -> Scale | None:
     return Scale(record["x_mm_per_px"], record["y_mm_per_px"], record["source"])
 
 
+#: What is said of a backend that changes how long it takes, and no number.
+_HOW_FAST = {"threads", "streams", "batch"}
+
+
 def _changed_since(then: Mapping[str, Any], now: Mapping[str, Any]) -> Generator[Notice]:
     """Yield what a number can depend on and is not as it was."""
-    for key in ("libraries", "clip_metadata", "decoding", "pixel_map", "tolerance"):
+    for key in ("libraries", "backend", "clip_metadata", "decoding", "pixel_map", "tolerance"):
         was, is_ = dict(then.get(key, {})), dict(now.get(key, {}))
-        for name in sorted(was.keys() & is_.keys()):
+        for name in sorted(was.keys() & is_.keys() - _HOW_FAST):
             if was[name] != is_[name]:
                 yield Notice(f"{name} was {was[name]}, is {is_[name]}")
 
