@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.measured import FIGURES, Used, measured, used_positions
 from napari_deepmtj.batch.plan import Plan, Task
 from napari_deepmtj.core.jobs import Notice, Progress
-from napari_deepmtj.core.trajectory import Trajectory
+from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io.atomic import atomic_path, atomic_write
 from napari_deepmtj.io.exports import read_trajectory
@@ -47,7 +47,9 @@ CLIP_COLUMNS: tuple[str, ...] = (
     *("scale_x_mm_per_px", "scale_y_mm_per_px", "scale_source"),
     *("positions", "roi", "model", "notices"),
 )
-#: Those of them that are texts, "" where there is nothing to say.
+#: All names that a column of facts cannot have.
+CLIP_NAMES = frozenset({"file", *CLIP_COLUMNS, *CHANNEL_COLUMNS})
+#: Those that are texts, "" where there is nothing to say.
 TEXTS = frozenset(
     {"result", "status", "reason", "same_content_as", "scale_source", "positions", "roi", "model"}
     | {"notices", "external_file", "sync", "channels_problem"}
@@ -121,24 +123,24 @@ def write_tables(plan: Plan) -> Generator[Progress | Notice, None, Tables]:
                     header = False
             rows.append(row)
             yield Progress(number, len(plan.tasks), "clip", "tables")
-    beside = any(task.entry.external_file is not None for task in plan.tasks)
-    columns = [*CLIP_COLUMNS[:-4], *(CHANNEL_COLUMNS if beside else ()), *CLIP_COLUMNS[-4:]]
-    clips = pd.DataFrame(rows, columns=["file", *plan.facts, *columns])
+    there = {name for row in rows for name in row}  # of figures, those that any clip has
+    columns = [*CLIP_COLUMNS, *(name for name in CHANNEL_COLUMNS if name in there)]
+    facts = tuple(_free(name, CLIP_NAMES) for name in plan.facts)
+    clips = pd.DataFrame(rows, columns=["file", *facts, *columns])
     texts = [name for name in columns if name in TEXTS]
     clips[texts] = clips[texts].astype(object).where(clips[texts].notna(), "")
-    groups = excursions(clips, plan.facts)
+    groups = excursions(clips, facts)
     atomic_write(out / CLIPS_NAME, _csv(clips).encode())
     atomic_write(out / EXCURSIONS_NAME, _csv(groups).encode())
     report = None
     if plan.options.report:
-        report = yield from write_batch_report(_results(plan, clips, groups, curves))
+        about = BatchResults(out, clips, groups, facts, curves, _opener(plan))
+        report = yield from write_batch_report(about)
     return Tables(out / FRAMES_NAME, out / CLIPS_NAME, out / EXCURSIONS_NAME, report)
 
 
-def _results(
-    plan: Plan, clips: pd.DataFrame, groups: pd.DataFrame, curves: dict[str, Markup]
-) -> BatchResults:
-    """Return what the report is about."""
+def _opener(plan: Plan) -> Callable[[str], AbstractContextManager[VideoSource]]:
+    """Return what opens the clip of a result, as a context manager."""
     tasks = {task.name: task for task in plan.tasks}
 
     def opened(name: str) -> AbstractContextManager[VideoSource]:
@@ -147,7 +149,7 @@ def _results(
             return nullcontext(task.entry.source)
         return open_video(task.clip, background=True)
 
-    return BatchResults(plan.options.out, clips, groups, plan.facts, curves, opened)
+    return opened
 
 
 def _about(plan: Plan, task: Task, line: Line | None) -> dict[str, object]:
@@ -156,7 +158,7 @@ def _about(plan: Plan, task: Task, line: Line | None) -> dict[str, object]:
     notices = () if line is None else line.facts.get("notices", ())
     return {
         "file": task.clip.as_posix(),
-        **{name: task.entry.facts.get(name, "") for name in plan.facts},
+        **{_free(name, CLIP_NAMES): task.entry.facts.get(name, "") for name in plan.facts},
         "result": task.name if status == "done" else "",
         "status": status,
         "reason": "" if line is None else line.failed,
@@ -181,7 +183,7 @@ def _append_frames(
     table["in_view"] = table["in_view"].astype(int)
     facts = {"file": task.clip.as_posix()} | {n: task.entry.facts.get(n, "") for n in plan.facts}
     for place, (name, text) in enumerate(facts.items()):
-        table.insert(place, _free(name, trajectory), guarded(text))
+        table.insert(place, _free(name, COLUMNS), guarded(text))
     table.to_csv(
         file,
         header=header,
@@ -192,9 +194,9 @@ def _append_frames(
     )
 
 
-def _free(name: str, trajectory: Trajectory) -> str:
-    """Return a name for a fact's column that no column of a trajectory has."""
-    return f"study_{name}" if name in trajectory.table.columns else name
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return a name for a fact's column that no other column has."""
+    return f"study_{name}" if name in taken else name
 
 
 def _csv(table: pd.DataFrame) -> str:

@@ -24,6 +24,7 @@ from napari_deepmtj.report.facts import Shown, to_look_at
 from napari_deepmtj.report.page import Markup, Page
 from napari_deepmtj.report.sparks import spark
 from napari_deepmtj.report.thumbnails import thumbnail
+from napari_deepmtj.tracking.gate import gate
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource
@@ -104,7 +105,8 @@ def _picture(results: BatchResults, row: Mapping[Any, Any]) -> _Picture:
     curve: Markup | str = ""
     try:
         trajectory = read_trajectory(results.folder / row["result"])
-        curve = spark(trajectory, columns=WIDE)
+        flagged = (gate(trajectory).trajectory.table["flags"] != "").to_numpy(dtype=bool)
+        curve = spark(trajectory, flagged, WIDE)
         shown = _worst(trajectory)
         with results.opened(row["result"]) as source:
             jpeg = thumbnail(trajectory, shown.frame, source.read(shown.frame))
@@ -167,7 +169,7 @@ def _failed(page: Page, clips: pd.DataFrame) -> None:
     failed = clips[clips["status"] == "failed"]
     if not len(failed):
         return
-    page.heading(2, f"Failed: {len(failed)} clips")
+    page.heading(2, f"Failed: {_clips(len(failed))}")
     found: dict[tuple[str, str], list[str]] = {}
     for row in failed.to_dict("records"):
         name = Path(row["file"]).name
@@ -189,15 +191,15 @@ def _lacking(page: Page, clips: pd.DataFrame) -> None:
     unseen = done[done["in_view_percent"] == 0]
     copies = done[done["same_content_as"] != ""]
     waiting = clips[clips["status"] == "not tracked yet"]
+    scale = "give scale in the table, --scale, or calibrate the clip"
+    look = "look at them: another region, another model, or no MTJ"
+    side = "give distal_side in the table; a clip without frame times has none"
     points = [
         _point(waiting, "not tracked yet", "run the batch again"),
-        _point(no_scale, "without a scale, so without millimetres", "give `scale` in the table, "
-               "--scale, or calibrate the clip"),
-        _point(unseen, "with the MTJ in no frame", "look at them: another region, another model, "
-               "or no MTJ"),
-        _point(no_velocity, "without velocities", "give `distal_side` in the table; a clip "
-               "without frame times has none"),
-    ]  # fmt: skip
+        _point(no_scale, "without a scale, so without millimetres", scale),
+        _point(unseen, "with the MTJ in no frame", look),
+        _point(no_velocity, "without velocities", side),
+    ]
     if "channels_problem" in done:
         for text, group in done[done["channels_problem"] != ""].groupby(
             "channels_problem", sort=False
@@ -208,7 +210,7 @@ def _lacking(page: Page, clips: pd.DataFrame) -> None:
         page.heading(2, "Lacking")
         page.points(said)
     if len(copies):
-        page.heading(3, f"The same recording again: {len(copies)} clips")
+        page.heading(3, f"The same recording again: {_clips(len(copies))}")
         page.table(
             ("clip", "has the content of"),
             [_names(row) for row in copies.head(ROWS).to_dict("records")],
@@ -223,9 +225,8 @@ def _lacking(page: Page, clips: pd.DataFrame) -> None:
 def _point(clips: pd.DataFrame, what: str, remedy: str) -> str:
     if not len(clips):
         return ""
-    return (
-        f"{len(clips)} clips {what} ({remedy}): {_some(map(_stem, clips['result'], clips['file']))}"
-    )
+    names = _some(map(_stem, clips["result"], clips["file"]))
+    return f"{_clips(len(clips))} {what} ({remedy}): {names}"
 
 
 def _notices(page: Page, clips: pd.DataFrame) -> None:
@@ -237,9 +238,10 @@ def _notices(page: Page, clips: pd.DataFrame) -> None:
             found.setdefault(plain, []).append(_stem(row["result"], row["file"]))
     if found:
         page.heading(2, "Told while tracking")
-        rows = [(text, f"{len(names)}: {_some(names)}") for text, names in found.items()]
-        page.table(("notice", "clips"), rows[:ROWS], words=True)
-        page.paragraph(_more(len(rows)).strip(), "note")
+        said = [f"{text} ({_clips(len(names))}: {_some(names)})" for text, names in found.items()]
+        page.points(said[:ROWS])
+        if len(said) > ROWS:
+            page.paragraph(_more(len(said)).strip(), "note")
 
 
 def _excursions(page: Page, results: BatchResults) -> None:
@@ -249,18 +251,22 @@ def _excursions(page: Page, results: BatchResults) -> None:
     page.heading(2, "Excursion by subject and condition")
     by = [name for name in table.columns if name in results.facts]
     shown = {
-        "clips": "clips",
-        "excursion_mm_mean": "mean\nmm",
-        "excursion_mm_sd": "SD (n − 1)\nmm",
-        "excursion_mm_min": "least\nmm",
-        "excursion_mm_max": "greatest\nmm",
-        "in_view_percent_mean": "in view\n%",
+        "clips": ("clips", 0),
+        "clips_with_mm": ("with mm", 0),
+        "excursion_mm_mean": ("mean\nmm", 2),
+        "excursion_mm_sd": ("SD (n − 1)\nmm", 2),
+        "excursion_mm_min": ("least\nmm", 2),
+        "excursion_mm_max": ("greatest\nmm", 2),
+        "in_view_percent_mean": ("in view\n%", 0),
     }
     rows = [
-        [*(str(row[name]) for name in by), *(_number(row[name], 2) for name in shown)]
+        [
+            *(str(row[name]) for name in by),
+            *(_number(row[name], digits) for name, (_, digits) in shown.items()),
+        ]
         for row in table.head(ROWS).to_dict("records")
     ]
-    page.table([*by, *shown.values()], rows)
+    page.table([*by, *(title for title, _ in shown.values())], rows)
     page.paragraph(f"More columns: excursions.csv.{_more(len(table))}", "note")
 
 
@@ -272,7 +278,7 @@ def _worst_clips(page: Page, pictures: Sequence[_Picture], n: int) -> None:
         f"{len(pictures)} of {n} clips with a result, those in which the least confident "
         "twentieth of the positions is worst (first those without any). Of each the least "
         "confident frame, with the position and its ellipse of two standard deviations; below, x "
-        "over time, and in red the flagged rows."
+        "over time, and in red the rows that the quality gate flags."
     )
     page.open("grid")
     for each in pictures:
@@ -324,6 +330,10 @@ def _all_clips(page: Page, results: BatchResults) -> None:
 def _stem(result: Any, file: Any) -> str:
     """Return what a clip is called: its result without the ending, else its file."""
     return str(result).removesuffix(CSV_SUFFIX) if result else str(file)
+
+
+def _clips(n: int) -> str:
+    return "1 clip" if n == 1 else f"{n} clips"
 
 
 def _names(row: Mapping[Any, Any]) -> tuple[str, str]:
