@@ -33,6 +33,9 @@ from napari_deepmtj.weights.store import resolve_model
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+#: Stands for workers on this machine, in the place of a scheduler's address.
+LOCAL = "local"
+
 #: Seconds that a scheduler has to answer, and between two looks at what there is to do.
 ANSWER_S, LOOK_S = 20, 0.2
 
@@ -49,24 +52,14 @@ def connected(options: Options) -> Iterator[Client]:
         If no scheduler answers, or no worker can be started.
     """
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         raise MissingExtraError("a batch on several workers", "cluster") from error
     with ExitStack() as stack:
         try:
-            if options.scheduler:
-                where: Any = options.scheduler
-            else:
-                threads = max(1, (os.cpu_count() or 1) // options.workers)
-                where = stack.enter_context(
-                    LocalCluster(
-                        n_workers=options.workers,
-                        threads_per_worker=1,
-                        dashboard_address=None,
-                        silence_logs=logging.CRITICAL,
-                        env={"OMP_NUM_THREADS": str(threads)},
-                    )
-                )
+            where: Any = options.scheduler
+            if where in ("", LOCAL):
+                where = stack.enter_context(_on_this_machine(options.workers))
             client = stack.enter_context(Client(where, timeout=ANSWER_S, set_as_default=False))
         except (OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise DeviceError(
@@ -74,6 +67,21 @@ def connected(options: Options) -> Iterator[Client]:
                 f"({type(error).__name__}: {error}); start one, or check its address"
             ) from error
         yield client
+
+
+def _on_this_machine(workers: int) -> Any:
+    """Return processes of this machine, `workers` of them, or, that being 1, one a core."""
+    from distributed import LocalCluster
+
+    cores = os.cpu_count() or 1
+    n = workers if workers > 1 else cores
+    return LocalCluster(
+        n_workers=n,
+        threads_per_worker=1,
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+        env={"OMP_NUM_THREADS": str(max(1, cores // n))},
+    )
 
 
 @dataclass

@@ -55,7 +55,7 @@ class Local:
     def __init__(self, books: Books, control: Control) -> None:
         options = books.plan.options
         self._books, self._control = books, control
-        self._models = Models(options.device, options.batch)
+        self._models = Models(options.device, options.backend, options.batch)
         self._at_once = options.at_once
         self._active: deque[_Active] = deque()
         self._open_now: dict[str, Opened] = {}
@@ -74,7 +74,7 @@ class Local:
                     if opened is None:
                         more = False
                     else:
-                        yield self._taken(opened)
+                        yield from self._taken(opened)
                 if self._active:
                     yield from self._turn()
 
@@ -93,18 +93,20 @@ class Local:
             self._open_now[task.name] = opened
             yield opened
 
-    def _taken(self, opened: Opened) -> BatchEvent:
+    def _taken(self, opened: Opened) -> Iterator[BatchEvent]:
         """Begin a clip, or say why there is nothing to be done."""
         task, line = opened.task, opened.line
         if opened.source is not None and not opened.same:
             model, runner = self._models[task.model]
             events = track_clip(opened.source, task.request, model, runner)
             self._active.append(_Active(opened, events))
-            return ClipBegan(task)
+            yield ClipBegan(task)
+            return
         self._close(opened)
         if opened.same:
-            return self._books.write_kept(task, line)
-        return self._books.write_failed(task, line, str(opened.error))
+            yield self._books.write_kept(task, line)
+        else:
+            yield self._books.write_failed(task, line, str(opened.error))
 
     def _turn(self) -> Iterator[BatchEvent]:
         """Advance the first clip by a batch of frames, and put it last unless it has ended."""

@@ -23,6 +23,7 @@ from napari_deepmtj.batch.presets import Preset, preset_named, read_presets
 from napari_deepmtj.batch.study import TABLE, Entry, columns_of
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import DeepMTJError, ResultError
+from napari_deepmtj.inference.backends import BackendName
 from napari_deepmtj.io.paths import (
     CSV_SUFFIX,
     attention_path,
@@ -70,7 +71,8 @@ class Options:
     workers : int
         Processes on this machine that track, each with its own network; with 1 this one does.
     scheduler : str
-        Address of a Dask scheduler whose workers track; "" is none.
+        Address of a Dask scheduler whose workers track, or "local": a process for every core of
+        this machine, or as many as `workers` says; "" is none.
     """
 
     out: Path
@@ -110,6 +112,8 @@ class Task:
         What entry or preset say; None leaves it to the clip's side-car.
     request : Request
         What is done with it.
+    backend : str
+        What computes it.
     """
 
     entry: Entry
@@ -117,6 +121,7 @@ class Task:
     model: str
     distal_side: DistalSide | None
     request: Request
+    backend: str = BackendName.AUTO
 
     @property
     def clip(self) -> Path:
@@ -203,7 +208,8 @@ def make_plan(entries: Sequence[Entry], options: Options) -> Plan:
         )
         side = entry.distal_side or own.distal_side or common.distal_side
         name = path.relative_to(out).as_posix()
-        tasks.append(Task(entry, name, entry.model or options.model, side, request))
+        model = entry.model or options.model
+        tasks.append(Task(entry, name, model, side, request, options.backend))
     return Plan(tuple(tasks), options, tuple(columns_of(entries)))
 
 
@@ -237,7 +243,8 @@ def key_of(task: Task, sha256: str, weights_sha256: str) -> str:
     """Return what a result is a function of, as a hash.
 
     Content of the clip and of its side-car, weights, region, scale, frames, and what is done with
-    the positions. Device and batch size are not part of it: they change a result by rounding only.
+    the positions. Device, batch size and backend are not part of it, since they change a result by
+    rounding only; but 8 bits do more.
     """
     request, source = task.request, task.entry.source
     said: dict[str, object] = {
@@ -250,6 +257,7 @@ def key_of(task: Task, sha256: str, weights_sha256: str) -> str:
         "fuse": request.fuse,
         "subtract_slip": request.subtract_slip,
         "smooth": outputs.smooth_key(request.smooth),
+        "eight_bit": task.backend == BackendName.OPENVINO_INT8,
     }
     if source is None:
         said["sidecar"] = _sha256_of(sidecar_path(task.clip))

@@ -129,7 +129,7 @@ def track_job(job: Job, tell: Callable[[int, int], None], wanted: Callable[[], b
     try:
         if opened.same:
             return Outcome(line, same=True)
-        model, runner = _models(job.device, job.batch)[job.task.model]
+        model, runner = _models(job.device, job.task.backend, job.batch)[job.task.model]
         with closing(track_clip(source, job.task.request, model, runner)) as events:
             for event in events:
                 match event:
@@ -159,8 +159,8 @@ def track_job(job: Job, tell: Callable[[int, int], None], wanted: Callable[[], b
 
 
 @cache
-def _models(device: str, batch: int) -> Models:
-    return Models(device, batch)
+def _models(device: str, backend: str, batch: int) -> Models:
+    return Models(device, backend, batch)
 
 
 @cache

@@ -8,14 +8,15 @@ from __future__ import annotations
 import fnmatch
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_deepmtj.cli._console import print_error, print_line
-from napari_deepmtj.cli._jobs import run_job
-from napari_deepmtj.cli.track import expand, parse_scale
+from napari_deepmtj.cli._console import print_error, print_line, print_notice, progress_bar
+from napari_deepmtj.cli.track import BACKEND_HELP, expand, parse_scale
+from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -61,6 +62,17 @@ def batch(
     scale: Annotated[
         str | None,
         typer.Option(metavar="MM_PER_PX", help="Of clips that have none in the table, or X,Y."),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Region, scale and distal side of an instrument, said nowhere else.",
+        ),
+    ] = "",
+    presets: Annotated[
+        Path | None,
+        typer.Option(metavar="TOML", help="File of presets; your own by default."),
     ] = None,
     attention: Annotated[
         str | None,
@@ -108,10 +120,22 @@ def batch(
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
+    backend: Annotated[str, typer.Option(metavar="BACKEND", help=BACKEND_HELP)] = "auto",
     frames_at_once: Annotated[int, typer.Option(min=1, help="Frames computed at a time.")] = 16,
     clips_at_once: Annotated[
         int, typer.Option(min=1, help="Clips decoded at the same time, for one network.")
     ] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that track, each with a network of its own.")
+    ] = 1,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS|local",
+            help="Have the workers of a Dask scheduler track; see docs/batch.md. local: a process "
+            "for every core of this machine, or --workers of them.",
+        ),
+    ] = "",
 ) -> None:
     """Track every clip of a study; run it again to go on, or to do only what has changed.
 
@@ -129,6 +153,8 @@ def batch(
         model=model,
         roi=roi,
         scale=None if scale is None else parse_scale(scale),
+        preset=preset,
+        presets=presets,
         attention=attention,
         video=video,
         fuse=fuse,
@@ -137,8 +163,11 @@ def batch(
         report=report,
         beside=Beside(read=read, sync=sync, lowpass_hz=lowpass, measure=measure),
         device=device,
+        backend=backend,
         batch=frames_at_once,
         at_once=clips_at_once,
+        workers=workers,
+        scheduler=scheduler,
     )
     plan = planning.make_plan(_entries(clips or [], study, include or ["*"], pattern), options)
     if dry_run:
@@ -200,15 +229,33 @@ def _print_plan(listed: pd.DataFrame, out: Path) -> None:
 
 
 def _run(plan: Plan) -> Finished:
-    from napari_deepmtj.batch.run import ClipDone, ClipFailed, run
+    """Run a batch, with a bar for all of it and one for each clip under way."""
+    from napari_deepmtj.batch import events as told
+    from napari_deepmtj.batch.run import run
+    from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 
-    def told(event: object) -> None:
-        match event:
-            case ClipDone(task, line):
-                seen, frames = line.facts["in_view"], line.facts["frames"]
-                print_line(f"{task.name}: MTJ in view in {seen} of {frames} frames")
-            case ClipFailed(task, reason):
-                print_error(f"{task.name}: {reason}")
-
-    finished: Finished = run_job(run(plan), "batch", told)
-    return finished
+    bars: dict[str, Any] = {}
+    with closing(run(plan)) as events, progress_bar() as screen:
+        whole = screen.add_task("batch (clips)", total=len(plan.tasks))
+        for event in events:
+            match event:
+                case Progress(done, total, note=note):
+                    screen.update(whole, description=f"batch {note}", completed=done, total=total)
+                case Notice(message):
+                    print_notice(message)
+                case told.ClipBegan(task):
+                    bars[task.name] = screen.add_task(task.clip.name, total=None)
+                case told.ClipProgress(task, done, total) if task.name in bars:
+                    screen.update(bars[task.name], completed=done, total=total)
+                case told.ClipDone(task, line):
+                    seen, frames = line.facts["in_view"], line.facts["frames"]
+                    print_line(f"{task.name}: MTJ in view in {seen} of {frames} frames")
+                case told.ClipFailed(task, reason):
+                    print_error(f"{task.name}: {reason}")
+                case Failed(error):
+                    raise error
+                case Done(finished):
+                    return finished
+            if isinstance(event, told.ClipEnded) and event.task.name in bars:
+                screen.remove_task(bars.pop(event.task.name))
+    raise DeepMTJError("the batch ended without a result; please report this")
