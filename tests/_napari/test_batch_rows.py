@@ -48,7 +48,7 @@ def texts(table, column):
 
 def test_filters_and_orders_say_which_rows_and_when(rows):
     places = {name: rows.arranged(name) for name in FILTERS}
-    assert list(places.values()) == [[0, 1, 2, 3], [1], [1, 2, 3], [1], [0, 2, 3], [0, 3]]
+    assert list(places.values()) == [[0, 1, 2, 3], [1], [1, 2, 3], [1], [0, 2, 3], [3, 0]]
     assert {name: len(found) for name, found in places.items()} == rows.counts()
     assert rows.arranged("all clips", "flagged", descending=True) == [3, 0, 2, 1]
     assert set(ORDERS) == set(COLUMNS)

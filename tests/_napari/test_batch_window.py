@@ -18,7 +18,7 @@ pytestmark = pytest.mark.gui
 
 @pytest.fixture
 def open_batch(make_napari_viewer_proxy, tiny_model, monkeypatch, tmp_path):
-    """A window with the widget, set to the tiny model on the CPU; presets are in a file of its own."""
+    """A window with the widget, set to the tiny model on the CPU; presets in a file of its own."""
     settings = Settings(tiny_model, "cpu")
     monkeypatch.setattr(batch_form, "read_settings", lambda: settings)
     monkeypatch.setenv(BACKEND_VARIABLE, "torch")

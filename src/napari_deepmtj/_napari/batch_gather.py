@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj._napari import clips
+from napari_deepmtj._napari.batch_rows import Rows, rows_of
 from napari_deepmtj.errors import CalibrationError
 from napari_deepmtj.io.sidecar import ClipInfo
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from napari_deepmtj.batch.plan import Options
+    from napari_deepmtj.batch.plan import Options, Plan
     from napari_deepmtj.batch.study import Entry
     from napari_deepmtj.io.video import VideoSource
 
@@ -83,6 +84,38 @@ class Opened:
     def of(cls, layer: Any) -> Opened:
         """Return what is behind a layer; on the main thread."""
         return cls(clips.source_of(layer), clips.info_of(layer))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What will be done.
+
+    Parameters
+    ----------
+    plan : Plan
+        The batch; the tasks of layers are its first ones.
+    rows : Rows
+        Its dry run.
+    """
+
+    plan: Plan
+    rows: Rows
+
+
+def settled(opened: Sequence[Opened], paths: Iterable[Path], wanted: Wanted) -> Planned:
+    """Settle what will be done with each clip; nothing is computed.
+
+    Raises
+    ------
+    DeepMTJError
+        If a table, folder, pattern, preset, model or ledger cannot be read, or two clips would
+        share a result.
+    """
+    from napari_deepmtj.batch.ledger import Ledger
+    from napari_deepmtj.batch.plan import dry_run, make_plan
+
+    plan = make_plan(gather(opened, paths, wanted), options_of(wanted))
+    return Planned(plan, rows_of(dry_run(plan), plan.facts, Ledger.of(plan.options.out)))
 
 
 def options_of(wanted: Wanted) -> Options:

@@ -195,10 +195,9 @@ class Results:
         same = (c for c in here if path is not None and _is_of(c, path))
         return next(same, None)
 
-    def is_shown(self, name: str) -> bool:
-        """Whether a result is of a clip that is open here."""
-        known = self._clips.get(name)
-        return known is not None and known in self._session.clips()
+    def knows(self, name: str) -> bool:
+        """Whether a result is of a clip that is, or was, open here; from any thread."""
+        return name in self._clips
 
     # ----- showing ----------------------------------------------------------------------------
 

@@ -96,6 +96,9 @@ class Row:
         )
 
 
+#: The filter that shows results with flagged frames, the largest share of them first.
+FLAGGED = "flagged, worst first"
+
 #: Which rows are shown, by what a person calls them.
 FILTERS: Mapping[str, Callable[[Row], bool]] = {
     "all clips": lambda row: True,
@@ -103,7 +106,7 @@ FILTERS: Mapping[str, Callable[[Row], bool]] = {
     "without a scale": lambda row: row.scale == NO_SCALE,
     "failed": lambda row: row.failed,
     "with a result": lambda row: row.has_result,
-    "with flagged frames": lambda row: bool(row.flagged),
+    FLAGGED: lambda row: bool(row.flagged),
 }
 
 #: By what rows are put in order, for each column of the table; ties stay in the study's order.
@@ -171,6 +174,8 @@ class Rows:
     def arranged(self, shown: str, order: str = "", descending: bool = False) -> list[int]:
         """Return the places of the rows that a filter shows, in an order of `ORDERS` if any."""
         test, rows = FILTERS[shown], self._rows
+        if shown == FLAGGED and not order:
+            order, descending = "flagged", True
         places = [place for place, row in enumerate(rows) if test(row)]
         if order:
             key = ORDERS[order]

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_deepmtj._napari import clips
-from napari_deepmtj._napari.batch_gather import Opened, Wanted, gather, options_of
+from napari_deepmtj._napari.batch_gather import Opened, Planned, Wanted, settled
 from napari_deepmtj._napari.batch_results import Loaded, Results, load, load_with_clip, save
-from napari_deepmtj._napari.batch_rows import Rows, rows_of
+from napari_deepmtj._napari.batch_rows import Rows
 from napari_deepmtj._napari.jobs import Job
 from napari_deepmtj._napari.session import Session, session_of
 from napari_deepmtj.batch.control import Control
-from napari_deepmtj.batch.events import ClipDone, ClipKept, Finished, Paused
+from napari_deepmtj.batch.events import ClipEnded, ClipFailed, Finished, Paused
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError
 
@@ -33,24 +33,9 @@ _BATCHES: weakref.WeakKeyDictionary[Any, Batching] = weakref.WeakKeyDictionary()
 BUSY = "Wait for what is running, or cancel it."
 NOTHING = "Add opened layers, files, a folder or a study table first."
 NO_FOLDER = "Choose a folder for the results first."
-#: Messages that are kept on the screen.
-MOST_MESSAGES = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What will be done, settled in a worker.
-
-    Parameters
-    ----------
-    plan : Plan
-        The batch.
-    rows : Rows
-        Its dry run.
-    """
-
-    plan: Plan
-    rows: Rows
+OUTDATED = "The list below is of another choice; List makes it anew."
+#: Messages that are kept on the screen; those of a clip stand in its row.
+MOST_MESSAGES = 4
 
 
 class Batching:
@@ -141,6 +126,7 @@ class Batching:
     def _forget_plan(self) -> None:
         if self.plan is not None:
             self.plan = None
+            self.message = OUTDATED
             self.planned.emit()
 
     def _on_removed(self, event: Any) -> None:
@@ -165,34 +151,20 @@ class Batching:
             self.tell(str(error))
             return
         self.layers = tuple(self._session.adopt(layer) for layer in self.layers)
-        settle, plan, results = self._settling(), self.plan, self.results
-        self._know_layers(plan)
+        # what the window knows of layers may be other than when they were listed
+        settle, plan = self._settling(), None if self.layers else self.plan
         self._control = control = Control()
-        self.progress = None
+        self.progress, layers = None, len(self.layers)
 
         def events() -> Iterator[Any]:
-            from napari_deepmtj.batch.run import run
-
             todo = plan
             if todo is None:
                 found = settle()
                 yield found
                 todo = found.plan
-            shown = {t.name for t in todo.tasks if t.entry.source is not None}
-            for event in run(todo, control):
-                if isinstance(event, ClipDone | ClipKept):
-                    name = event.task.name
-                    yield event
-                    if name in shown or results.is_shown(name):
-                        yield load(name, event.task.result)
-                else:
-                    if isinstance(event, Done):
-                        yield from self._kept(todo, shown)
-                    yield event
+            yield from self._running(todo, {task.name for task in todo.tasks[:layers]}, control)
 
-        self._begin(events, "Batch track")
-        if saved:
-            self.tell(saved, self.message)
+        self._begin(events, "Batch track", saved)
 
     def pause(self) -> None:
         """Hold the run between two frames; what is loaded stays loaded."""
@@ -230,27 +202,31 @@ class Batching:
         opened, paths = tuple(Opened.of(layer) for layer in self.layers), self.paths
         wanted = self.wanted
 
-        def settle() -> Planned:
-            from napari_deepmtj.batch.ledger import Ledger
-            from napari_deepmtj.batch.plan import dry_run, make_plan
+        return lambda: settled(opened, paths, wanted)
 
-            plan = make_plan(gather(opened, paths, wanted), options_of(wanted))
-            return Planned(plan, rows_of(dry_run(plan), plan.facts, Ledger.of(plan.options.out)))
+    def _running(self, plan: Plan, layers: set[str], control: Control) -> Iterator[Any]:
+        """Yield the events of a run and the results of clips that are open; in a worker."""
+        from napari_deepmtj.batch.run import run
 
-        return settle
-
-    def _kept(self, plan: Plan, layers: set[str]) -> Iterator[Loaded]:
-        """Yield results of layers that were valid before the run, and so are not shown yet."""
-        for task in plan.tasks:
-            if task.name in layers and self.rows[self.rows.find(task.name)].has_result:
-                yield load(task.name, task.result)
+        ended: set[str] = set()
+        with closing(run(plan, control)) as events:
+            for event in events:
+                yield event
+                if isinstance(event, ClipEnded):
+                    ended.add(event.task.name)
+                    if not isinstance(event, ClipFailed) and (
+                        event.task.name in layers or self.results.knows(event.task.name)
+                    ):
+                        yield _loaded(event.task)
+                if isinstance(event, Done):  # those of layers that were valid before the run
+                    rest = (t for t in plan.tasks if t.name in layers and t.name not in ended)
+                    yield from map(_loaded, rest)
 
     # ----- events, on the main thread ---------------------------------------------------------
 
-    def _begin(self, events: Callable[[], Iterator[Any]], what: str) -> None:
+    def _begin(self, events: Callable[[], Iterator[Any]], what: str, said: str = "") -> None:
         self.running = True
-        self.message = ""
-        self.tell(f"{what}...")
+        self.tell(said, f"{what}...")
         self._job = Job(events, self._take, self._end, what)
         self._job.start()
 
@@ -277,13 +253,14 @@ class Batching:
         if changed := changed - {-1}:
             self.changed.emit(changed)
         self.progressed.emit()
+        self.told.emit()
 
     def _take_plan(self, event: Planned) -> None:
         self.plan, self.rows = event.plan, event.rows
         self._tasks = {task.name: task for task in event.plan.tasks}
         self._know_layers(event.plan)
         counts = self.rows.counts()
-        self.tell(
+        self._say(
             f"{len(self.rows)} clips: {counts['with a result']} done already, "
             f"{counts['without a scale']} without a scale, {counts['failed']} failed before."
         )
@@ -306,6 +283,8 @@ class Batching:
             return None
 
     def _finish(self, finished: Finished) -> None:
+        total = len(finished.plan.tasks)
+        self.progress = Progress(total, total, "clip")
         self._say(
             f"{finished.done} clips tracked, {finished.kept} kept, {finished.failed} failed; "
             f"tables and results are in {finished.plan.options.out}"
@@ -317,8 +296,12 @@ class Batching:
         self._control = None
         self.rows.settle()
         if job is not None and job.cancelled:
-            self.tell("Stopped; finished clips stay, and Run does the rest.")
+            self.message = "Stopped; finished clips stay, and Run does the rest."
         self.changed.emit(set(range(len(self.rows))))
+        viewer = self._session.viewer
+        there = [la for la in self.layers if viewer is not None and la in viewer.layers]
+        if len(there) < len(self.layers):  # closed while it ran
+            self.use(there, self.paths)
         self.told.emit()
 
     # ----- results ----------------------------------------------------------------------------
@@ -381,14 +364,23 @@ class Batching:
         self.told.emit()
 
     def _say(self, message: str) -> None:
-        """Tell a person something, after what was told since the run began."""
-        lines = [line for line in self.message.split("\n") if line and line != message]
-        self.tell(*[*lines, message][-MOST_MESSAGES:])
+        """Have something to tell, after what was told since the run began."""
+        before = self.message.split("\n")
+        lines = [line for line in before if line and line != message and line[-3:] != "..."]
+        self.message = "\n".join([*lines, message][-MOST_MESSAGES:])
 
     def _busy(self) -> bool:
         if self.running:
             self.tell(BUSY)
         return self.running
+
+
+def _loaded(task: Task) -> Loaded | Notice:
+    """Read a result that is to be shown; what cannot be read stops nothing."""
+    try:
+        return load(task.name, task.result)
+    except DeepMTJError as error:
+        return Notice(str(error))
 
 
 def batching_of(viewer: Any) -> Batching:
