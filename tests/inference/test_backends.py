@@ -7,10 +7,8 @@ from small_networks import opened, small_model
 
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeviceError
-from napari_deepmtj.inference import backends, backends_torch
+from napari_deepmtj.inference import backends, backends_speed, backends_torch
 from napari_deepmtj.inference.backends import BackendName
-
-TORCH = {"torch"}
 
 
 @pytest.fixture
@@ -29,7 +27,7 @@ def auto(monkeypatch, tmp_path):
     """Let "auto" be auto, with nothing remembered."""
     monkeypatch.delenv("NAPARI_DEEPMTJ_BACKEND")
     monkeypatch.setenv("NAPARI_DEEPMTJ_CACHE", str(tmp_path))
-    monkeypatch.setattr(backends, "known", lambda what, threads: None)
+    monkeypatch.setattr(backends_speed, "_SETTLED", {})
 
 
 @pytest.mark.parametrize(
@@ -121,26 +119,22 @@ def test_auto_opens_those_with_the_same_coordinates_and_takes_the_fastest(three)
     )
 
 
-def test_auto_remembers_and_then_opens_the_chosen_one_only(three, monkeypatch):
+def test_auto_remembers_by_architecture_and_then_opens_the_chosen_one_only(three):
     opened(small_model("compact"), "auto", "cpu")
-    monkeypatch.undo()
-    asked = []
-
-    def known(what, threads):
-        asked.append((what, threads))
-        return {"fastest": "torch"}
-
-    monkeypatch.setattr(backends, "known", known)
-    monkeypatch.delenv("NAPARI_DEEPMTJ_BACKEND", raising=False)
-    chosen, notices = opened(small_model("compact"), "auto", "cpu", threads=1)
-    assert (chosen.name, notices) == ("torch", [])
-    if asked:  # the other runtimes are installed
-        assert asked[0][0]["network"] == "compact"
-        assert set(asked[0][0]["choice"]) <= set(BackendName)
+    three.clear()
+    backend, notices = opened(small_model("compact", seed=1), "auto", "cpu")
+    assert (backend.name, notices) == ("openvino", ["openvino is made ready"])
+    assert three == ["openvino"]
+    opened(small_model("vgg16"), "auto", "cpu")
+    opened(small_model("compact"), "auto", "cpu", threads=7)
+    assert three[1:] == ["torch", "openvino", "onnxruntime"] * 2
 
 
-def test_auto_goes_on_without_a_backend_that_fails_and_says_so(three, monkeypatch):
+@pytest.mark.parametrize("before", [False, True], ids=["at first", "after it was chosen"])
+def test_auto_goes_on_without_a_backend_that_fails_and_says_so(three, monkeypatch, before):
     works = backends._open
+    if before:
+        assert opened(small_model("compact"), "auto", "cpu")[0].name == "openvino"
 
     def fails(name, model, threads):
         if name is BackendName.OPENVINO:

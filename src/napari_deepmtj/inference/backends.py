@@ -7,7 +7,7 @@ happens when memory runs out is `device`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from enum import StrEnum
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -203,21 +203,37 @@ def _fastest(model: Model, threads: int) -> Generator[Notice, None, Backend]:
     from napari_deepmtj.inference.backends_torch import what
     from napari_deepmtj.networks.build import is_ours
 
-    usable = [name for name in SAME if not missing(name)] if is_ours(model.network) else SAME[:1]
+    ours = is_ours(model.network)
+    usable = [name for name in SAME[: None if ours else 1] if not missing(name)]
     if len(usable) == 1:
         return (yield from _open(usable[0], model, threads))
-    versions = {each.value: version(_NEEDS[each][0][0]) for each in usable}
-    question = {"choice": versions, **what(model)}
-    if (settled_before := known(question, threads)) is not None:
-        return (yield from _open(_named(settled_before["fastest"]), model, threads))
-    opened: dict[str, Backend] = {}
-    for name in usable:
+
+    def question(names: Iterable[BackendName]) -> dict[str, Any]:
+        return {"choice": {name: version(_NEEDS[name][0][0]) for name in names}, **what(model)}
+
+    answer = known(question(usable), threads)
+    wanted = list(usable) if answer is None else [_named(answer["fastest"])]
+    opened: dict[BackendName, Backend] = {}
+    while wanted:
+        name = wanted.pop(0)
         try:
-            opened[name.value] = yield from _open(name, model, threads)
+            opened[name] = yield from _open(name, model, threads)
         except DeviceError as error:
             if name is BackendName.TORCH:
                 raise
             yield Notice(str(error).removesuffix(REMEDY) + "; it is left out")
+            if answer is not None:
+                wanted, answer = [each for each in usable if each is not name], None
+    if len(opened) == 1:
+        return next(iter(opened.values()))
+    found = settled(question(opened), threads, lambda: _compared(opened, model))
+    speeds = ", ".join(f"{name} {speed:.0f}" for name, speed in found["per_second"].items())
+    yield Notice(f"{found['fastest']} computes {model.card.id} fastest here (frames/s: {speeds})")
+    return opened[_named(found["fastest"])]
+
+
+def _compared(opened: Mapping[BackendName, Backend], model: Model) -> dict[str, Any]:
+    """Return how many pictures a second each computes, by turns, and the fastest."""
     pictures = np.zeros((_COMPARED, model.card.input_height, model.card.input_width), np.uint8)
 
     def computing(backend: Backend) -> Callable[[], int]:
@@ -227,11 +243,5 @@ def _fastest(model: Model, threads: int) -> Generator[Notice, None, Backend]:
 
         return compute
 
-    def compare() -> dict[str, Any]:
-        speeds = rates({name: computing(each) for name, each in opened.items()}, _COMPARE_S)
-        return {"fastest": max(speeds, key=lambda name: speeds[name]), "per_second": speeds}
-
-    found = settled(question, threads, compare)
-    speeds = ", ".join(f"{name} {speed:.0f}" for name, speed in found["per_second"].items())
-    yield Notice(f"{found['fastest']} computes {model.card.id} fastest here (frames/s: {speeds})")
-    return opened[found["fastest"]]
+    speeds = rates({name.value: computing(each) for name, each in opened.items()}, _COMPARE_S)
+    return {"fastest": max(speeds, key=lambda name: speeds[name]), "per_second": speeds}

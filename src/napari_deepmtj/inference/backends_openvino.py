@@ -208,33 +208,11 @@ def exported(model: Model) -> Export:
 
 
 def quantised(model: Model, plain: Export, threads: int) -> Export:
-    """Return a model in 8 bit with the gate's figures; without its files if they are too high.
-
-    Values are observed in phantom pictures. Weights keep 7 bits: processors without 8-bit dot
-    products (VNNI) add pairs of products in 16 bits, which 8 would overflow.
-    """
+    """Return a model in 8 bit with the gate's figures; without its files if they are too high."""
     from napari_deepmtj.inference import backends_gate
 
-    ov = runtime()
     calibration, test = backends_gate.samples(model.card)
-    with quietly(INT8):
-        import nncf
-        from nncf.quantization.advanced_parameters import (
-            AdvancedQuantizationParameters,
-            OverflowFix,
-        )
-
-        pictures = calibration.inputs(model.card.normalisation)
-        with redirect_stdout(StringIO()):  # bars of its own progress
-            network = nncf.quantize(
-                ov.Core().read_model(plain.files[_XML], plain.files[_BIN]),
-                nncf.Dataset(pictures[:, None]),
-                preset=nncf.QuantizationPreset.MIXED,
-                target_device=nncf.TargetDevice.CPU,
-                subset_size=len(pictures),
-                advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
-            )
-        small = Export(_files(network), plain.about)
+    small = quantise(plain, calibration.inputs(model.card.normalisation))
     way = Way(1, 1)
     gate = backends_gate.measured(
         model.card,
@@ -244,6 +222,38 @@ def quantised(model: Model, plain: Export, threads: int) -> Export:
     )
     files = small.files if gate.passed else {}
     return Export(files, {**plain.about, "gate": gate.to_json()})
+
+
+def quantise(plain: Export, inputs: FloatArray) -> Export:
+    """Return an export in 8 bit, whatever that does to its accuracy.
+
+    Weights keep 7 bits: processors without 8-bit dot products (VNNI) add pairs of products in
+    16 bits, which 8 would overflow.
+
+    Parameters
+    ----------
+    plain : Export
+        In 32 bit, as `exported` makes it.
+    inputs : ndarray of float32, shape (n, 1, H, W)
+        Pictures, normalised, in which the range of every layer's values is observed.
+    """
+    ov = runtime()
+    with quietly(INT8), redirect_stdout(StringIO()):  # NNCF draws bars
+        import nncf
+        from nncf.quantization.advanced_parameters import (
+            AdvancedQuantizationParameters,
+            OverflowFix,
+        )
+
+        network = nncf.quantize(
+            ov.Core().read_model(plain.files[_XML], plain.files[_BIN]),
+            nncf.Dataset(inputs[:, None]),
+            preset=nncf.QuantizationPreset.MIXED,
+            target_device=nncf.TargetDevice.CPU,
+            subset_size=len(inputs),
+            advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
+        )
+        return Export(_files(network), plain.about)
 
 
 def _files(network: Any) -> dict[str, bytes]:
