@@ -88,7 +88,38 @@ def fit_decoding(
     fitted = replace(start, presence_threshold=limit)
     fitted = fit_covariance(there, fitted, BLUNDER_PX * part)
 
-    every = joined(both)
+    given = [each.where(_called(each) >= limit) for each in both]
+    if not any(len(each.truth) for each in given):
+        given = both
+    weights, told, right = _fit_confidence(given, fitted, part, seed)
+    names = ("bias", "presence_weight", "mass_weight", "tolerance_weight")
+    decoding = asdict(replace(fitted, **dict(zip(names, weights, strict=True))))
+
+    figures = _figures(seen, called >= limit)
+    plain = slice(len(given[0].truth))
+    if len(told[plain]):
+        figures["confidence_mean"] = float(told[plain].mean())
+        figures["confidence_right"] = float(right[plain].mean())
+        figures["confidence_brier"] = float(((told[plain] - right[plain]) ** 2).mean())
+    return decoding, {name: round(value, 4) for name, value in figures.items()}
+
+
+def _fit_confidence(
+    given: Sequence[Observed], fitted: Decoding, part: float, seed: int
+) -> tuple[list[float], FloatArray, npt.NDArray[np.bool_]]:
+    """Fit the confidence of positions that are given, at tolerances drawn at random.
+
+    Positions in pictures without an MTJ are wrong ones. Pictures called out of view, in which
+    nobody is given a position, take no part: their number would lower every confidence.
+
+    Returns
+    -------
+    weights : list of float
+        Of `confidence_features`.
+    told, right : ndarray, shape (n,)
+        Confidences, and what came of them.
+    """
+    every = joined(given)
     rng = np.random.default_rng(seed)
     low, high = np.log(TOLERANCE_RANGE_PX) + math.log(part)
     tolerance = np.exp(rng.uniform(low, high, len(every.truth)))
@@ -96,16 +127,8 @@ def fit_decoding(
     features = confidence_features(every.peak, every.presence, covariance, tolerance)
     right = every.present & (np.hypot(*(every.peak.xy - every.truth).T) <= tolerance)
     weights = fit_logistic(features, right)
-    names = ("bias", "presence_weight", "mass_weight", "tolerance_weight")
-    decoding = asdict(replace(fitted, **dict(zip(names, weights, strict=True))))
-
-    figures = _figures(seen, called >= limit)
-    plain = slice(len(seen.truth))
-    told = 1 / (1 + np.exp(-np.clip(features[plain] @ np.array(weights), -60, 60)))
-    figures["confidence_mean"] = float(told.mean())
-    figures["confidence_right"] = float(right[plain].mean())
-    figures["confidence_brier"] = float(((told - right[plain]) ** 2).mean())
-    return decoding, {name: round(value, 4) for name, value in figures.items()}
+    told = 1 / (1 + np.exp(-np.clip(features @ np.array(weights), -60, 60)))
+    return weights, told, right
 
 
 def _called(seen: Observed) -> FloatArray:

@@ -194,12 +194,13 @@ def fit_doubt(labels: LabLabels, decoding: Decoding) -> tuple[Decoding, dict[str
         one, other = (_found(labels.where(group == k), decoding) for k in (learn, test))
         judged = _size(one, _axes(one, decoding))
         covered += int((_squares(other, judged) <= REGION).sum())
-        judged = _confidence(labels.where(group == learn), judged)
-        rest = labels.where(group == test)
+        judged = _confidence(_given(labels.where(group == learn), judged), judged)
+        rest = _given(labels.where(group == test), judged)
         told.append(confidence_of(rest, judged))
         right.append(_right(rest))
     fitted = _size(second, _axes(first, decoding))
-    fitted = _confidence(labels, fitted)
+    given = _given(labels, fitted)
+    fitted = _confidence(given, fitted)
     low, high = coverage_interval(len(second.clip))
     outcome = np.concatenate(right)
     in_view = _in_view(labels, decoding)
@@ -221,7 +222,7 @@ def fit_doubt(labels: LabLabels, decoding: Decoding) -> tuple[Decoding, dict[str
         ],
         "right": _share(outcome),
         "confidence_error_before": round(
-            calibration_error(confidence_of(labels, decoding), _right(labels)), 3
+            calibration_error(confidence_of(given, decoding), _right(given)), 3
         ),
         "confidence_error_crossed": round(calibration_error(np.concatenate(told), outcome), 3),
     }
@@ -251,6 +252,11 @@ def _in_view(labels: LabLabels, decoding: Decoding) -> BoolArray:
 def _found(labels: LabLabels, decoding: Decoding) -> LabLabels:
     """Return the labels with the MTJ in view where the network calls it so."""
     return labels.where(labels.seen.present & _in_view(labels, decoding))
+
+
+def _given(labels: LabLabels, decoding: Decoding) -> LabLabels:
+    """Return the labels of frames for which a position is given, rightly or not."""
+    return labels.where(_in_view(labels, decoding))
 
 
 def _squares(labels: LabLabels, decoding: Decoding) -> FloatArray:
