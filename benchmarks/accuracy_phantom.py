@@ -19,9 +19,9 @@ from napari_deepmtj.evaluation.doubt import (
 )
 from napari_deepmtj.inference.setup import TOLERANCE_MM
 
-#: Severities tried in this order; the first with a share of wrong positions within `WRONG` counts.
-SEVERITIES = (0.4, 0.55, 0.7, 0.85, 1.0)
-WRONG = (0.20, 0.40)
+#: Severities tried in this order; the first with at least this share of wrong positions counts.
+SEVERITIES = (0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 1.0)
+WRONG_AT_LEAST = 0.20
 #: How often each frame is spoilt anew at the severity that counts, and the seed of it.
 DRAWS, STRESS_SEED = 4, 77
 #: Frames of a subject's first clip on which nuisances are tried.
@@ -74,8 +74,7 @@ def stress(judges: Sequence[Judge], pieces: Sequence[Piece]) -> str:
     for judge in judges:
         for severity in SEVERITIES:
             table = judge.judge(_spoilt(pieces, severity, draws=1))
-            wrong = _wrong(table)
-            if wrong >= WRONG[0]:
+            if _wrong(table) >= WRONG_AT_LEAST:
                 break
         table = judge.judge(_spoilt(pieces, severity, draws=DRAWS))
         rows.append(_honesty(f"{judge.title}, severity {severity:g}", table))

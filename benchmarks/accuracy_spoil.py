@@ -166,7 +166,7 @@ def _patches(grey: FloatArray, degree: float, rng: np.random.Generator) -> Float
     """Boxes over the picture, as windows of a screen, grey or of noise."""
     h, w = grey.shape
     out = grey.copy()
-    for _ in range(round(1 + 5 * degree)):
+    for _ in range(round(6 * degree)):
         height, width = (int(side * (0.08 + 0.3 * degree * rng.random())) for side in (h, w))
         y, x = rng.integers(0, h - height), rng.integers(0, w - width)
         noise = 60 * rng.random() * rng.random((height, width))
