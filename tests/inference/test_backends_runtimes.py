@@ -11,6 +11,7 @@ from torch import nn
 
 from napari_deepmtj.inference.backends_torch import folded
 from napari_deepmtj.inference.decode import Decoding, observe
+from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.inference.preprocess import normalise
 from napari_deepmtj.weights.store import load_model
 
@@ -148,3 +149,23 @@ assert telemetry_utils.tm.__name__.endswith("telemetry_stub"), telemetry_utils.t
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=300)
+
+
+def test_a_clip_is_tracked_the_same_and_the_log_says_by_what(fakes):
+    pytest.importorskip("openvino")
+    model = small_model("vgg16")  # which always gives a position
+    rng = np.random.default_rng(3)
+    clip = fakes.ArrayClip(rng.integers(0, 256, (7, 100, 240), dtype=np.uint8))
+    tracked = {}
+    for name in ("torch", "openvino"):
+        *_, done = track(clip, model, device="cpu", backend=name, batch=4, roi="full")
+        tracked[name] = done.result
+    ours, theirs = (tracked[name].table for name in ("openvino", "torch"))
+    pixel = 240 / model.card.input_width  # of the network's input, in frame pixels
+    for column in ("x_px", "y_px"):
+        np.testing.assert_allclose(ours[column], theirs[column], rtol=0, atol=SAME_PX * pixel)
+    np.testing.assert_allclose(ours["confidence"], theirs["confidence"], atol=1e-4)
+    said = tracked["openvino"].provenance.operations[-1].arguments["backend"]
+    assert said["name"] == "openvino"
+    assert {"openvino", "threads", "streams", "batch"} <= said.keys()
+    assert tracked["torch"].provenance.operations[-1].arguments["backend"]["name"] == "torch"

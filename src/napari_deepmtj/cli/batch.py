@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_deepmtj.cli._console import print_error, print_line, print_notice, progress_bar
-from napari_deepmtj.cli.track import BACKEND_HELP, expand, parse_scale
+from napari_deepmtj.cli.track import BackendOption, expand, parse_scale
 from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.inference.backends import BackendName
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def batch(
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
-    backend: Annotated[str, typer.Option(metavar="BACKEND", help=BACKEND_HELP)] = "auto",
+    backend: BackendOption = BackendName.AUTO,
     frames_at_once: Annotated[int, typer.Option(min=1, help="Frames computed at a time.")] = 16,
     clips_at_once: Annotated[
         int, typer.Option(min=1, help="Clips decoded at the same time, for one network.")
@@ -163,7 +164,7 @@ def batch(
         report=report,
         beside=Beside(read=read, sync=sync, lowpass_hz=lowpass, measure=measure),
         device=device,
-        backend=backend,
+        backend=backend.value,
         batch=frames_at_once,
         at_once=clips_at_once,
         workers=workers,

@@ -18,8 +18,9 @@ import typer
 from napari_deepmtj.cli._console import print_line, print_notice
 from napari_deepmtj.cli._jobs import run_job
 from napari_deepmtj.cli.phantom import Styles
-from napari_deepmtj.cli.track import BACKEND_HELP
+from napari_deepmtj.cli.track import BackendOption
 from napari_deepmtj.core.jobs import Progress
+from napari_deepmtj.inference.backends import BackendName
 
 if TYPE_CHECKING:
     from napari_deepmtj.evaluation.cases import Case
@@ -86,7 +87,7 @@ def evaluate(
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
-    backend: Annotated[str, typer.Option(metavar="BACKEND", help=BACKEND_HELP)] = "auto",
+    backend: BackendOption = BackendName.AUTO,
     labelled_only: Annotated[
         bool, typer.Option("--labelled-only", help="Models look at the labelled frames only.")
     ] = False,
@@ -115,7 +116,7 @@ def evaluate(
 
     if not overwrite:
         require_new(out, "add --overwrite or choose another --out")
-    methods = _methods(model or ["compact"], tracker or [], device, backend)
+    methods = _methods(model or ["compact"], tracker or [], device, backend.value)
     settings: dict[str, Any] = {"roi": roi, "labelled_only": labelled_only}
     if data is not None:
         from napari_deepmtj.evaluation.published import deepmtj_2021

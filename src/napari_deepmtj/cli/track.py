@@ -20,16 +20,20 @@ from napari_deepmtj.cli._jobs import open_clip, run_job
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import CalibrationError, DeepMTJError
+from napari_deepmtj.inference.backends import BackendName
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from napari_deepmtj.batch.clip import Written
 
-#: What computes, for every command that does.
-BACKEND_HELP = (
-    "What computes on a CPU: auto (the fastest that gives the same positions), torch, openvino, "
-    "openvino-int8 or onnxruntime."
-)
+#: What computes, as every command that tracks asks for it.
+BackendOption = Annotated[
+    BackendName,
+    typer.Option(
+        help="What computes on a CPU; auto: the fastest installed that gives the same positions "
+        "(see docs/backends.md)."
+    ),
+]
 
 
 def track(
@@ -64,7 +68,7 @@ def track(
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
-    backend: Annotated[str, typer.Option(metavar="BACKEND", help=BACKEND_HELP)] = "auto",
+    backend: BackendOption = BackendName.AUTO,
     batch: Annotated[int, typer.Option(min=1, help="Frames computed at a time, at most.")] = 16,
     attention: Annotated[
         str | None,

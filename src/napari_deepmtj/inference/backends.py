@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from enum import StrEnum
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -209,7 +209,7 @@ def _fastest(model: Model, threads: int) -> Generator[Notice, None, Backend]:
         return (yield from _open(usable[0], model, threads))
 
     def question(names: Iterable[BackendName]) -> dict[str, Any]:
-        return {"choice": {name: version(_NEEDS[name][0][0]) for name in names}, **what(model)}
+        return {"choice": {name.value: _version(name) for name in names}, **what(model)}
 
     answer = known(question(usable), threads)
     wanted = list(usable) if answer is None else [_named(answer["fastest"])]
@@ -230,6 +230,13 @@ def _fastest(model: Model, threads: int) -> Generator[Notice, None, Backend]:
     speeds = ", ".join(f"{name} {speed:.0f}" for name, speed in found["per_second"].items())
     yield Notice(f"{found['fastest']} computes {model.card.id} fastest here (frames/s: {speeds})")
     return opened[_named(found["fastest"])]
+
+
+def _version(name: BackendName) -> str:
+    try:
+        return version(_NEEDS[name][0][0])
+    except PackageNotFoundError:  # such as onnxruntime under another package's name
+        return "unknown"
 
 
 def _compared(opened: Mapping[BackendName, Backend], model: Model) -> dict[str, Any]:
