@@ -80,7 +80,11 @@ class Books:
         old = self.ledger.line(task.name)
         for name, path in _MADE.items():
             if old is not None and old.facts.get(name) and not facts.get(name):
-                path(task.result).unlink(missing_ok=True)
+                try:
+                    path(task.result).unlink(missing_ok=True)
+                except OSError as error:  # a player has it open
+                    said = f"{path(task.result).name} shows the result before this one; remove it"
+                    notices = [*notices, f"{said} ({error.strerror})"]
         line = replace(line, facts={**facts, "notices": notices})
         self.ledger.append(line)
         self.done += 1

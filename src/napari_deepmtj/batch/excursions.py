@@ -9,20 +9,17 @@ import pandas as pd
 from napari_deepmtj.batch import beside, measured
 from napari_deepmtj.batch.study import FACTS
 
+#: What says how one clip's cycles differ, and not the clips.
+_OF_CYCLES = ("cycles", "cycle_excursion_mm_sd")
+
 #: Columns of `clips.csv` of which mean and SD over the clips are given.
 AVERAGED: tuple[str, ...] = (
-    "excursion_mm",
-    "peak_distal_velocity_mm_per_s",
-    "peak_proximal_velocity_mm_per_s",
-    "cycle_excursion_mm_mean",
-    "cycle_duration_s_mean",
+    *(name for name in measured.FIGURES.values() if name not in _OF_CYCLES),
     *(f"{name}_{end}" for name in beside.RANGES for end in ("least", "greatest")),
     *beside.FIGURES.values(),
 )
 #: Columns of which the mean alone is given: how far the rest is to be trusted.
 TRUST: tuple[str, ...] = ("in_view_percent", "confidence_median", "flagged_percent")
-
-assert set(measured.FIGURES.values()) >= set(AVERAGED[:5])
 
 
 def excursions(clips: pd.DataFrame, facts: Sequence[str]) -> pd.DataFrame:

@@ -68,7 +68,7 @@ class Entry:
     external_file : Path or None
         Force, angle or other channels recorded with it.
     sync_offset_s : float or None
-        Seconds from the clip's time to that file's.
+        What is added to that file's times to get the clip's, s.
     source : VideoSource or None
         The clip itself, open, where it has no file.
     """

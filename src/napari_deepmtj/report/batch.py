@@ -174,7 +174,7 @@ def _failed(page: Page, clips: pd.DataFrame) -> None:
     for row in failed.to_dict("records"):
         name = Path(row["file"]).name
         said, _, remedy = str(row["reason"]).removeprefix(f"{name}: ").partition("; ")
-        found.setdefault((said, remedy), []).append(str(row["file"]))
+        found.setdefault((said, remedy or "mend or replace it"), []).append(str(row["file"]))
     page.table(
         ("why", "what to do", "clips"),
         [(why, todo, _some(files)) for (why, todo), files in found.items()],
