@@ -5,6 +5,7 @@ from contextlib import closing
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from napari_deepmtj.batch import clip as clip_module
 from napari_deepmtj.batch import opening
@@ -113,6 +114,21 @@ def test_a_new_date_is_no_new_content(clips, options):
     assert dry_run(plan)["state"].iloc[0] == "changed"
     assert counts(finished(plan)) == (0, 3, 0)
     assert set(dry_run(plan)["state"]) == {"done"}
+
+
+def test_a_folder_of_pictures_is_looked_at_each_time_and_kept(tmp_path, options):
+    folder = tmp_path / "clips" / "pictures"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        picture = np.full((32, 64), 40 * number, np.uint8)
+        Image.fromarray(picture).save(folder / f"{number}.png")
+    plan = planned([folder], options)
+    assert counts(finished(plan)) == (1, 0, 0)
+    ledger = (options.out / NAME).read_bytes()
+    assert counts(finished(plan)) == (0, 1, 0)
+    assert (options.out / NAME).read_bytes() == ledger
+    Image.fromarray(picture // 2).save(folder / "1.png")
+    assert counts(finished(plan)) == (1, 0, 0)
 
 
 def test_a_clip_that_fails_stops_no_other(clips, options, tmp_path):
@@ -263,8 +279,9 @@ def test_tables_put_facts_beside_results(clips, options):
     assert list(table["subject"]) == ["S1", "S1", "S2"]
     assert list(table["scale_x_mm_per_px"].notna()) == [True, True, False]
     excursions = pd.read_csv(result.tables.excursions)
-    assert list(excursions["movement"]) == ["mvc", "rom"]
-    assert list(excursions["clips"]) == [1, 1]
+    assert list(excursions["subject"]) == ["S1", "S1", "S2"]
+    assert list(excursions["movement"]) == ["mvc", "rom", "mvc"]
+    assert list(excursions["clips_with_mm"]) == [1, 1, 0]
 
 
 def test_copies_of_a_clip_are_told(make_clip, options):
