@@ -6,7 +6,9 @@ Tracking itself is `predictor`.
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from napari_deepmtj.calibration.roi import resolve_roi
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.errors import VideoError
+from napari_deepmtj.inference.familiar import Familiar, colour_notice
 from napari_deepmtj.inference.offset import offset_of
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ TOLERANCE_OF_WIDTH = 0.063
 class Setup:
     """Everything that is fixed before the first frame.
 
-    `offset`, (x, y) in frame pixels, is what the model's positions are moved by.
+    `offset`, (x, y) in frame pixels, is what the model's positions are moved by; `familiar` tells
+    pictures that the model is not meant for, None if it cannot.
     """
 
     model: Model
@@ -46,6 +50,7 @@ class Setup:
     frames: range
     notices: tuple[str, ...]
     offset: npt.NDArray[np.float64]
+    familiar: Familiar | None = None
 
     @property
     def roi(self) -> Roi:
@@ -68,8 +73,8 @@ def prepare(
 
     Raises
     ------
-    VideoError, CalibrationError
-        If there are no such frames, or no such region.
+    VideoError, CalibrationError, WeightsError
+        If there are no such frames, or no such region, or the model has something unknown.
     """
     region, notices = (roi, ()) if isinstance(roi, Roi) else resolve_roi(roi, source)
     region.inside(source.height, source.width)
@@ -87,7 +92,9 @@ def prepare(
         region, card.input_height, card.input_width, scale, stretch=card.stretch
     )
     offset, told = offset_of(card.decoding, scale, source)
-    return Setup(model, pixel_map, scale, wanted, (*notices, *told), offset)
+    coloured = colour_notice(source)
+    said = (*notices, *told, *((coloured,) if coloured else ()))
+    return Setup(model, pixel_map, scale, wanted, said, offset, Familiar.of(model))
 
 
 def provenance_of(source: VideoSource, setup: Setup, runner: Runner) -> Provenance:
@@ -124,6 +131,7 @@ def provenance_of(source: VideoSource, setup: Setup, runner: Runner) -> Provenan
         },
         normalisation=card.normalisation,
         decoding=dict(card.decoding),
+        unfamiliar="not told" if setup.familiar is None else dict(setup.familiar.summary()),
         label_offset_px=[round(float(value), 6) for value in setup.offset],
         tolerance={
             "definition": f"{TOLERANCE_OF_WIDTH} of the region's width"
@@ -135,12 +143,13 @@ def provenance_of(source: VideoSource, setup: Setup, runner: Runner) -> Provenan
         device=runner.device,
         backend=dict(runner.backend.about),
         batch=runner.batch,
-        libraries=_libraries(),
+        libraries=dict(_libraries()),
     )
 
 
-def _libraries() -> dict[str, str]:
-    """Return the versions that a number can depend on."""
+@cache
+def _libraries() -> Mapping[str, str]:
+    """Return the versions that a number can depend on; finding them takes longer than a batch."""
     versions: dict[str, Any] = {"python": platform.python_version()}
     for name in ("torch", "numpy", "pillow", "av"):
         try:
