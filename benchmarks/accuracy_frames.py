@@ -174,10 +174,13 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
 
 
 def changed(pieces: Sequence[Piece], change: Any) -> list[Piece]:
-    """Return pieces of one frame each, changed by `change(picture, xy, mm) -> the same`."""
+    """Return pieces whose frames are changed, each by `change(picture, xy, mm) -> the same`.
+
+    A change keeps or alters the size of all frames of a piece alike.
+    """
     out = []
     for piece in pieces:
-        for frame, xy in zip(piece.frames, piece.xy, strict=True):
-            picture, place, mm = change(frame, xy, piece.mm)
-            out.append(replace(piece, frames=picture[None], xy=place[None], mm=mm))
+        states = [change(*state, piece.mm) for state in zip(piece.frames, piece.xy, strict=True)]
+        frames, xy, mm = zip(*states, strict=True)
+        out.append(replace(piece, frames=np.stack(frames), xy=np.stack(xy), mm=mm[0]))
     return out
