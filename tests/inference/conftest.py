@@ -103,6 +103,7 @@ class FakeDecoded:
     covariance: np.ndarray
     confidence: np.ndarray
     in_view: np.ndarray
+    unfamiliar: np.ndarray | None = None
 
 
 def centroid_decode(output, decoding, *, height, width, tolerance_px):

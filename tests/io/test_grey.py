@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from napari_deepmtj.io._grey import Levels, grey_of, luma, luma_table
+from napari_deepmtj.io._grey import Levels, coloured, grey_of, luma, luma_table
 from napari_deepmtj.io.video import open_video
 
 
@@ -134,3 +134,18 @@ def test_greyscale_h264_without_a_range_is_judged_by_its_samples(tmp_path) -> No
     with open_video(tmp_path / "muted.mp4", colour_range="full") as source:
         assert source.notices == ()
         np.testing.assert_array_equal(luma_table("limited")[source.read(1)], stretched)
+
+
+@pytest.mark.parametrize("pixels", ["rgb24", "yuv420p", "yuv444p"])
+def test_the_share_in_strong_colours(pixels: str) -> None:
+    picture = np.full((128, 200, 3), 90, dtype=np.uint8)
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels)
+    assert coloured(frame) == 0
+    picture[32:96, 50:150] = (220, 30, 20)  # a quarter
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels)
+    assert coloured(frame) == pytest.approx(0.25, abs=0.02)
+
+
+def test_grey_formats_have_no_colours() -> None:
+    frame = av.VideoFrame.from_ndarray(np.zeros((64, 64), dtype=np.uint8), format="gray")
+    assert coloured(frame) is None

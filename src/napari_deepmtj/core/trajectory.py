@@ -44,6 +44,8 @@ class Flag(StrEnum):
     NOT_IN_VIEW = "not_in_view"
     LOW_CONFIDENCE = "low_confidence"
     OUTSIDE_ROI = "outside_roi"
+    #: The picture is unlike what the model is meant for: its position is not to be believed.
+    UNFAMILIAR = "unfamiliar"
     #: The standard deviation is too large (`tracking.gate`, as all that follow).
     HIGH_SD = "high_sd"
     #: Near the border of the region: the MTJ is leaving the field of view, or coming back.

@@ -114,12 +114,15 @@ class Decoded:
         Probability of being in view and within tolerance, 0..1.
     in_view : ndarray of bool, shape (B,)
         Whether the MTJ counts as in view.
+    unfamiliar : ndarray of bool, shape (B,), or None
+        Whether the picture is unlike what the model is meant for; None if it cannot tell.
     """
 
     xy: FloatArray
     covariance: FloatArray
     confidence: FloatArray
     in_view: npt.NDArray[np.bool_]
+    unfamiliar: npt.NDArray[np.bool_] | None = None
 
 
 def decode(

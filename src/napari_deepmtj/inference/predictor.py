@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from napari_deepmtj.core.trajectory import (
 from napari_deepmtj.errors import DeepMTJError, VideoError
 from napari_deepmtj.inference.attention import AttentionMap, select, wanted_map
 from napari_deepmtj.inference.device import Runner
+from napari_deepmtj.inference.familiar import notice_of
 from napari_deepmtj.inference.preprocess import to_network_inputs
 from napari_deepmtj.inference.reading import read_inputs, read_regions
 from napari_deepmtj.inference.setup import TOLERANCE_MM as TOLERANCE_MM
@@ -186,6 +187,9 @@ def track(
                 f"is frame {setup.frames[done - 1]}"
             )
         columns = PredictionColumns.joined(found)
+        odd = np.array([Flag.UNFAMILIAR in text.split(";") for text in columns.flags])
+        if warning := notice_of(odd, setup.frames):
+            yield Notice(warning)
         provenance = provenance_of(source, setup, runner)
         yield Done(Trajectory.from_columns(columns, source.times, provenance))
     except DeepMTJError as error:
@@ -229,6 +233,9 @@ class _Step:
             width=card.input_width,
             tolerance_px=self.setup.tolerance_px,
         )
+        if self.setup.familiar is not None and output.features is not None:
+            features = output.features.float().cpu().numpy()
+            decoded = replace(decoded, unfamiliar=self.setup.familiar.strange(features))
         if self.attention is None:
             return decoded, None
         return decoded, select(output.attention, card.attention, self.attention.map)
@@ -240,11 +247,13 @@ def _columns(decoded: Decoded, numbers: range, setup: Setup) -> PredictionColumn
     positions = pixel_map.to_frame(decoded.xy) + setup.offset
     beyond = (positions - [roi.x, roi.y] + 0.5) / [roi.width, roi.height]
     outside = ((beyond < 0) | (beyond > 1)).any(axis=1)
+    odd = np.zeros(len(outside), bool) if decoded.unfamiliar is None else decoded.unfamiliar
     flags = []
-    for seen, confidence, out in zip(decoded.in_view, decoded.confidence, outside, strict=True):
+    rows = zip(decoded.in_view, decoded.confidence, outside, odd, strict=True)
+    for seen, confidence, out, strange in rows:
         doubts = ((Flag.LOW_CONFIDENCE, confidence < CONFIDENT), (Flag.OUTSIDE_ROI, out))
         remarks = [flag for flag, holds in doubts if holds] if seen else [Flag.NOT_IN_VIEW]
-        flags.append(join_flags(remarks))
+        flags.append(join_flags([*remarks, *([Flag.UNFAMILIAR] if strange else [])]))
     return PredictionColumns(
         np.arange(numbers.start, numbers.stop, numbers.step),
         positions,

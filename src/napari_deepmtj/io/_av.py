@@ -25,7 +25,7 @@ from napari_deepmtj.io._container import AV_ERRORS
 from napari_deepmtj.io._display import AS_STORED
 from napari_deepmtj.io._examine import Found, GivenTimes
 from napari_deepmtj.io._glance import glance
-from napari_deepmtj.io._grey import ColourRange, Levels, grey_of, luma_table
+from napari_deepmtj.io._grey import ColourRange, Levels, coloured, grey_of, luma_table
 from napari_deepmtj.io._index import Decoder, FrameIndex
 from napari_deepmtj.io._indexing import Indexing
 from napari_deepmtj.io._part import FilePart
@@ -104,6 +104,7 @@ class AvSource(BaseSource):
             "pixel_format": first.format.name,
             "colour_range": levels.colour_range,
             "colour_range_from": levels.said_by,
+            "coloured": coloured(first),
             **seen.display.facts,
         }
         self._lock = Lock()

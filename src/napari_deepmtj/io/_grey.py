@@ -30,6 +30,9 @@ LUMA_WEIGHTS = (299, 587, 114)
 #: Lowest and highest luma of limited ("studio") range at 8 bit, ITU-R BT.601.
 LIMITED_LOW, LIMITED_SPAN = 16, 219
 
+#: Grey levels between red, green and blue from which on a colour is no cast of a grey.
+STRONG = 80
+
 #: Packed 8-bit formats: offset and step of the luma bytes in a row.
 _PACKED = {"yuyv422": (0, 2), "yvyu422": (0, 2), "uyvy422": (1, 2), "ya8": (0, 2)}
 
@@ -63,6 +66,21 @@ def luma(rgb: AnyArray) -> UInt8Array:
         total += rgb[..., channel].astype(np.uint32) * np.uint32(weight)
     grey: UInt8Array = (total // np.uint32(1000)).astype(np.uint8)
     return grey
+
+
+def coloured(frame: av.VideoFrame) -> float | None:
+    """Return the share of a picture in strong colours; None if it cannot have any.
+
+    Looked at on about 64 rows, so that it takes a moment; a colour is strong where red, green and
+    blue are further apart than `STRONG`.
+    """
+    if len(frame.format.components) < 3 and not frame.format.has_palette:
+        return None
+    few = max(1, frame.height // 64)
+    width, height = max(8, frame.width // few), max(8, frame.height // few)
+    rgb = frame.reformat(width, height, "rgb24", interpolation="POINT")
+    rows = _rows(rgb, np.uint8)[:, : 3 * width].reshape(height, width, 3)
+    return float((np.ptp(rows, axis=2) > STRONG).mean())
 
 
 @cache

@@ -201,6 +201,9 @@ def _unsure(
         yield _Finding(row, Flag.LOW_CONFIDENCE, f"confidence {value:.2f}", value, limit)
     for row in np.flatnonzero(flagged(trajectory, [Flag.OUTSIDE_ROI]) & ~series.by_hand).tolist():
         yield _Finding(row, Flag.OUTSIDE_ROI, "outside the region")
+    odd = flagged(trajectory, [Flag.UNFAMILIAR]) & ~series.by_hand
+    for row in np.flatnonzero(odd).tolist():
+        yield _Finding(row, Flag.UNFAMILIAR, "a picture unlike what the model is meant for")
     if limits.max_sd_mm is None or series.equal_weights:
         return
     sd = np.hypot(

@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +35,9 @@ CARD_KEY = "napari_deepmtj_card"
 
 _SUFFIX = ".safetensors"
 
+#: What begins the names of tensors that are not the network's: `Model.familiar`.
+_FAMILIAR = "familiar/"
+
 #: First bytes of files that people try to load as weights, and what to tell them.
 _OTHER_FORMATS = (
     (b"PK\x03\x04", "is a torch or zip archive, which may hold pickled code"),
@@ -54,10 +57,14 @@ class Model:
     network : torch.nn.Module
         In evaluation mode, fp32, on the CPU. Shared by whoever holds the model: copy it before
         moving it to a device or training it.
+    familiar : mapping of str to ndarray
+        By what `inference.familiar` tells pictures that the model is not meant for; empty if the
+        file has none.
     """
 
     card: WeightCard
     network: nn.Module
+    familiar: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,11 @@ def load_model(model: str | Path = DEFAULT_MODEL) -> Model:
             f"{card.sha256[:12]}; get the file again",
             path=path,
         )
+    familiar = {
+        name.removeprefix(_FAMILIAR): arrays.pop(name)
+        for name in tuple(arrays)
+        if name.startswith(_FAMILIAR)
+    }
     require_torch()
     import torch
 
@@ -206,7 +218,7 @@ def load_model(model: str | Path = DEFAULT_MODEL) -> Model:
             path=path,
         ) from error
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Model(card, network.eval())
+    return Model(card, network.eval(), familiar)
 
 
 def save_model(
@@ -215,6 +227,7 @@ def save_model(
     card: WeightCard,
     *,
     dtype: Literal["float32", "float16"] = "float32",
+    familiar: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> WeightCard:
     """Write a network and its card, atomically.
 
@@ -230,6 +243,8 @@ def save_model(
         How tensors of two or more axes are stored. Half precision halves the file and changes
         the numbers: measure the figures on the file that was written. Biases and normalisation
         statistics stay in fp32, because they are small and their range is wide.
+    familiar : mapping of str to ndarray, optional
+        `Model.familiar`, stored as it is.
 
     Returns
     -------
@@ -257,6 +272,10 @@ def save_model(
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise WeightsError(f"the weight {name} is not finite in {array.dtype}", path=path)
         arrays[name] = array
+    for name, array in (familiar or {}).items():
+        if not np.isfinite(array).all():
+            raise WeightsError(f"{_FAMILIAR}{name} is not finite", path=path)
+        arrays[_FAMILIAR + name] = np.ascontiguousarray(array)
     created = card.created or dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     card = replace(card, sha256=hash_tensors(arrays), created=created)
     atomic_write(path, save(arrays, metadata={CARD_KEY: card.to_json()}))

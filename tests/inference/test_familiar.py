@@ -1,0 +1,107 @@
+"""A clip of unfamiliar pictures is flagged and said once; a model that cannot tell says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_deepmtj.core.jobs import Done, Notice
+from napari_deepmtj.core.trajectory import Flag
+from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.inference.familiar import Familiar, colour_notice, notice_of
+from napari_deepmtj.inference.predictor import track
+from napari_deepmtj.networks.build import build
+
+
+def by_brightness(limit: float, centre: float = 0.0) -> dict[str, np.ndarray]:
+    """What knows pictures around `centre`, spread 1, and others around 0, spread 10."""
+    numbers = {
+        "axes": [[1.0]],
+        "known": [[1.0, centre]],
+        "other": [[0.1, 0.0]],
+        "limit": [limit],
+    }
+    return {name: np.array(value, dtype=np.float32) for name, value in numbers.items()}
+
+
+def test_the_score_is_the_difference_of_two_distances() -> None:
+    familiar = Familiar(**by_brightness(1.0))
+    x = np.array([[0.0], [2.0], [-4.0]])
+    np.testing.assert_allclose(familiar.score(x), 0.495 * x[:, 0] ** 2)
+    assert familiar.strange(x).tolist() == [False, True, True]
+
+
+class Grey(torch.nn.Module):
+    """A network whose feature is the brightest pixel, on top of what another one says."""
+
+    def __init__(self, within: torch.nn.Module) -> None:
+        super().__init__()
+        self.within = within
+
+    def forward(self, x: torch.Tensor):  # type: ignore[no-untyped-def]
+        return self.within(x)._replace(features=x.amax(dim=(2, 3)))
+
+
+def run(clip, model):  # type: ignore[no-untyped-def]
+    events = list(track(clip, model, roi="full"))
+    assert isinstance(events[-1], Done), events[-1]
+    flags = events[-1].result.table["flags"].str.split(";")
+    told = [e.message for e in events if isinstance(e, Notice) if "nothing that" in e.message]
+    return [Flag.UNFAMILIAR in row for row in flags], told, events[-1].result
+
+
+def test_unfamiliar_frames_are_flagged_and_said_once(clip, model) -> None:  # type: ignore[no-untyped-def]
+    """Dark frames are what this model is meant for; the spots are not."""
+    clip.array[1::2] = 0
+    model = replace(model, network=Grey(model.network), familiar=by_brightness(1.0, -1.0))
+    flagged, told, result = run(clip, model)
+    assert flagged == [True, False] * 20
+    assert len(told) == 1
+    assert told[0].startswith("20 of 40 frames, from frame 0 on")
+    said = result.provenance.operations[-1].arguments["unfamiliar"]
+    assert said == {"limit": 1.0, "quantile": 0.99}
+
+
+def test_a_model_that_cannot_tell_flags_nothing(clip, model) -> None:  # type: ignore[no-untyped-def]
+    flagged, told, result = run(clip, model)
+    assert not any(flagged)
+    assert not told
+    assert result.provenance.operations[-1].arguments["unfamiliar"] == "not told"
+
+
+@pytest.mark.parametrize("wrong", ["axes", "known", "limit", "more"])
+def test_numbers_that_do_not_fit_are_refused(model, wrong: str) -> None:  # type: ignore[no-untyped-def]
+    numbers = by_brightness(1.0) | {wrong: np.zeros((3, 2), dtype=np.float32)}
+    with pytest.raises(WeightsError, match="unknown pictures"):
+        Familiar.of(replace(model, familiar=numbers))
+
+
+def test_a_few_frames_are_no_notice() -> None:
+    few = np.zeros(100, bool)
+    few[7:11] = True
+    assert notice_of(few, range(100)) is None
+    few[11] = True
+    assert "5 of 100 frames, from frame 14 on" in str(notice_of(few, range(0, 200, 2)))
+
+
+def test_strong_colours_are_said() -> None:
+    def source(share: float | None) -> SimpleNamespace:
+        return SimpleNamespace(name="a.avi", metadata={} if share is None else {"coloured": share})
+
+    assert colour_notice(source(None)) is None  # type: ignore[arg-type]
+    assert colour_notice(source(0.005)) is None  # type: ignore[arg-type]
+    assert "12% of the first picture of a.avi" in str(colour_notice(source(0.12)))  # type: ignore[arg-type]
+
+
+def test_features_of_the_compact_network_are_what_presence_is_told_from() -> None:
+    torch.manual_seed(0)
+    network = build("compact", channels=[4, 6, 8]).eval()
+    with torch.inference_mode():
+        output = network(torch.randn(3, 1, 32, 64))
+        told = network.presence(output.features)[:, 0]
+    assert output.features.shape == (3, 16)
+    torch.testing.assert_close(told, output.presence)
