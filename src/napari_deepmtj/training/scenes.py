@@ -33,6 +33,7 @@ from napari_deepmtj.training.checkpoint import (
 )
 from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered
 from napari_deepmtj.training.events import Learned, Trained, TrainingEvent
+from napari_deepmtj.training.familiar import fit_familiar
 from napari_deepmtj.training.fit import fit_decoding
 from napari_deepmtj.training.losses import heatmap_loss
 from napari_deepmtj.training.observed import observe_batches, scene_batches
@@ -67,8 +68,11 @@ def train_scenes(
     decoding, figures = fit_decoding(
         seen, start, width=recipe.input_width, seed=recipe.seed, harder=harder
     )
+    familiar, told = fit_familiar(network, recipe, held_out)
     path = folder / f"{recipe.id}.safetensors"
-    yield Done(Trained(path, save_model(path, network, _card(recipe, decoding, figures))))
+    card = _card(recipe, decoding, figures | told)
+    arrays = None if familiar is None else familiar.arrays()
+    yield Done(Trained(path, save_model(path, network, card, familiar=arrays)))
 
 
 def draw_batch(scenes: RenderedScenes, positions: Tensor, recipe: SceneRecipe, step: int) -> Batch:
