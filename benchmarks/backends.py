@@ -192,7 +192,7 @@ def main() -> None:
             work = gflop(model)
             for threads in options.threads:
                 found = measure(model, threads, names, options.seconds, gates)
-                row = [model.card.id, f"{work:.1f}", str(threads), f"{found[EAGER]:.1f}"]
+                row = [model.card.id, f"{work:.2g}", str(threads), f"{found[EAGER]:.1f}"]
                 for name in names:
                     if name in found:
                         share = found[name] * work / peaks[threads]

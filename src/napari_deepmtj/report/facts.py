@@ -175,7 +175,9 @@ def _log(trajectory: Trajectory) -> str:
             continue
         said = op.arguments
         what = {
-            "track": f"on {said.get('device', '?')}",
+            "track": ", ".join(
+                ("on " + said.get("device", "?"), said.get("backend", {}).get("name", "torch"))
+            ),
             "smooth": f"{said.get('method', '?')}, gaps up to {said.get('max_gap', '?')}",
         }.get(op.name, "")
         when = op.when[:16].replace("T", " ")

@@ -107,10 +107,14 @@ def _runs(provenance: Provenance) -> list[Operation]:
 
 def _software(said: Provenance) -> Iterator[str]:
     for run in _runs(said):
-        versions = ", ".join(f"{k} {v}" for k, v in run.arguments.get("libraries", {}).items())
+        backend = run.arguments.get("backend", {})
+        runtimes = {name: backend[name] for name in ("openvino", "onnxruntime") if name in backend}
+        libraries = {**run.arguments.get("libraries", {}), **runtimes}
+        versions = ", ".join(f"{k} {v}" for k, v in libraries.items())
+        where = run.arguments.get("device", "?") + (f", {backend['name']}" if runtimes else "")
         yield (
             "The muscle-tendon junction (MTJ) was located in each frame with "
-            f"{run.software} ({versions}; computed on {run.arguments.get('device', '?')}), which "
+            f"{run.software} ({versions}; computed on {where}), which "
             "follows the method of Leitner et al. [P20, P21]."
         )
 
