@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from napari_deepmtj.batch.books import Books
 from napari_deepmtj.batch.clip import led_by
 from napari_deepmtj.batch.control import Control, Pace
-from napari_deepmtj.batch.events import BatchEvent, ClipBegan, ClipProgress, Paused
+from napari_deepmtj.batch.events import BatchEvent, ClipBegan, ClipProgress, Paused, Waiting
 from napari_deepmtj.batch.ledger import Line
 from napari_deepmtj.batch.local import HELD_S, Local
 from napari_deepmtj.batch.opening import said_of
@@ -178,6 +178,8 @@ class Cluster:
             try:
                 said = self._inbox.get(timeout=wait) if wait else self._inbox.get_nowait()
             except queue.Empty:
+                if wait:
+                    yield Waiting()
                 return
             wait = 0
             clip = self._away.get(said["name"])

@@ -59,6 +59,11 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing has been heard of the workers; told so that a consumer gets its turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """What came of a batch.
 
@@ -84,5 +89,13 @@ class Finished:
 
 ClipEnded = ClipDone | ClipKept | ClipFailed
 BatchEvent = (
-    Progress | Notice | ClipBegan | ClipProgress | ClipEnded | Paused | Done[Finished] | Failed
+    Progress
+    | Notice
+    | ClipBegan
+    | ClipProgress
+    | ClipEnded
+    | Paused
+    | Waiting
+    | Done[Finished]
+    | Failed
 )

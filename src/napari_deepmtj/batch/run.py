@@ -23,6 +23,7 @@ from napari_deepmtj.batch.events import (
     ClipProgress,
     Finished,
     Paused,
+    Waiting,
 )
 from napari_deepmtj.batch.ledger import only_here
 from napari_deepmtj.batch.local import Local
@@ -42,6 +43,7 @@ __all__ = [
     "Control",
     "Finished",
     "Paused",
+    "Waiting",
     "run",
 ]
 
@@ -66,7 +68,7 @@ def run(plan: Plan, control: Control | None = None) -> Generator[BatchEvent]:
     Progress
         In clips, kept ones included; first, after each, and about every second. Its note says how
         long the rest takes.
-    Notice, ClipBegan, ClipProgress, ClipDone, ClipKept, ClipFailed, Paused
+    Notice, ClipBegan, ClipProgress, ClipDone, ClipKept, ClipFailed, Paused, Waiting
         As they come, the clips under way by turns.
     Done of Finished, or Failed
         Last; Failed only if nothing can be written, or a model, its attention map, a device or an
