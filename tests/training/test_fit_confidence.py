@@ -17,7 +17,6 @@ from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError, WeightsError
 from napari_deepmtj.evaluation.doubt import coverage_interval, squared_distance
 from napari_deepmtj.inference.decode import REGION, Decoding, calibrated_covariance
-from napari_deepmtj.inference.offset import offset_of
 from napari_deepmtj.inference.peak import Peak
 from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.labelled import LabelledClip
@@ -226,17 +225,3 @@ def test_a_clip_that_was_fitted_on_is_refused(fit: Callable[..., object]) -> Non
     *_, last = fit_confidence(clips, "tiny-lab", model_id="again")
     assert isinstance(last, Failed)
     assert "learned from c1 and 1 more" in str(last.error)
-
-
-def test_an_offset_moves_distally_by_millimetres_or_says_that_it_cannot() -> None:
-    frames = np.zeros((1, 8, 8), np.uint8)
-    source = ArraySource(frames, name="c", scale=Scale(0.5, 0.25, "given by hand"))
-    decoding = {"offset_distal_mm": 2.0, "offset_deep_mm": 0.5}
-    left_out, notices = offset_of(decoding, source.scale, source)
-    assert not left_out.any()
-    assert "which side is distal is not known" in notices[0]
-    source.distal_side = "left"  # type: ignore[attr-defined]
-    found, notices = offset_of(decoding, source.scale, source)
-    np.testing.assert_allclose(found, [-4.0, 2.0])
-    assert not notices
-    assert not offset_of({}, None, source)[1]
