@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_deepmtj.batch.beside import Beside, measured_beside, require_sense
+from napari_deepmtj.batch.beside import CHANNEL_COLUMNS, Beside, measured_beside, require_sense
 from napari_deepmtj.batch.excursions import excursions
-from napari_deepmtj.batch.measured import measured, used_positions
+from napari_deepmtj.batch.measured import FIGURES, measured, used_positions
 from napari_deepmtj.batch.outputs import require_sense as require_outputs
 from napari_deepmtj.batch.outputs import smooth_key, smoothed, with_rows_by_hand
 from napari_deepmtj.batch.study import Entry
+from napari_deepmtj.batch.tables import CLIP_NAMES
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
@@ -47,6 +48,7 @@ def row_of(trajectory, side="right"):
 def test_figures_of_a_known_path():
     row = row_of(tracked())
     assert row["excursion_mm"] == pytest.approx(2 * HALF * MM, rel=0.02)
+    assert set(FIGURES.values()) <= set(row)
     assert row["cycles"] == 1  # of two swings one lies between rises through the middle
     assert row["cycle_duration_s_mean"] == pytest.approx((N - 1) / CYCLES / 25, rel=0.02)
     fastest = HALF * MM * 2 * np.pi * CYCLES / ((N - 1) / 25)
@@ -155,6 +157,17 @@ def test_torque_becomes_force_and_stiffness_at_the_clip_s_time(channels):
     assert row["stiffness_n_per_mm"] == pytest.approx(2000 / 20, rel=1e-3)
     assert row["stiffness_r2"] == pytest.approx(1, abs=1e-4)
     assert row["ankle_deg_greatest"] == pytest.approx(10, rel=1e-2)
+
+
+def test_every_documented_column_can_be_had(channels):
+    row = beside(
+        channels,
+        measure="torque=Torque,moment_arm=50,ankle=Angle,knee=0,shank_mm=400,rest_length_mm=200",
+    )
+    assert {*row, "channels_problem"} == set(CHANNEL_COLUMNS)
+    assert row["strain_percent_greatest"] == pytest.approx(10, rel=1e-2)  # 20 of 200 mm
+    documented = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
+    assert [name for name in CLIP_NAMES if f"`{name}`" not in documented] == []
 
 
 def test_a_wrong_offset_gives_other_figures(channels):

@@ -154,7 +154,12 @@ def test_the_least_confident_clip_is_first_and_its_worst_frame_is_shown(
     assert "with the MTJ in no frame" in page
 
 
-def test_a_clip_that_is_gone_leaves_its_curve(
+class Smaller(Clip):
+    def read(self, frame: int) -> np.ndarray:
+        return np.zeros((10, 10), np.uint8)
+
+
+def test_a_clip_that_is_gone_or_another_leaves_its_curve(
     make_results: Callable[..., BatchResults], trajectory: Trajectory, tmp_path: Path
 ) -> None:
     def gone(_: str) -> Clip:
@@ -164,6 +169,9 @@ def test_a_clip_that_is_gone_leaves_its_curve(
     page = written(make_results([row("good.mtj.csv")], gone))
     assert "its frame cannot be shown: good.avi: there is no such file" in page
     assert "data:image/jpeg" not in page
+    assert page.count("<svg width") == 1  # besides the one in the list of all clips
+    page = written(make_results([row("good.mtj.csv")], lambda _: Smaller()))
+    assert "another size than when it was tracked" in page
 
 
 def test_what_is_lacking_is_listed_by_clip(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.errors import DeepMTJError, VideoError
 from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.io.paths import CSV_SUFFIX
@@ -76,7 +76,7 @@ class _Picture:
     row: Mapping[Any, Any]
     jpeg: bytes | None
     said: str
-    curve: Markup | str
+    curve: Markup
 
 
 def write_batch_report(results: BatchResults) -> Generator[Progress, None, Path]:
@@ -102,14 +102,18 @@ def write_batch_report(results: BatchResults) -> Generator[Progress, None, Path]
 
 def _picture(results: BatchResults, row: Mapping[Any, Any]) -> _Picture:
     """Read the frame of a clip that most needs to be looked at."""
-    curve: Markup | str = ""
+    curve = Markup()
     try:
         trajectory = read_trajectory(results.folder / row["result"])
         flagged = (gate(trajectory).trajectory.table["flags"] != "").to_numpy(dtype=bool)
         curve = spark(trajectory, flagged, WIDE)
         shown = _worst(trajectory)
         with results.opened(row["result"]) as source:
-            jpeg = thumbnail(trajectory, shown.frame, source.read(shown.frame))
+            grey = source.read(shown.frame)
+        said = trajectory.provenance
+        if said.height and grey.shape != (said.height, said.width):
+            raise VideoError("has another size than when it was tracked", path=row["file"])
+        jpeg = thumbnail(trajectory, shown.frame, grey)
         return _Picture(row, jpeg, f"frame {shown.frame}: {shown.why}", curve)
     except DeepMTJError as error:
         return _Picture(row, None, f"its frame cannot be shown: {error}", curve)
@@ -287,7 +291,10 @@ def _worst_clips(page: Page, pictures: Sequence[_Picture], n: int) -> None:
         numbers = f"in view {_number(row['in_view_percent'], 0)} %, flagged "
         numbers += f"{_number(row['flagged_percent'], 0)} %"
         if each.jpeg is None:
-            page.paragraph(f"{about} ({numbers})")
+            page.open("cell")
+            page.drawing(each.curve)
+            page.paragraph(f"{about} ({numbers})", "note")
+            page.close()
         else:
             page.picture(each.jpeg, "jpg", f"{about} ({numbers})", below=each.curve)
     page.close()
@@ -312,7 +319,7 @@ def _all_clips(page: Page, results: BatchResults) -> None:
     for row in done.to_dict("records"):
         facts_of = [str(row[name]) for name in facts]
         values = [_number(row[name], digits) for name, (_, digits) in numbers.items()]
-        curve = results.curves.get(row["result"], "")
+        curve = results.curves.get(row["result"], Markup())
         rows.append([_stem(row["result"], row["file"]), *facts_of, *values, curve])
     header = ["clip", *facts, *(title for title, _ in numbers.values()), "x over time, flagged"]
     page.table(header, rows)

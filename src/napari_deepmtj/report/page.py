@@ -149,6 +149,10 @@ class Page:
             f"<figcaption>{said}</figcaption></figure>\n"
         )
 
+    def drawing(self, drawing: Markup) -> None:
+        """Add a drawing that is markup already."""
+        self._parts.append(f"<div>{drawing}</div>\n")
+
     def open(self, kind: str) -> None:
         """Begin a box of a class of the style sheet."""
         self._parts.append(f'<div class="{kind}">\n')
