@@ -2,10 +2,11 @@
 
     python benchmarks/realism.py stats  --real DATA [--n 120] [--seed 1]
     python benchmarks/realism.py critic --real DATA [--fast]
-    python benchmarks/realism.py sheet  --real DATA --output sheet.png
+    python benchmarks/realism.py sheet  [--real DATA] --output sheet.png
 
 DATA is the folder that holds `muscle_still`, pictures of muscle without a junction from other
-projects, which are not part of this one (`realism_pictures.REAL` names the files).
+projects, which are not part of this one (`realism_pictures.REAL` names the files). Without it a
+sheet shows phantoms only, as the one in the documents does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
 from markdown_tables import markdown
 from realism_critic import (
     Patches,
@@ -24,6 +27,7 @@ from realism_critic import (
     separating,
 )
 from realism_pictures import Picture, phantom_pictures, real_pictures
+from realism_sheet import sheet, stills
 from realism_stats import statistics
 
 
@@ -82,21 +86,43 @@ def criticise(real: list[Picture], phantom: list[Picture], seed: int, *, fast: b
     return "\n".join(lines)
 
 
+def beside(real: list[Picture], phantom: list[Picture], rows: int) -> list[list[Picture]]:
+    """Columns of a sheet: phantoms left, real ones right; phantoms only where none are real."""
+    if not real:
+        return [phantom[i : i + rows] for i in range(0, len(phantom), rows)]
+    rows = -(-len(real) // 2)
+    return [phantom[:rows], phantom[rows : 2 * rows], real[:rows], real[rows:]]
+
+
 def main() -> None:
     """Run one of the three."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("stats", "critic", "sheet"))
-    parser.add_argument("--real", type=Path, required=True)
-    parser.add_argument("--n", type=int, default=120)
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--n", type=int, default=60, help="how many phantoms")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fast", action="store_true", help="a regression in place of the network")
+    parser.add_argument("--output", type=Path, help="of the sheet; else what is printed goes there")
     arguments = parser.parse_args()
-    real = real_pictures(arguments.real)
+    if arguments.real is None and arguments.what != "sheet":
+        parser.error(f"{arguments.what} needs --real")
+    if arguments.output is None and arguments.what == "sheet":
+        parser.error("sheet needs --output")
+    real = [] if arguments.real is None else real_pictures(arguments.real)
     phantom = phantom_pictures(arguments.n, arguments.seed)
-    if arguments.what == "stats":
-        print(markdown(HEAD, compare(real, phantom)))
-    else:
-        print(criticise(real, phantom, arguments.seed, fast=arguments.fast))
+    if arguments.what == "sheet":
+        real += [] if arguments.real is None else stills(arguments.real)
+        paper = sheet(beside(real, phantom, rows=-(-arguments.n // 4)))
+        Image.fromarray(paper).save(arguments.output, optimize=True)
+        return
+    text = (
+        markdown(HEAD, compare(real, phantom))
+        if arguments.what == "stats"
+        else criticise(real, phantom, arguments.seed, fast=arguments.fast)
+    )
+    print(text)
+    if arguments.output is not None:
+        arguments.output.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from realism_pictures import Picture
-from realism_stats import statistics
 from scipy.optimize import minimize
 from scipy.stats import rankdata
 from torch import Tensor, nn
+
+from realism_pictures import PHANTOM_STEP, REAL_STEP, Picture
+from realism_stats import statistics
 
 Floats = NDArray[np.float64]
 
@@ -53,19 +54,18 @@ class Patches:
         """Cut all pictures."""
         devices = sorted({picture.device for picture in real})
         rows: list[tuple[NDArray[np.uint8], str, str, int, bool]] = []
-        for picture in real:
-            fold = devices.index(picture.device)
-            rows += [(p, picture.source, picture.device, fold, True) for p in picture.patches()]
-        for turn, picture in enumerate(phantom):
-            fold = turn % len(devices)
-            rows += [(p, picture.source, picture.device, fold, False) for p in picture.patches()]
-        grey, source, device, folds, is_real = zip(*rows, strict=True)
+        for turn, picture in enumerate([*real, *phantom]):
+            is_real = turn < len(real)
+            fold = devices.index(picture.device) if is_real else turn % len(devices)
+            cut = picture.patches(REAL_STEP if is_real else PHANTOM_STEP)
+            rows += [(patch, picture.source, picture.device, fold, is_real) for patch in cut]
+        grey, source, device, folds, sides = zip(*rows, strict=True)
         return cls(
             np.stack(grey),
             np.array(source),
             np.array(device),
             np.array(folds),
-            np.array(is_real),
+            np.array(sides),
         )
 
     def weights(self, rows: NDArray[np.bool_]) -> Floats:

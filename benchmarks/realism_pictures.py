@@ -27,8 +27,8 @@ HEIGHT, WIDTH = 128, 256
 WIDEST_MM = WIDTH / PX_PER_MM
 #: Real pictures are used down to the depth that a phantom of that width has.
 DEEPEST_MM = WIDEST_MM * HEIGHT / WIDTH
-#: Side of a patch in pixels, and the step between patches.
-PATCH, STEP = 64, 32
+#: Side of a patch in pixels, and the step between patches of the few real and many phantoms.
+PATCH, REAL_STEP, PHANTOM_STEP = 64, 32, 64
 #: Both sides go through JPEG once, however they were stored before.
 QUALITY = 90
 #: Scenes drawn at a time.
@@ -74,21 +74,21 @@ class Picture:
     device: str
     grey: NDArray[np.uint8]
 
-    def patches(self) -> Iterator[NDArray[np.uint8]]:
-        """Square patches (PATCH, PATCH), overlapping by half, that are not black."""
+    def patches(self, step: int) -> Iterator[NDArray[np.uint8]]:
+        """Square patches (PATCH, PATCH), about `step` pixels apart, that are not black."""
         height, width = self.grey.shape
-        for top in _starts(height):
-            for left in _starts(width):
+        for top in _starts(height, step):
+            for left in _starts(width, step):
                 patch = self.grey[top : top + PATCH, left : left + PATCH]
                 if (patch > 4).mean() > 0.25:
                     yield patch
 
 
-def _starts(length: int) -> list[int]:
+def _starts(length: int, step: int) -> list[int]:
     """Where patches begin: evenly spread, from one end to the other."""
     if length < PATCH:
         return []
-    count = 1 + round((length - PATCH) / STEP)
+    count = 1 + round((length - PATCH) / step)
     return sorted({round(at) for at in np.linspace(0, length - PATCH, count)})
 
 

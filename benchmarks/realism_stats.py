@@ -39,9 +39,9 @@ def statistics(grey: NDArray[np.uint8]) -> dict[str, float]:
 
 def _levels(picture: Grey) -> dict[str, float]:
     """Quantiles of grey, its spread, and how much is black or white."""
-    found = {
-        f"grey q{share}": float(np.percentile(picture, share)) for share in (5, 25, 50, 75, 95, 99)
-    }
+    shares = (5, 25, 50, 75, 95, 99)
+    levels = np.percentile(picture, shares)
+    found = {f"grey q{share}": float(grey) for share, grey in zip(shares, levels, strict=True)}
     sd = picture.std() + 1e-9
     found["grey sd"] = float(sd)
     found["grey skew"] = float((((picture - picture.mean()) / sd) ** 3).mean())
