@@ -87,7 +87,7 @@ class OpenVinoBackend:
                 {"name": name, "openvino": version(), **what(model)},
                 threads,
                 self._probe,
-                sorted({1, threads}),
+                sorted({1, threads}, reverse=True),
             )
             self._compiled = self._compile(self._way.threads, self._way.batch)
             self._queue = ov.AsyncInferQueue(self._compiled, self._way.threads)

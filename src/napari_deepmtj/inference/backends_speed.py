@@ -19,7 +19,7 @@ from napari_deepmtj.inference.backends_cache import digest_of, store_figures, st
 #: Pictures at a time that are tried. More do not pay on a CPU: what one layer hands to the next
 #: no longer fits its caches.
 BATCHES = (1, 2, 4, 8)
-#: Seconds that one way is timed for, and after which no further way is tried.
+#: Seconds that one way is timed for, and that a probe of several takes, about.
 TIMED_S, BUDGET_S = 0.1, 2.0
 #: A larger batch is tried only while the last step made it this much faster.
 WORTH = 1.03
@@ -58,8 +58,8 @@ def cores() -> int:
 
 
 def thread_counts(most: int) -> tuple[int, ...]:
-    """Return the numbers of threads that are tried: one, half, all."""
-    return tuple(sorted({1, max(1, most // 2), most}))
+    """Return the numbers of threads that are tried: all, half, one."""
+    return tuple(sorted({1, max(1, most // 2), most}, reverse=True))
 
 
 @lru_cache(maxsize=1)
@@ -74,14 +74,19 @@ def processor() -> str:
 
 
 def fastest(prepare: Prepare, threads: Sequence[int]) -> Way:
-    """Try numbers of threads and of pictures at a time, and return the fastest way."""
+    """Try numbers of threads, in their order, and of pictures at a time; return the fastest way.
+
+    What is expected to take longer than is left of `BUDGET_S` is not tried, so of a slow network
+    the first number of threads is: give the largest one first.
+    """
     began = time.perf_counter()
     best, speed = Way(threads[0], BATCHES[0]), 0.0
     for count in threads:
         before = 0.0
         for batch in BATCHES:
-            if speed and time.perf_counter() - began > BUDGET_S:
-                return best
+            expected = 2 * batch / speed if speed else 0.0
+            if time.perf_counter() - began + expected > BUDGET_S:
+                break
             (now,) = rates({"": prepare(count, batch)}, TIMED_S).values()
             if now > speed:
                 best, speed = Way(count, batch), now
