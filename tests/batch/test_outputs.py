@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -90,12 +91,11 @@ def test_the_page_and_the_documented_program_read_what_a_batch_wrote(
     scale = Scale(0.5, 0.5, "study table")
     entries = [
         Entry(
-            clip=make_clip(f"{subject}/{movement}.avi"),
+            clip=make_clip(f"{subject}/{movement}.avi", n_frames=6 + number),
             facts={"subject": subject, "group": "healthy", "movement": movement, "frames": "x"},
             scale=scale,
         )
-        for subject in ("S1", "S2")
-        for movement in ("mvc", "rom")
+        for number, (subject, movement) in enumerate(product(("S1", "S2"), ("mvc", "rom")))
     ]
     entries.append(Entry(clip=entries[0].clip.with_name("gone.avi"), facts={"subject": "S1"}))
     out = options.out.with_name("results")
@@ -105,7 +105,7 @@ def test_the_page_and_the_documented_program_read_what_a_batch_wrote(
     assert page.count("data:image/jpeg") == 4
     clips = pd.read_csv(out / "clips.csv")
     assert list(clips["study_frames"].iloc[:4]) == ["x"] * 4
-    assert list(clips["frames"].iloc[:4]) == [6] * 4
+    assert list(clips["frames"].iloc[:4]) == [6, 7, 8, 9]
 
     documented = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
     programs = re.findall(r"```python\n(.*?)```", documented, re.DOTALL)
