@@ -133,7 +133,7 @@ def make_clips(
         name = NAMES[i % len(NAMES)].format(i)
         kind = KINDS[i % len(KINDS)]
         ending = endings[i % len(KINDS)]
-        place = folder / FOLDERS[(i // len(KINDS)) % len(FOLDERS)]
+        place = folder / FOLDERS[(i + i // len(KINDS)) % len(FOLDERS)]
         path = place / (f"{name}.{ending}" if ending else name)
         if i < corrupt:
             place.mkdir(parents=True, exist_ok=True)

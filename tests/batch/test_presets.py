@@ -104,9 +104,7 @@ def test_who_says_more_about_a_clip_is_heard_first(tmp_path, presets, models):
 
 
 def test_a_preset_that_is_not_there_is_told_before_anything_runs(tmp_path, presets):
-    with pytest.raises(
-        CalibrationError, match=r"no preset 'lab 3'; there are .*lab 2"
-    ):
+    with pytest.raises(CalibrationError, match=r"no preset 'lab 3'; there are .*lab 2"):
         make_plan(
             [Entry(clip=tmp_path / "a.avi", preset="lab 3")],
             Options(out=tmp_path, presets=presets),
