@@ -1,13 +1,21 @@
-"""The rows of a batch and their table, without a window."""
+"""The rows of a batch and their table, without a window of napari."""
 
+import time
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_deepmtj._napari.batch_rows import FILTERS, ORDERS, Row, Rows, rows_of
-from napari_deepmtj._napari.widgets.batch_table import COLUMNS, BatchModel, colour_of, tip_of
+from napari_deepmtj._napari.widgets.batch_table import (
+    COLUMNS,
+    BatchModel,
+    batch_table,
+    colour_of,
+    tip_of,
+)
 from napari_deepmtj.batch.events import ClipBegan, ClipDone, ClipFailed, ClipKept, ClipProgress
 from napari_deepmtj.batch.ledger import Ledger, Line
 
@@ -136,3 +144,35 @@ def test_colours_tell_failures_lacking_scales_and_flags(rows):
     assert names["0.avi", "flagged"] == names["2.avi", "scale"]
     assert "a/b/0.avi" in tip_of(rows[0], "clip")
     assert "result 0.mtj.csv" in tip_of(rows[0], "clip")
+
+
+@pytest.mark.gui
+def test_two_thousand_rows_are_shown_sorted_and_followed_without_a_freeze(qtbot):
+    """By the main thread's own work: the clock of a busy test machine says nothing."""
+    rows = Rows([row(number) for number in range(2000)])
+    model = BatchModel()
+    view = batch_table(model)
+    qtbot.addWidget(view)
+    view.resize(420, 400)
+    view.show()
+    qtbot.waitExposed(view)
+    work = []
+
+    def measured(do):
+        began = time.thread_time()
+        do()
+        QApplication.processEvents()
+        work.append(time.thread_time() - began)
+
+    measured(lambda: model.show(rows))
+    for shown in FILTERS:
+        measured(lambda shown=shown: model.choose(shown))
+        for first in range(0, 2000, 500):
+            places = {rows.follow(ClipFailed(task(first + k), "gone")) for k in range(50)}
+            measured(lambda places=places: model.update(places))
+    for column in range(len(COLUMNS)):
+        measured(lambda column=column: view.sortByColumn(column, Qt.SortOrder.DescendingOrder))
+    measured(view.scrollToBottom)
+    measured(lambda: model.choose("failed"))
+    assert model.rowCount() == 200
+    assert max(work) < 0.3

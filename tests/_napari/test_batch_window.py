@@ -51,7 +51,7 @@ def test_layers_and_files_run_and_results_open(open_batch, make_clip, monkeypatc
     assert batching.running
     assert widget.cancel.isEnabled()
     assert not widget.form.isEnabled()
-    qtbot.waitUntil(lambda: not batching.running, timeout=120_000)
+    qtbot.waitUntil(lambda: not (batching.running or batching.showing), timeout=120_000)
     assert "2 clips tracked" in widget.message.text()
     assert widget.bar.format() == "%v of %m clips"
     assert (widget.bar.value(), widget.bar.maximum()) == (2, 2)
@@ -63,7 +63,7 @@ def test_layers_and_files_run_and_results_open(open_batch, make_clip, monkeypatc
 
     widget.table.selectRow(1)
     widget.open.click()
-    qtbot.waitUntil(lambda: not batching.opening, timeout=60_000)
+    qtbot.waitUntil(lambda: not (batching.opening or batching.showing), timeout=60_000)
     assert session.active.name == "clip.avi"
     assert len(session.find(session.active, Kind.TRAJECTORY).data) == 30
     assert widget.flagged.count() == len(batching.results.flagged()) > 1

@@ -22,6 +22,7 @@ from napari_deepmtj.weights.store import load_model
 @pytest.fixture
 def batching(viewer, in_a_loop, monkeypatch, tiny_model):
     monkeypatch.setattr(module, "Job", in_a_loop)
+    monkeypatch.setattr(module, "later", lambda callback: callback())
     monkeypatch.setenv(BACKEND_VARIABLE, "torch")  # no time is spent on choosing one
     return batching_of(viewer)
 

@@ -6,7 +6,7 @@ to its file with those corrections alone, so that no rerun's rows are replaced b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,39 +201,48 @@ class Results:
 
     # ----- showing ----------------------------------------------------------------------------
 
-    def show(self, loaded: Loaded, clip: Any) -> Any:
-        """Show a result on its clip, which comes as a layer if it is none yet; return the clip.
+    def steps(self, loaded: Loaded, *, look: bool = False) -> list[Callable[[], None]]:
+        """Return what shows a result: one layer each, since napari needs its time for every one.
 
-        Rows that a person made in the layer stay.
+        Rows that a person made in a layer stay; the result of a clip that was closed meanwhile
+        stays on disk.
+
+        Parameters
+        ----------
+        loaded : Loaded
+            The result.
+        look : bool
+            Whether its clip is then activated, at its first flagged frame.
         """
-        session = self._session
-        if clip is None and loaded.source is not None:
+        made: list[Callable[[], None]] = [
+            lambda: self._take(loaded),
+            lambda: self._show_points(loaded),
+        ]
+        if loaded.maps is not None:
+            made.append(lambda: self._show_attention(loaded))
+        if look:
+            made.append(lambda: self._look_at(loaded))
+        return made
+
+    def _take(self, loaded: Loaded) -> None:
+        """Have the clip of a result, which comes as a layer if it is none yet."""
+        clip = self.clip(loaded.name, None)
+        if clip is not None and loaded.source is not None:
+            loaded.source.close()  # it was opened by hand meanwhile
+        elif clip is None and loaded.source is not None:
             clip = Layer.create(*source_layer(loaded.source))
-            session.viewer.layers.append(clip)
+            self._session.viewer.layers.append(clip)
+            self._clips[loaded.name] = clip
+        if clip is not None:
+            key = clips.id_of(clip)
+            self._paths[key], self._flagged[key] = loaded.path, loaded.flagged
+            self.changed.emit()
+
+    def _show_points(self, loaded: Loaded) -> None:
+        session, trajectory = self._session, loaded.trajectory
+        clip = self.clip(loaded.name, None)
         if clip is None:
-            raise ResultError(f"the clip of {loaded.name} is no longer open; open it again")
-        self._clips[loaded.name] = clip
-        key = clips.id_of(clip)
-        self._paths[key], self._flagged[key] = loaded.path, loaded.flagged
-        with session.updating():
-            if loaded.maps is not None:
-                self._show_attention(clip, loaded.maps)
-            self._show_points(clip, loaded.trajectory)
-        self.changed.emit()
-        return clip
-
-    def look_at(self, clip: Any) -> None:
-        """Activate a clip with its points, and go to its first flagged frame."""
-        session = self._session
-        session.activate(clip)
-        points = session.find(clip, Kind.TRAJECTORY)
-        if points is not None:
-            session.viewer.layers.selection.active = points
-        if flagged := self.flagged():
-            session.go_to(flagged[0].frame)
-
-    def _show_points(self, clip: Any, trajectory: Trajectory) -> None:
-        session = self._session
+            return
         layer = session.find(clip, Kind.TRAJECTORY)
         if layer is None:
             placement = Placement.of_layer(clip)
@@ -243,10 +252,14 @@ class Results:
         shown = convert.trajectory_of(layer)
         log = trajectory.provenance.operations
         if shown.provenance.operations[: len(log)] != log:  # else a later state of this result
-            convert.show_trajectory(layer, shown.updated_by(trajectory))
+            with session.updating():
+                convert.show_trajectory(layer, shown.updated_by(trajectory))
 
-    def _show_attention(self, clip: Any, found: Maps) -> None:
-        session = self._session
+    def _show_attention(self, loaded: Loaded) -> None:
+        session, found = self._session, loaded.maps
+        clip = self.clip(loaded.name, None)
+        if clip is None or found is None:
+            return
         frames, _, _ = clips.size_of(clip)
         maps = np.zeros((frames, *found.maps.shape[1:]), np.float32)
         maps[found.info.frames] = found.maps
@@ -259,11 +272,24 @@ class Results:
             found.what,
         )
         old = session.find(clip, Kind.ATTENTION)
+        if old is not None:  # first, since no two layers have one name
+            session.viewer.layers.remove(old)
         layer = session.add(clip, made, above=clip)
         convert.show_attention(layer, layer.data)
         if old is not None:
             layer.visible = old.visible
-            session.viewer.layers.remove(old)
+
+    def _look_at(self, loaded: Loaded) -> None:
+        """Activate a clip with its points, and go to its first flagged frame."""
+        session, clip = self._session, self.clip(loaded.name, None)
+        if clip is None:
+            return
+        session.activate(clip)
+        points = session.find(clip, Kind.TRAJECTORY)
+        if points is not None:
+            session.viewer.layers.selection.active = points
+        if loaded.flagged:
+            session.go_to(loaded.flagged[0].frame)
 
     # ----- flagged frames ---------------------------------------------------------------------
 

@@ -7,8 +7,10 @@ beside whatever job the session has; results as layers are `batch_results`. Need
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from napari_deepmtj._napari import clips
 from napari_deepmtj._napari.batch_gather import Opened, Planned, Wanted, settled
 from napari_deepmtj._napari.batch_results import Loaded, Results, load, load_with_clip, save
 from napari_deepmtj._napari.batch_rows import Rows
-from napari_deepmtj._napari.jobs import Job
+from napari_deepmtj._napari.jobs import Job, later
 from napari_deepmtj._napari.session import Session, session_of
 from napari_deepmtj.batch.control import Control
 from napari_deepmtj.batch.events import ClipEnded, ClipFailed, Finished, Paused
@@ -34,8 +36,8 @@ BUSY = "Wait for what is running, or cancel it."
 NOTHING = "Add opened layers, files, a folder or a study table first."
 NO_FOLDER = "Choose a folder for the results first."
 OUTDATED = "The list below is of another choice; List makes it anew."
-#: Messages that are kept on the screen; those of a clip stand in its row.
-MOST_MESSAGES = 4
+#: Messages that are kept on the screen; those of a clip stand in its row too.
+MOST_MESSAGES = 2
 
 
 class Batching:
@@ -56,7 +58,7 @@ class Batching:
     progress : Progress or None
         How many clips are done; its note is how long the rest takes.
     results : Results
-        Those that are shown as layers.
+        Those shown as layers.
     running, paused, opening : bool
         Whether a worker lists or tracks; whether it waits for a person; whether another one opens
         a result.
@@ -80,6 +82,7 @@ class Batching:
         self.message = ""
         self._session = session
         self._tasks: dict[str, Task] = {}
+        self._due: deque[Callable[[], None]] = deque()
         self._job: Job | None = None
         self._control: Control | None = None
         session.viewer.layers.events.removed.connect(self._on_removed, position="last")
@@ -88,6 +91,11 @@ class Batching:
     def window(self) -> Session:
         """The session of the viewer."""
         return self._session
+
+    @property
+    def showing(self) -> bool:
+        """Whether layers of results are still to come."""
+        return bool(self._due)
 
     @property
     def can_pause(self) -> bool:
@@ -191,18 +199,17 @@ class Batching:
         """Say whether there is something to be done and a place for it; tell if not."""
         if self._busy():
             return False
-        if not (self.layers or self.paths):
-            self.tell(NOTHING)
-        elif self.wanted.out is None:
-            self.tell(NO_FOLDER)
-        return bool(self.layers or self.paths) and self.wanted.out is not None
+        lacking = "" if self.layers or self.paths else NOTHING
+        if not lacking and self.wanted.out is None:
+            lacking = NO_FOLDER
+        if lacking:
+            self.tell(lacking)
+        return not lacking
 
     def _settling(self) -> Callable[[], Planned]:
         """Return what makes the plan, for a worker; what it takes of the layers is as of now."""
-        opened, paths = tuple(Opened.of(layer) for layer in self.layers), self.paths
-        wanted = self.wanted
-
-        return lambda: settled(opened, paths, wanted)
+        opened = tuple(Opened.of(layer) for layer in self.layers)
+        return partial(settled, opened, self.paths, self.wanted)
 
     def _running(self, plan: Plan, layers: set[str], control: Control) -> Iterator[Any]:
         """Yield the events of a run and the results of clips that are open; in a worker."""
@@ -237,7 +244,7 @@ class Batching:
                 case Planned():
                     self._take_plan(event)
                 case Loaded():
-                    self._show(event)
+                    self._show(self.results.steps(event))
                 case Progress():
                     self.progress = event
                 case Notice(message):
@@ -271,16 +278,23 @@ class Batching:
         for task, layer in zip(() if plan is None else plan.tasks, self.layers, strict=False):
             self.results.belongs(task.name, layer)
 
-    def _show(self, loaded: Loaded) -> Any:
-        """Show a result and return its clip; of one that was closed meanwhile, nothing."""
-        clip = self.results.clip(loaded.name, None)
-        if clip is None and loaded.source is None:
-            return None
+    def _show(self, steps: Iterable[Callable[[], None]]) -> None:
+        """Make layers one in a turn of the window, which stays alive between them."""
+        idle = not self._due
+        self._due.extend(steps)
+        if idle and self._due:
+            later(self._show_next)
+
+    def _show_next(self) -> None:
         try:
-            return self.results.show(loaded, clip)
+            if self._session.viewer is not None:
+                self._due[0]()
         except DeepMTJError as error:
-            self._say(str(error))
-            return None
+            self.tell(str(error))
+        finally:
+            self._due.popleft()
+            if self._due:
+                later(self._show_next)
 
     def _finish(self, finished: Finished) -> None:
         total = len(finished.plan.tasks)
@@ -310,7 +324,7 @@ class Batching:
         """Open the clip of a row with its result, at the first flagged frame."""
         row = self.rows[place]
         task = self._tasks[row.name]
-        path = None if task.entry.source is not None else task.clip
+        path = task.clip if task.entry.source is None else None
         clip = self.results.clip(row.name, path)
         if not row.has_result:
             self.tell(f"{row.short} has no result yet.")
@@ -321,25 +335,18 @@ class Batching:
         else:
             if clip is not None:
                 self.results.belongs(row.name, clip)
-            wanted = path if clip is None else None
+            load_it = partial(load_with_clip, row.name, task.result, path if clip is None else None)
             self.opening = True
             self.told.emit()
-            Job(
-                lambda: load_with_clip(row.name, task.result, wanted),
-                self._take_opened,
-                self._end_opening,
-                f"Open {row.short}",
-            ).start()
+            Job(load_it, self._take_opened, self._end_opening, f"Open {row.short}").start()
 
     def _take_opened(self, group: list[Any]) -> None:
         for event in group:
             match event:
                 case Done(loaded):
-                    clip = self._show(loaded)
-                    if clip is not None:
-                        self.results.look_at(clip)
+                    self._show(self.results.steps(loaded, look=True))
                 case Failed(error):
-                    self._say(str(error))
+                    self.tell(str(error))
 
     def _end_opening(self) -> None:
         self.opening = False

@@ -48,7 +48,7 @@ class BatchWidget(QWidget):
         self.clips = QListWidget()
         self.clips.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.clips.setToolTip("Opened layers, files, folders and study tables of this batch.")
-        self.clips.setMaximumHeight(84)
+        self.clips.setMaximumHeight(72)
         self.add_layers = button(
             "Add layers", "Add all opened clips; where several layers are selected, those."
         )
@@ -74,6 +74,7 @@ class BatchWidget(QWidget):
             "Save corrections", "Put what you corrected into the results; no rerun overwrites it."
         )
         self.flagged = QListWidget()
+        self.flagged.setMaximumHeight(96)
         self.flagged.setToolTip("Frames that the quality gate flags; click to see one.")
         self.before = button("< Flagged", "The flagged frame before this one.")
         self.after = button("Flagged >", "The next flagged frame.")
@@ -105,12 +106,13 @@ class BatchWidget(QWidget):
         column.addWidget(self.shown)
         column.addWidget(self.table, 3)
         column.addLayout(side_by_side(self.open, self.before, self.after, self.save))
-        column.addWidget(self.flagged, 1)
+        column.addWidget(self.flagged)
         parts = QSplitter(Qt.Orientation.Vertical)
         parts.addWidget(scroll)
         parts.addWidget(lower)
         parts.setStretchFactor(1, 1)
         parts.setChildrenCollapsible(False)
+        parts.setSizes([scroll.widget().sizeHint().height(), 500])
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(parts)
@@ -286,5 +288,6 @@ class BatchWidget(QWidget):
         self.flagged.clear()
         self.flagged.addItems([f"frame {one.frame}: {one.why}" for one in flagged])
         self.flagged.blockSignals(False)
+        self.flagged.setVisible(bool(flagged))
         for widget in (self.before, self.after):
             widget.setEnabled(bool(flagged))

@@ -13,7 +13,7 @@ from napari_deepmtj._napari.batch_rows import NO_SCALE, ORDERS, RUNNING, Row, Ro
 
 #: Columns, as they are ordered by, and their widths in pixels; the last takes what is left.
 COLUMNS = tuple(ORDERS)
-WIDTHS = (150, 92, 92, 66, 80)
+WIDTHS = (118, 76, 80, 54, 48)
 #: Colours that are read on napari's dark and light themes.
 BAD, GOOD, DOUBTFUL = QColor("#e0524a"), QColor("#2f9e6b"), QColor("#cf8a12")
 
@@ -112,7 +112,8 @@ def text_of(row: Row, column: str) -> str:
         return f"{row.reached} / {row.frames}" if row.state == RUNNING and row.frames else row.state
     if column == "flagged":
         return "" if row.flagged is None else f"{row.flagged} / {row.frames}"
-    return row.note.partition("\n")[0] if column == "note" else row.scale
+    said = row.note.partition("\n")[0].removeprefix(f"{row.short}: ")
+    return said if column == "note" else row.scale
 
 
 def tip_of(row: Row, column: str) -> str:
