@@ -22,8 +22,8 @@ from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.io.paths import CSV_SUFFIX
 from napari_deepmtj.report.facts import Shown, to_look_at
 from napari_deepmtj.report.page import Markup, Page
-from napari_deepmtj.report.sparks import spark
-from napari_deepmtj.report.thumbnails import thumbnail
+from napari_deepmtj.report.sparks import STEP, spark
+from napari_deepmtj.report.thumbnails import WIDTH, thumbnail
 from napari_deepmtj.tracking.gate import gate
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 REPORT_NAME = "report.html"
 #: Clips of which a frame is shown, and how many names or rows a list has before it says "and".
 PICTURES, NAMED, ROWS = 24, 12, 200
-#: Columns of times of a picture's curve.
-WIDE = 110
+#: Columns of times of a picture's curve, which is as wide as the picture.
+WIDE = WIDTH // STEP
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ def _all_clips(page: Page, results: BatchResults) -> None:
     numbers = {
         "frames": ("frames", 0),
         "in_view_percent": ("in view\n%", 0),
-        "confidence_5_percent": ("confidence\n5 % below", 2),
+        "confidence_5_percent": ("confidence\n5 % are below", 2),
         "confidence_median": ("confidence\nmedian", 2),
         "flagged_percent": ("flagged\n%", 0),
         "sd_mm_median": ("SD, median\nmm", 2),
@@ -320,8 +320,8 @@ def _all_clips(page: Page, results: BatchResults) -> None:
         facts_of = [str(row[name]) for name in facts]
         values = [_number(row[name], digits) for name, (_, digits) in numbers.items()]
         curve = results.curves.get(row["result"], Markup())
-        rows.append([_stem(row["result"], row["file"]), *facts_of, *values, curve])
-    header = ["clip", *facts, *(title for title, _ in numbers.values()), "x over time, flagged"]
+        rows.append([_stem(row["result"], row["file"]), curve, *facts_of, *values])
+    header = ["clip", "x over time, flagged", *facts, *(title for title, _ in numbers.values())]
     page.table(header, rows)
     page.paragraph(
         "Each curve has its own range, from the least to the greatest x; hold the pointer over it "
