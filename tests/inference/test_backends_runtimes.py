@@ -148,7 +148,7 @@ from openvino.tools.ovc import telemetry_utils
 assert telemetry_utils.tm.__name__.endswith("telemetry_stub"), telemetry_utils.tm
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=300)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=900)
 
 
 def test_a_clip_is_tracked_the_same_and_the_log_says_by_what(fakes):
