@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_deepmtj._napari import batching as module
@@ -12,6 +13,7 @@ from napari_deepmtj._napari.batch_gather import Wanted
 from napari_deepmtj._napari.batching import NO_FOLDER, NOTHING, batching_of
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.reader import clip_layer
+from napari_deepmtj._napari.session import session_of
 from napari_deepmtj.inference.backends import BACKEND_VARIABLE
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.io.exports import read_trajectory
@@ -77,6 +79,24 @@ def test_layers_are_tracked_as_track_would_and_get_points_attention_and_a_file(
         assert attention.data.any()
     found = convert.trajectory_of(session.find(video, Kind.TRAJECTORY)).provenance.scale
     assert (found.x_mm, found.y_mm) == (scale.x_mm, scale.y_mm)
+
+
+def test_layers_whose_results_are_there_already_get_them_shown(
+    batching, viewer, make_clip, frames, wanted
+):
+    video, n_frames = make_clip(n_frames=3), 3
+    for first in (True, False):
+        there = viewer if first else ViewerModel()
+        there.add_layer(Layer.create(*clip_layer(video)))
+        there.add_layer(Image(frames[:n_frames], name="array"))
+        again = batching if first else batching_of(there)
+        again.add_layers()
+        again.choose(wanted)
+        again.start()
+        assert f"{2 * first} clips tracked, {2 * (not first)} kept" in again.message
+        for layer in again.layers:
+            points = session_of(there).find(layer, Kind.TRAJECTORY)
+            assert len(convert.trajectory_of(points)) == n_frames
 
 
 @pytest.fixture

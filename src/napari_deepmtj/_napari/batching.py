@@ -218,6 +218,9 @@ class Batching:
         ended: set[str] = set()
         with closing(run(plan, control)) as events:
             for event in events:
+                if isinstance(event, Done):  # some layers' results were there before
+                    rest = (t for t in plan.tasks if t.name in layers and t.name not in ended)
+                    yield from map(_loaded, rest)
                 yield event
                 if isinstance(event, ClipEnded):
                     ended.add(event.task.name)
@@ -225,9 +228,6 @@ class Batching:
                         event.task.name in layers or self.results.knows(event.task.name)
                     ):
                         yield _loaded(event.task)
-                if isinstance(event, Done):  # those of layers that were valid before the run
-                    rest = (t for t in plan.tasks if t.name in layers and t.name not in ended)
-                    yield from map(_loaded, rest)
 
     # ----- events, on the main thread ---------------------------------------------------------
 

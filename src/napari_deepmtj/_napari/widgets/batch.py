@@ -112,7 +112,7 @@ class BatchWidget(QWidget):
         parts.addWidget(lower)
         parts.setStretchFactor(1, 1)
         parts.setChildrenCollapsible(False)
-        parts.setSizes([scroll.widget().sizeHint().height(), 500])
+        parts.setSizes([upper.sizeHint().height(), 500])
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(parts)
