@@ -1,12 +1,13 @@
 """Hold phantom pictures against real ones: statistics, a critic, and a contact sheet.
 
-    python benchmarks/realism.py stats  --real DATA [--n 120] [--seed 1]
-    python benchmarks/realism.py critic --real DATA [--fast]
+    python benchmarks/realism.py stats  --real DATA [--n 60] [--seed 1] [--write]
+    python benchmarks/realism.py critic --real DATA [--fast] [--write]
     python benchmarks/realism.py sheet  [--real DATA] --output sheet.png
 
 DATA is the folder that holds `muscle_still`, pictures of muscle without a junction from other
 projects, which are not part of this one (`realism_pictures.REAL` names the files). Without it a
-sheet shows phantoms only, as the one in the documents does.
+sheet shows phantoms only, as the one in the documents does. `--write` puts what is printed into
+docs/realism.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from markdown_tables import markdown
+from markdown_tables import markdown, write_between
 from realism_critic import (
     Patches,
     fast_critic,
@@ -66,6 +67,7 @@ def compare(real: list[Picture], phantom: list[Picture]) -> list[list[str]]:
     return [row for _, row in sorted(rows, key=lambda r: -r[0])]
 
 
+DOCUMENT = Path(__file__).parents[1] / "docs" / "realism.md"
 HEAD = ("statistic", "real", "median", "phantom 5..95 %", "median", "shift (sd)", "outside", "")
 
 
@@ -102,7 +104,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=60, help="how many phantoms")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fast", action="store_true", help="a regression in place of the network")
-    parser.add_argument("--output", type=Path, help="of the sheet; else what is printed goes there")
+    parser.add_argument("--output", type=Path, help="where the sheet goes")
+    parser.add_argument("--write", action="store_true", help="into docs/realism.md")
     arguments = parser.parse_args()
     if arguments.real is None and arguments.what != "sheet":
         parser.error(f"{arguments.what} needs --real")
@@ -115,14 +118,15 @@ def main() -> None:
         paper = sheet(beside(real, phantom, rows=-(-arguments.n // 4)))
         Image.fromarray(paper).save(arguments.output, optimize=True)
         return
-    text = (
-        markdown(HEAD, compare(real, phantom))
-        if arguments.what == "stats"
-        else criticise(real, phantom, arguments.seed, fast=arguments.fast)
-    )
+    if arguments.what == "stats":
+        name, text = "realism stats", markdown(HEAD, compare(real, phantom))
+    else:
+        name = "realism critic fast" if arguments.fast else "realism critic"
+        text = criticise(real, phantom, arguments.seed, fast=arguments.fast)
     print(text)
-    if arguments.output is not None:
-        arguments.output.write_text(text + "\n", encoding="utf-8")
+    if arguments.write:
+        text = text if arguments.what == "stats" else f"```\n{text}\n```"
+        write_between(DOCUMENT, name, text)
 
 
 if __name__ == "__main__":

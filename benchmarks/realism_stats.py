@@ -160,7 +160,7 @@ def _orientation(picture: Grey) -> dict[str, float]:
         "coherence median": float(np.median(coherence)),
         "coherence q90": float(np.percentile(coherence, 90)),
         "direction spread": float(np.degrees(np.sqrt(-2 * np.log(min(abs(mean), 1.0))) / 2)),
-        "direction |angle| median": float(np.median(np.abs(angle))),
+        "direction angle median": float(np.median(np.abs(angle))),
     }
 
 
@@ -177,18 +177,18 @@ def _streaks(picture: Grey) -> dict[str, float]:
     table = regionprops_table(
         label(mask, connectivity=2),
         intensity_image=ridge,
-        properties=("area", "major_axis_length", "minor_axis_length", "mean_intensity"),
+        properties=("area", "axis_major_length", "axis_minor_length", "intensity_mean"),
     )
     large = table["area"] >= 6
     names = ("streak length q50", "streak length q90", "streak width", "streak contrast")
     if large.sum() < 3:
         return found | dict.fromkeys((*names, "streaks a cm2"), 0.0)
-    length = table["major_axis_length"][large] / PX_PER_MM
+    length = table["axis_major_length"][large] / PX_PER_MM
     values = (
         np.median(length),
         np.percentile(length, 90),
-        np.median(table["minor_axis_length"][large]) / PX_PER_MM,
-        np.percentile(table["mean_intensity"][large], 75),
+        np.median(table["axis_minor_length"][large]) / PX_PER_MM,
+        np.percentile(table["intensity_mean"][large], 75),
     )
     found |= dict(zip(names, map(float, values), strict=True))
     found["streaks a cm2"] = float(large.sum() / (picture.size / PX_PER_MM**2 / 100))
