@@ -3,7 +3,8 @@
 Clips are small (`batch_clips.py`); ten cannot be read, five are copies, names hold blanks and
 several alphabets, one of their folders is read-only. The batch is killed by SIGKILL at random
 moments, the whole program or, with several workers, sometimes one of them, and run again. At the
-end its tables must be those of a batch that ran unbroken, and no clip be tracked twice:
+end its tables must be those of a batch that ran unbroken, and no clip be tracked twice. Numbers may
+differ by rounding: each process finds out how many pictures at a time are fastest (`ROUNDING`):
 
     python benchmarks/batch_soak.py [--clips 300] [--kills 20] [--workers 2] [--output soak.json]
 
@@ -29,6 +30,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from batch_clips import MODEL, make_clips, make_model, write_h264
 from markdown_tables import markdown
+
+#: By how much numbers may differ, in part and in their own unit.
+ROUNDING = {"rtol": 1e-4, "atol": 1e-3}
 
 #: After how many clips memory must not grow any more, and by how much it may.
 SETTLED, GROWTH = 20, 0.05
@@ -144,10 +148,23 @@ class Runs:
         return found[-1] if found else None
 
 
+def same_table(one: Path, other: Path) -> bool:
+    """Whether two tables hold the same: texts to the letter, numbers up to `ROUNDING`."""
+    import pandas as pd
+
+    a, b = (pd.read_csv(path) for path in (one, other))
+    try:
+        pd.testing.assert_frame_equal(a, b, check_exact=False, **ROUNDING)
+    except AssertionError as error:
+        print(f"{one.name}: {error}")
+        return False
+    return True
+
+
 def compare(folder: Path) -> dict[str, Any]:
     """Return what the broken batch has that the unbroken one has not, and what it did twice."""
     same = {
-        name: (folder / "unbroken" / name).read_bytes() == (folder / "broken" / name).read_bytes()
+        name: same_table(folder / "unbroken" / name, folder / "broken" / name)
         for name in ("frames.csv", "clips.csv", "excursions.csv")
     }
     done: dict[str, int] = {}
