@@ -25,10 +25,11 @@ from napari_deepmtj.training.observed import Observed, half, joined
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Share of pictures with the MTJ in view that may be called "not in view".
-MISSED_AT_MOST = 0.015
+#: Share of pictures with the MTJ in view that may be called "not in view". A frame that is missed
+#: is gone, one that is invented still has its confidence; so this is small.
+MISSED_AT_MOST = 0.005
 #: The threshold stays within these, however the phantom pictures fall.
-THRESHOLD_RANGE = (0.2, 0.95)
+THRESHOLD_RANGE = (0.05, 0.95)
 #: Tolerances in input pixels among which the confidence is fitted; 6.3 % of a 256 px wide
 #: input, P20's 5 mm, is 16 px.
 TOLERANCE_RANGE_PX = (4.0, 40.0)
