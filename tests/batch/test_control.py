@@ -16,7 +16,8 @@ from napari_deepmtj.core.jobs import Done, Progress
 @pytest.fixture
 def plan(make_clip, tmp_path, models):
     clips = [make_clip(f"{i}.avi", n_frames=40) for i in range(3)]
-    options = Options(out=tmp_path / "out", model="tiny", roi="full", device="cpu", batch=4)
+    out = tmp_path / "out"
+    options = Options(out=out, model="tiny", roi="full", device="cpu", batch=4, report=False)
     return make_plan(entries_of_files(clips), options)
 
 

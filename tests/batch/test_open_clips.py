@@ -25,7 +25,7 @@ FRAMES, HEIGHT, WIDTH = 5, 32, 64
 
 @pytest.fixture
 def options(tmp_path):
-    return Options(out=tmp_path / "out", model="tiny", roi="full", device="cpu")
+    return Options(out=tmp_path / "out", model="tiny", roi="full", device="cpu", report=False)
 
 
 @pytest.fixture
