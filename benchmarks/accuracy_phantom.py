@@ -20,7 +20,7 @@ from napari_deepmtj.evaluation.doubt import (
 from napari_deepmtj.inference.setup import TOLERANCE_MM
 
 #: Severities tried in this order; the first with at least this share of wrong positions counts.
-SEVERITIES = (0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 1.0)
+SEVERITIES = (0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 1.0, 1.4, 2.0)
 WRONG_AT_LEAST = 0.20
 #: How often each frame is spoilt anew at the severity that counts, and the seed of it.
 DRAWS, STRESS_SEED = 3, 77

@@ -144,7 +144,7 @@ def fit_offset(found: LabLabels, decoding: Decoding) -> tuple[Decoding, dict[str
     """
     off = (found.seen.truth - found.seen.peak.xy) * found.seen.mm_per_px
     off = off * np.stack([found.towards, np.ones_like(found.towards)], axis=1)
-    known: BoolArray = np.isfinite(off).all(axis=1)
+    known = np.isfinite(off.sum(axis=1))
     if known.sum() < FEWEST_FOR_OFFSET:
         raise LabelError(
             f"the label offset needs {FEWEST_FOR_OFFSET} labels that the model finds, in clips "
