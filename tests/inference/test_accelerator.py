@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_deepmtj.core.geometry import PixelMap, Roi
+from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.jobs import Done, Notice
 from napari_deepmtj.inference import accelerator
 from napari_deepmtj.inference.accelerator import Accelerator, faster
@@ -94,6 +94,25 @@ def test_memory_that_runs_out_changes_no_position(clip, model, fakes, by_cpu, fa
     assert any("ran out of memory" in notice for notice in notices)
     device = found.provenance.operations[-1].arguments["device"]
     assert device == ("cpu" if fails_at == 1 else "cuda:0")
+
+
+def test_the_cpu_takes_over_regions_that_look_like_inputs(clip, model, fakes):
+    """Regions of the input's very size, which unequal pixels shrink all the same."""
+
+    class Gone(fakes.SpotNetwork):
+        def forward(self, x):
+            raise RuntimeError("no kernel image is available")
+
+    scale = Scale(0.2, 0.3, "phantom")
+    events = [
+        list(track(clip, model, roi="60,20,128,64", scale=scale, runner=runner))[-1]
+        for runner in (
+            runner_of(model, stand_in(Model(model.card, Gone()))),
+            Runner(model, "cpu", 16, "torch"),
+        )
+    ]
+    taken_over, by_cpu = (event.result for event in events)
+    np.testing.assert_allclose(taken_over.xy_px, by_cpu.xy_px, atol=0.05)
 
 
 @pytest.fixture

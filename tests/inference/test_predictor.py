@@ -101,8 +101,8 @@ def test_one_frame_only(clip, model, path):
 
 def test_batches_tell_how_far_they_are(clip, model):
     trajectory, batches, _ = finish(track(clip, model, roi="full", batch=16))
-    assert [len(batch.predictions) for batch in batches] == [2, 16, 16, 6]
-    assert [batch.done for batch in batches] == [2, 18, 34, 40]
+    assert [len(batch.predictions) for batch in batches] == [2, 4, 8, 12, 4, 4, 3, 2, 1]
+    assert [batch.done for batch in batches] == [2, 6, 14, 26, 30, 34, 37, 39, 40]
     assert {batch.total for batch in batches} == {40}
     seconds = [batch.seconds for batch in batches]
     assert seconds == sorted(seconds)
@@ -121,7 +121,7 @@ def test_the_batch_does_not_change_the_result(clip, card):
     tables, found = [], []
     for batch in (1, 7, 64):
         trajectory, batches, _ = finish(track(clip, model, roi="full", batch=batch, attention=True))
-        assert max(len(b.predictions) for b in batches) == min(batch, 38)
+        assert max(len(b.predictions) for b in batches) == min(batch, 12)
         tables.append(trajectory.table)
         maps = np.concatenate([b.attention for b in batches])
         assert maps.dtype == np.float32
@@ -363,7 +363,7 @@ def test_little_memory_gives_the_same_result(clip, model, fakes):
             return super().forward(x)
 
     trajectory, batches, notices = finish(track(clip, Model(model.card, Cramped()), roi="full"))
-    assert len(notices) == 3  # 16, 8 and 4 are too many
+    assert len(notices) == 1  # 4 are too many
     assert max(len(batch.predictions) for batch in batches) == 2
     assert operation(trajectory).arguments["batch"] == 2
     assert trajectory.table.equals(plain.table)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import chain
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -135,7 +134,8 @@ class PredictionColumns(NamedTuple):
     def joined(cls, parts: Sequence[PredictionColumns]) -> Self:
         """Return consecutive parts, at least one, as a whole."""
         *arrays, flags = zip(*parts, strict=True)
-        return cls(*(np.concatenate(column) for column in arrays), list(chain(*flags)))
+        joined = [np.concatenate(column) for column in arrays]
+        return cls._make([*joined, [flag for part in flags for flag in part]])
 
     def rows(self) -> Iterator[FramePrediction]:
         """Return one prediction a frame."""

@@ -120,9 +120,9 @@ class Runner:
             raise DeviceError(f"a batch of {batch} frames is impossible; give 1 or more")
         if device != "auto":
             resolve_device(device)
-        if opener is None:
-            from napari_deepmtj.inference.backends import open_backend as opener
-        self._open = partial(opener, model, backend)
+        from napari_deepmtj.inference.backends import open_backend
+
+        self._open = partial(opener or open_backend, model, backend)
         self._wanted = device
         self._backend: Backend | None = None
         self.batch = self._asked = batch

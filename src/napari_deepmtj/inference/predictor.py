@@ -30,7 +30,7 @@ from napari_deepmtj.inference.attention import AttentionMap, select, wanted_map
 from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.familiar import notice_of
 from napari_deepmtj.inference.preprocess import to_network_inputs
-from napari_deepmtj.inference.reading import read_inputs, read_regions
+from napari_deepmtj.inference.reading import Allocate, even, read_inputs, read_regions
 from napari_deepmtj.inference.setup import TOLERANCE_MM as TOLERANCE_MM
 from napari_deepmtj.inference.setup import TOLERANCE_OF_WIDTH as TOLERANCE_OF_WIDTH
 from napari_deepmtj.inference.setup import Setup, prepare, provenance_of
@@ -167,8 +167,10 @@ def track(
         yield Began(provenance_of(source, setup, runner), setup.pixel_map, setup.frames, which)
         found: list[PredictionColumns] = []
         done, total = 0, len(setup.frames)
-        with closing(_pictures(source, setup, runner)) as pictures:
-            for event in runner.run(pictures, _Step(setup, which)):
+        buffer = getattr(runner.backend, "buffer", None)
+        step = _Step(setup, which, regions=buffer is not None)
+        with closing(_pictures(source, setup, runner.batch, buffer)) as pictures:
+            for event in runner.run(pictures, step):
                 if isinstance(event, Notice):
                     yield event
                     continue
@@ -196,20 +198,23 @@ def track(
         yield Failed(error)
 
 
-def _pictures(source: VideoSource, setup: Setup, runner: Runner) -> Generator[UInt8Array]:
-    """Read ahead what the backend begins with: regions on an accelerator, else inputs."""
-    buffer = getattr(runner.backend, "buffer", None)
+def _pictures(
+    source: VideoSource, setup: Setup, size: int, buffer: Allocate | None
+) -> Generator[UInt8Array]:
+    """Read ahead regions into an accelerator's buffers, where it has any, else inputs."""
     if buffer is None:
-        return read_inputs(source, setup.frames, setup.pixel_map, runner.batch)
-    return read_regions(source, setup.frames, setup.roi, runner.batch, buffer)
+        return read_inputs(source, setup.frames, setup.pixel_map, size)
+    sizes = even(len(setup.frames), size)
+    return read_regions(source, setup.frames, setup.roi, sizes, buffer)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What is done with the pictures of one batch: regions on an accelerator, else inputs."""
+    """What is done with the pictures of one batch: `regions`, else network inputs."""
 
     setup: Setup
     attention: AttentionMap | None
+    regions: bool
 
     def __call__(self, backend: Backend, pictures: UInt8Array) -> Callable[[], Result]:
         pixel_map = self.setup.pixel_map
@@ -217,8 +222,8 @@ class _Step:
         if launch is not None:
             finish = launch(pictures, pixel_map, attention=self.attention is not None)
             return partial(finish, self._read)
-        if pictures.shape[1:] != (pixel_map.out_height, pixel_map.out_width):
-            pictures = to_network_inputs(pictures, pixel_map)  # read for an accelerator that failed
+        if self.regions:  # read for an accelerator that failed
+            pictures = to_network_inputs(pictures, pixel_map)
         result = self._read(backend.infer(pictures, content=pixel_map.content))
         return lambda: result
 
@@ -246,8 +251,8 @@ def _columns(decoded: Decoded, numbers: range, setup: Setup) -> PredictionColumn
     pixel_map, roi = setup.pixel_map, setup.roi
     positions = pixel_map.to_frame(decoded.xy) + setup.offset
     beyond = (positions - [roi.x, roi.y] + 0.5) / [roi.width, roi.height]
-    outside = ((beyond < 0) | (beyond > 1)).any(axis=1)
-    odd = np.zeros(len(outside), bool) if decoded.unfamiliar is None else decoded.unfamiliar
+    outside: npt.NDArray[np.bool_] = ((beyond < 0) | (beyond > 1)).any(axis=1)
+    odd = np.zeros(len(outside), np.bool_) if decoded.unfamiliar is None else decoded.unfamiliar
     flags = []
     rows = zip(decoded.in_view, decoded.confidence, outside, odd, strict=True)
     for seen, confidence, out, strange in rows:

@@ -5,7 +5,7 @@ How far ahead is bounded, so that memory does not grow with the clip; what compu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,11 @@ import numpy.typing as npt
 
 from napari_deepmtj.errors import DeepMTJError, VideoError
 from napari_deepmtj.inference.prefetch import prefetch
-from napari_deepmtj.inference.preprocess import require_region, to_network_inputs
+from napari_deepmtj.inference.preprocess import (
+    RESIZED_TOGETHER,
+    require_region,
+    to_network_inputs,
+)
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.geometry import PixelMap, Roi
@@ -37,8 +41,37 @@ def empty(shape: tuple[int, ...]) -> UInt8Array:
     return np.empty(shape, dtype=np.uint8)
 
 
+def even(total: int, most: int) -> Iterator[int]:
+    """Yield sizes of batches: a small one for an early result, then all alike, for a device."""
+    now = min(FIRST_BATCH, most)
+    while total:
+        now = min(now, total)
+        yield now
+        total, now = total - now, most
+
+
+def tapered(total: int, most: int) -> Iterator[int]:
+    """Yield sizes of batches: growing at first, shrinking at the end.
+
+    At either end of a clip reading or the network would wait for the other for as long as a
+    whole batch takes it, which is a tenth of the time of a short clip.
+    """
+    limit = FIRST_BATCH
+    while total:
+        now = max(FIRST_BATCH, total // 2)
+        if now > RESIZED_TOGETHER:
+            now -= now % RESIZED_TOGETHER
+        now = min(now, limit, most, total)
+        yield now
+        total, limit = total - now, 2 * limit
+
+
 def read_regions(
-    source: VideoSource, wanted: range, roi: Roi, size: int, allocate: Allocate = empty
+    source: VideoSource,
+    wanted: range,
+    roi: Roi,
+    sizes: Iterator[int],
+    allocate: Allocate = empty,
 ) -> Generator[UInt8Array]:
     """Read frames ahead, in the thread "decode".
 
@@ -50,8 +83,8 @@ def read_regions(
         Which frames, ascending.
     roi : Roi
         The part of them.
-    size : int
-        Frames of a batch; the first one is smaller.
+    sizes : iterator of int
+        Frames of each batch, those of all adding up to those wanted.
     allocate : callable
         Where to put them.
 
@@ -60,7 +93,7 @@ def read_regions(
     ndarray of uint8, shape (n, h, w)
         Grey levels, until the clip ends.
     """
-    return prefetch(_regions(source, wanted, roi, size, allocate), READ_AHEAD, "decode")
+    return prefetch(_regions(source, wanted, roi, sizes, allocate), READ_AHEAD, "decode")
 
 
 def read_inputs(
@@ -75,7 +108,8 @@ def read_inputs(
     """
 
     def resized() -> Generator[UInt8Array]:
-        with closing(read_regions(source, wanted, pixel_map.roi, size)) as several:
+        sizes = tapered(len(wanted), size)
+        with closing(read_regions(source, wanted, pixel_map.roi, sizes)) as several:
             for regions in several:
                 yield to_network_inputs(regions, pixel_map)
 
@@ -83,21 +117,19 @@ def read_inputs(
 
 
 def _regions(
-    source: VideoSource, wanted: range, roi: Roi, size: int, allocate: Allocate
+    source: VideoSource, wanted: range, roi: Roi, sizes: Iterator[int], allocate: Allocate
 ) -> Generator[UInt8Array]:
-    limit, left, n = min(size, FIRST_BATCH), len(wanted), 0
-    regions = allocate((0, 0, 0))
+    n, regions = 0, np.empty((0, 0, 0), dtype=np.uint8)
     try:
-        with closing(source.frames(wanted.start, wanted.stop, wanted.step, roi=roi)) as pictures:
-            for picture in pictures:
-                require_region(picture, roi)
-                if n == 0:
-                    regions = allocate((min(limit, left), roi.height, roi.width))
-                regions[n] = picture
-                n, left = n + 1, left - 1
-                if n == len(regions):
-                    yield regions
-                    n, limit = 0, size
+        for picture in source.frames(wanted.start, wanted.stop, wanted.step, roi=roi):
+            require_region(picture, roi)
+            if n == 0:
+                regions = allocate((next(sizes), roi.height, roi.width))
+            regions[n] = picture
+            n += 1
+            if n == len(regions):
+                yield regions
+                n = 0
     except DeepMTJError:
         raise
     except Exception as error:
