@@ -104,15 +104,15 @@ def test_what_the_layer_says_reaches_the_result(pixels, options):
         start=1,
     )
     plan = make_plan([entry], options)
-    ((done,), result) = ([e for e in finished(plan)[0] if isinstance(e, ClipDone)], None)
-    assert done.task.clip.name == "Layer [1]"
+    (done,) = [event for event in finished(plan)[0] if isinstance(event, ClipDone)]
+    assert (done.task.clip.name, done.task.distal_side) == ("Layer [1]", "left")
     written = read_trajectory(plan.tasks[0].result)
     assert list(written.frames) == [1, 2, 3, 4]
     assert written.provenance.scale == Scale(0.2, 0.2, "napari layer")
     assert written.provenance.roi == Roi(4, 2, 50, 25, "drawn")
     row = pd.read_csv(options.out / "clips.csv").iloc[0]
-    assert row["peak_distal_velocity_mm_per_s"] >= 0  # there, since the side is known
-    assert result is None
+    assert (row["file"], row["result"]) == ("Layer [1]", "Layer [1].mtj.csv")
+    assert (row["scale_x_mm_per_px"], row["scale_source"]) == (0.2, "napari layer")
 
 
 def test_open_clips_that_would_share_a_result_are_refused(pixels, options, make_clip):
