@@ -251,7 +251,7 @@ def _columns(decoded: Decoded, numbers: range, setup: Setup) -> PredictionColumn
     pixel_map, roi = setup.pixel_map, setup.roi
     positions = pixel_map.to_frame(decoded.xy) + setup.offset
     beyond = (positions - [roi.x, roi.y] + 0.5) / [roi.width, roi.height]
-    outside: npt.NDArray[np.bool_] = ((beyond < 0) | (beyond > 1)).any(axis=1)
+    outside = np.asarray(((beyond < 0) | (beyond > 1)).any(axis=1), dtype=np.bool_)
     odd = np.zeros(len(outside), np.bool_) if decoded.unfamiliar is None else decoded.unfamiliar
     flags = []
     rows = zip(decoded.in_view, decoded.confidence, outside, odd, strict=True)
