@@ -78,7 +78,9 @@ def test_workers_give_what_this_process_gives(clips, options, tmp_path):
     here = replace(options, scheduler="", out=tmp_path / "here")
     events_of(make_plan(entries, here))
     for name in ("frames.csv", "clips.csv"):
-        assert (options.out / name).read_bytes() == (here.out / name).read_bytes()
+        # up to rounding: either found out by itself how many pictures at a time are fastest
+        there, ours = (pd.read_csv(out / name) for out in (options.out, here.out))
+        pd.testing.assert_frame_equal(there, ours, rtol=1e-4, atol=1e-3)
     lines = [Ledger.of(out).line("S1/rom 2.mtj.csv") for out in (options.out, here.out)]
     assert lines[0].key == lines[1].key
     # and either goes on where the other was

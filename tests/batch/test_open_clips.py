@@ -69,7 +69,7 @@ def test_six_kinds_of_open_clips_are_tracked_as_track_does(pixels, make_clip, op
         *_, done = track(source, model, roi="full", device="cpu")
         written = read_trajectory(task.result)
         pd.testing.assert_frame_equal(
-            written.table, done.result.table, check_dtype=False, rtol=1e-8
+            written.table, done.result.table, check_dtype=False, rtol=1e-4, atol=1e-3
         )
         assert written.provenance.clip_sha256 == source.sha256
         source.close()  # the batch left it open

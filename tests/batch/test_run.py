@@ -63,7 +63,11 @@ def test_every_clip_gets_what_track_gives(clips, options):
             *_, done = predictor.track(source, load_model("tiny"), roi="full", device="cpu")
         result = options.out / clip.parent.name / f"{clip.stem}.mtj.csv"
         pd.testing.assert_frame_equal(
-            read_trajectory(result).table, done.result.table, check_dtype=False, rtol=1e-8
+            read_trajectory(result).table,
+            done.result.table,
+            check_dtype=False,
+            rtol=1e-4,
+            atol=1e-3,
         )
 
 
