@@ -52,7 +52,7 @@ def render_nothing(
     weights = torch.tensor([SHARES[kind] for kind in kinds])
     drawn = torch.multinomial(weights, n, replacement=True, generator=rng)
     made = torch.empty(n, height, width, dtype=torch.uint8)
-    for index in drawn.unique().tolist():
+    for index in sorted(set(drawn.tolist())):
         rows = (drawn == index).nonzero()[:, 0]
         made[rows] = render_kind(kinds[index], len(rows), height, width, rng, styles=styles)
     return _shown(made, rng)

@@ -66,9 +66,9 @@ class LabLabels:
         mm = np.array([decoding.offset_distal_mm, decoding.offset_deep_mm])
         sign = np.stack([self.towards, np.ones_like(self.towards)], axis=1)
         move = mm * sign / self.seen.mm_per_px
-        known = np.isfinite(move).all(axis=1)
+        known = np.isfinite(move).all(axis=1, keepdims=True)
         peak = self.seen.peak
-        moved = replace(peak, xy=peak.xy + np.where(known[:, None], move, 0.0))
+        moved = replace(peak, xy=peak.xy + np.where(known, move, 0.0))
         return replace(self, seen=replace(self.seen, peak=moved))
 
 
