@@ -72,8 +72,12 @@ def mark_done(plan: Plan) -> None:
 
 
 def timed(table: Path, out: Path) -> tuple[Plan, dict[str, float], dict[str, int]]:
-    """Read the table, plan it and run it dry; return the seconds of each, and the states."""
+    """Read the table, plan it and run it dry; return the seconds of each, and the states.
+
+    The processor's seconds of all three are not lengthened by what else the machine does.
+    """
     began = [time.perf_counter()]
+    worked = time.process_time()
     entries = read_study(table)
     began.append(time.perf_counter())
     plan = make_plan(entries, Options(out=out, model=MODEL))
@@ -86,6 +90,7 @@ def timed(table: Path, out: Path) -> tuple[Plan, dict[str, float], dict[str, int
             ("read", "plan", "dry run"), began[:-1], began[1:], strict=True
         )
     }
+    seconds["processor"] = round(time.process_time() - worked, 3)
     return plan, seconds, listed["state"].value_counts().to_dict()
 
 
