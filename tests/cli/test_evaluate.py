@@ -61,7 +61,7 @@ def test_the_phantom_is_called_a_phantom(run, tmp_path):
     assert "made-up clips (phantom)" in out
     data = json.loads((tmp_path / "evaluation.json").read_text())
     assert data["data"] == "phantom"
-    made = {"subjects": 2, "videos": 1, "frames": 3, "seed": 5}
+    made = {"subjects": 2, "videos": 1, "frames": 3, "seed": 5, "styles": "training"}
     assert data["settings"] == {"roi": "auto", "labelled_only": False, "phantom": made}
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "PHANTOM: made-up clips, not patients" in page

@@ -84,7 +84,7 @@ def test_from_labels_to_a_model_that_is_selectable(run: Run, data: Path, tmp_pat
         (("--recipe", "paper-vgg16", "--cohort", "--split", "clip"), "has its own split"),
         (("--recipe", "compact", "--epochs", "3"), "draws its own scenes"),
         (("--recipe", "compact", "--cohort"), "draws its own scenes"),
-        (("--recipe", "soup"), "there is compact, finetune, paper-"),
+        (("--recipe", "soup"), "there is compact, compact-cpu, compact-fast"),
         (("--recipe", "finetune", "--data", "data", *PATTERN), "starts from a trained model"),
         (("--recipe", "paper-vgg16", "--data", "data"), "of 1 subject"),
         (

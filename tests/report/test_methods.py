@@ -53,7 +53,7 @@ def test_everything_of_the_log_is_said(tracked: Trajectory) -> None:
         "napari-deepmtj 0.1.0 (torch 2.0, av 18; computed on cpu)",
         f"SHA-256 {read_card(resolve_model('compact')).sha256}, BSD-3-Clause",
         "presence_threshold = 0.25",
-        "trained on: 24000 phantom scenes, seed 11; no patient.",
+        "trained on: 30000 phantom scenes, seed 11; no patient.",
         "made up by a simulation (phantom); the accuracy on images of patients is not known",
         "x,y,width,height = 10,20,140,70 px (source: given) of frames of 160 x 96 px was scaled to "
         "60 x 30 px within the network's input of 64 x 32 px",

@@ -37,10 +37,7 @@ def store(overfit: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> obje
     [
         ("compact", 0.2),
         ("paper-vgg16", 0.06),
-        ("paper-vgg-attention-2", 0.06),
-        ("paper-vgg-attention-3", 0.06),
-        ("tbme-attention-unet", 0.06),
-    ],
+    ],  # the other networks take a minute each: benchmarks/overfit.py
 )
 def test_a_narrow_network_learns_8_frames_by_heart(
     overfit: ModuleType, store: object, recipe: str, width: float

@@ -208,13 +208,14 @@ def test_teacher_changes_what_is_learned_and_is_named(tiny: SceneRecipe, folder:
     assert model.card.sha256 != alone.card.sha256
     assert "distilled from" in model.card.trained_on
     wide = replace(pupil, input_height=64, input_width=128)
+    (folder / "checkpoint.safetensors").unlink()
     *_, last = loop.train(wide, folder, device=CPU, workers=1)
     assert isinstance(last, Failed)
     assert "another size" in str(last.error)
 
 
 def test_pictures_without_a_calf_fill_their_own_chunks() -> None:
-    what = SceneSet(seed=3, count=4 * CHUNK, height=16, width=32, out_of_view=0.0, nothing=0.5)
+    what = SceneSet(seed=3, count=4 * CHUNK, height=64, width=128, out_of_view=0.0, nothing=0.5)
     shares = [float(render_chunk(what, index)[2].float().mean()) for index in range(4)]
     assert shares[0] > 0.8
     assert shares[2] > 0.8
