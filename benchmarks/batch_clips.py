@@ -65,8 +65,9 @@ def drifting(
     frames = []
     for n in range(n_frames):
         far = (x - at[0] - 0.4 * n) ** 2 + (y - at[1]) ** 2
-        frames.append(grey[:, 2 * n : 2 * n + width] + 120 * np.exp(-far / 60))
-    return np.clip(np.stack(frames), 0, 255).astype(np.uint8)
+        frame = grey[:, 2 * n : 2 * n + width] + 120 * np.exp(-far / 60)
+        frames.append(np.clip(frame, 0, 255).astype(np.uint8))
+    return np.stack(frames)
 
 
 def write(path: Path, kind: str, frames: npt.NDArray[np.uint8]) -> None:

@@ -34,6 +34,9 @@ from markdown_tables import markdown
 #: By how much numbers may differ, in part and in their own unit.
 ROUNDING = {"rtol": 1e-4, "atol": 1e-3}
 
+#: Height and width of the clips of `--overhead`, as a recorder of screens gives them.
+LONG = (624, 1148)
+
 #: After how many clips memory must not grow any more, and by how much it may.
 SETTLED, GROWTH = 20, 0.05
 
@@ -189,7 +192,7 @@ def overhead(folder: Path, n: int, n_frames: int, seed: int) -> dict[str, float]
     clips = folder / "long"
     clips.mkdir()
     for i in range(n):
-        write_h264(clips / f"{i}.mp4", drifting(rng, n_frames, 240, 480))
+        write_h264(clips / f"{i}.mp4", drifting(rng, n_frames, *LONG))
     context = multiprocessing.get_context("forkserver")
     times: dict[str, float] = {}
     for name, target in (("track", track_all), ("batch", batch_all)) * 2:
@@ -279,6 +282,7 @@ def main() -> None:
             "memory_growth_percent": 100 * growth_of(memory),
             "memory_mb": [round(memory[min(SETTLED, len(memory)) - 1] / 2**20)]
             + [round(max(memory) / 2**20)],
+            "memory_mb_midway": round(memory[len(memory) // 2] / 2**20),
             "seconds_unbroken": round(unbroken, 1),
         }
         if arguments.overhead:
