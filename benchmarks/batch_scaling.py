@@ -4,7 +4,8 @@
 
 Large H.264 pictures and a network of four channels: nearly all of the time is decoding. Throughput
 is counted from when each worker has done its first clip, so that starting the workers and loading
-the network, which a real batch does once, is left out. A second batch of two workers loses one of them midway.
+the network, which a real batch does once, is left out. A second batch of two workers loses one of
+them midway.
 """
 
 from __future__ import annotations
