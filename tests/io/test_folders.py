@@ -60,3 +60,12 @@ def test_pictures_are_a_clip_together_and_none_beside_clips(make_file, tmp_path)
         "series",
         "study/clip.npy",
     ]
+
+
+def test_annotated_videos_are_none_beside_their_result(make_file, tmp_path):
+    """Or a batch that is run again would track what it made."""
+    for name in ("results/clip.npy", "others/clip.npy"):
+        clip = make_file(name)
+        clip.rename(clip.with_name("clip-annotated.mp4"))
+    (tmp_path / "results" / "clip.mtj.csv").write_text("frame\n")
+    assert names(tmp_path) == ["others/clip-annotated.mp4"]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io.paths import ATTENTION_SUFFIX
+from napari_deepmtj.io.paths import ATTENTION_SUFFIX, CSV_SUFFIX, VIDEO_SUFFIX
 from napari_deepmtj.io.video import sniff
 
 
@@ -14,8 +14,8 @@ def find_clips(folder: str | Path) -> list[Path]:
     """Return the clips in a folder, and in those below it, opening none of them.
 
     Files are told by their first bytes, not by their extension. A folder that holds pictures and
-    no other clip is one clip; pictures beside clips are none. Hidden files and this program's
-    attention maps are left out.
+    no other clip is one clip; pictures beside clips are none. Hidden files are left out, and what
+    this program made: attention maps, and annotated videos that lie beside their result.
 
     Raises
     ------
@@ -45,6 +45,9 @@ def find_clips(folder: str | Path) -> list[Path]:
 def _kind_of(path: Path) -> str:
     """Return what kind of clip a file or folder is, nothing if none."""
     if path.name.startswith(".") or path.name.endswith(ATTENTION_SUFFIX):
+        return ""
+    stem = path.name.removesuffix(VIDEO_SUFFIX)
+    if stem != path.name and path.with_name(stem + CSV_SUFFIX).exists():
         return ""
     try:
         return sniff(path)
