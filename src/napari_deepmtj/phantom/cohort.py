@@ -39,10 +39,10 @@ FloatArray = npt.NDArray[np.float64]
 SIZES = ((256, 512), (290, 580), (300, 600), (360, 720))
 #: Frames per second, P20.
 RATE = 25.0
-#: Seed of `demo_clip`: a well visible junction. It was chosen on the first phantom, after the errors
-#: of an unfinished model on 26 subjects had been seen, and kept (`benchmarks/demo_subjects.py`): the
-#: demonstration shows the way, `benchmarks/accuracy.py` the accuracy. Training seeds are in the
-#: recipes, and differ.
+#: Seed of `demo_clip`: a well visible junction. It was chosen on the first phantom, after the
+#: errors of an unfinished model on 26 subjects had been seen, and kept
+#: (`benchmarks/demo_subjects.py`): the demonstration shows the way, `benchmarks/accuracy.py` the
+#: accuracy. Training seeds are in the recipes, and differ.
 DEMO_SEED = 2045
 
 
