@@ -40,7 +40,8 @@ class Operation:
         """Return an operation stamped with this version and the present time."""
         from napari_deepmtj import __version__
 
-        when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        # Finer than a clip takes, so that doing the same twice is two operations.
+        when = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
         return cls(name, arguments, f"napari-deepmtj {__version__}", when)
 
 

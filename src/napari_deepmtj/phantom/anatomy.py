@@ -311,15 +311,19 @@ def mtj_mm(scene: Scene, thickness_mm: float = LABEL_THICKNESS_MM) -> Tensor:
     Tensor, shape (B, 2)
         (x, z) in mm from the picture's top-left corner.
     """
-    x_mm = scene.tip_mm[:, None] + torch.linspace(-_SEARCH_MM, 0.0, _SEARCHED)[None]
-    at = layers(scene, x_mm)
-    thick = at.muscle_bottom - at.muscle_top
-    # The last place that is thick enough, and how far from it to the next the definition lies.
-    last = torch.where(thick > thickness_mm, torch.arange(_SEARCHED), 0).amax(dim=1, keepdim=True)
-    last = last.clamp(max=_SEARCHED - 2)
+    start, reach = scene.tip_mm[:, None] - _SEARCH_MM, _SEARCH_MM
+    for _ in range(2):  # the whole wedge, then closely around the place
+        step = reach / (_SEARCHED - 1)
+        x_mm = start + step * torch.arange(_SEARCHED)
+        at = layers(scene, x_mm)
+        thick = at.muscle_bottom - at.muscle_top
+        # The last place that is thick enough; the definition lies between it and the next.
+        last = torch.where(thick > thickness_mm, torch.arange(_SEARCHED), 0)
+        last = last.amax(dim=1, keepdim=True).clamp(max=_SEARCHED - 2)
+        start, reach = x_mm.gather(1, last), step
     before, after = thick.gather(1, last), thick.gather(1, last + 1)
     share = ((before - thickness_mm) / (before - after).clamp(min=1e-9)).clamp(0.0, 1.0)
-    x = (x_mm.gather(1, last) + share * _SEARCH_MM / (_SEARCHED - 1))[:, 0]
+    x = (start + share * step)[:, 0]
     there = layers(scene, x[:, None])
     z = 0.5 * (there.muscle_top + there.muscle_bottom)[:, 0]
     return torch.stack([x, z], dim=1)
