@@ -22,9 +22,9 @@ from napari_deepmtj.phantom.speckle import render
 
 #: Scale that both sides are brought to, in px/mm: what the default model sees of a 64 mm picture.
 PX_PER_MM = 4.0
-#: Pixels in which a phantom is drawn, as for training, and the widest that is not enlarged then.
-HEIGHT, WIDTH = 128, 256
-WIDEST_MM = WIDTH / PX_PER_MM
+#: Pixels in which a phantom is drawn, as for training, and the widest that is looked at.
+HEIGHT, WIDTH = 192, 384
+WIDEST_MM = 64.0
 #: Real pictures are used down to the depth that a phantom of that width has.
 DEEPEST_MM = WIDEST_MM * HEIGHT / WIDTH
 #: Side of a patch in pixels, and the step between patches of the few real and many phantoms.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from realism_pictures import HEIGHT, WIDTH, Picture, Real, common
+from realism_pictures import DEEPEST_MM, PX_PER_MM, WIDEST_MM, Picture, Real, common
 
 #: Stills with a junction, shown beside phantoms and used for nothing else.
 STILLS = (
@@ -16,6 +16,8 @@ STILLS = (
     Real("still_b.png", (0, 0, 512, 256), 6.5, "figure"),
     Real("still_c.png", (0, 0, 512, 256), 6.5, "figure"),
 )
+#: Height and width of a tile.
+_TALL, _WIDE = round(DEEPEST_MM * PX_PER_MM), round(WIDEST_MM * PX_PER_MM)
 #: Pixels between tiles, and the grey of the ground.
 _GAP, _GROUND = 4, 60
 
@@ -35,11 +37,11 @@ def stills(folder: Path) -> list[Picture]:
 def sheet(columns: list[list[Picture]]) -> NDArray[np.uint8]:
     """Lay out columns of pictures at one scale, each from the top left corner of its tile."""
     rows = max(map(len, columns))
-    tall, wide = HEIGHT + _GAP, WIDTH + _GAP
+    tall, wide = _TALL + _GAP, _WIDE + _GAP
     paper = np.full((rows * tall + _GAP, len(columns) * wide + _GAP), _GROUND, np.uint8)
     for c, column in enumerate(columns):
         for r, picture in enumerate(column):
-            grey = picture.grey[:HEIGHT, :WIDTH]
+            grey = picture.grey[:_TALL, :_WIDE]
             top, left = r * tall + _GAP, c * wide + _GAP
             paper[top : top + grey.shape[0], left : left + grey.shape[1]] = grey
     return paper

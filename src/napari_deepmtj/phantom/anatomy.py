@@ -25,6 +25,9 @@ from torch import Tensor
 #: millimetres distal of what anybody clicks.
 #: Three quarters of a millimetre or less are what annotators of published pictures seem to use.
 LABEL_THICKNESS_MM = 0.5
+#: Least depth of the superficial aponeurosis at the tip, as a share of the picture's: a person
+#: sets the scanner so that the junction does not lie on the picture's edge.
+SHALLOWEST = 0.06
 #: How far proximally of its tip the wedge is searched for that thickness, and at how many places.
 _SEARCH_MM, _SEARCHED = 40.0, 321
 
@@ -158,19 +161,20 @@ def sample_scenes(n: int, rng: torch.Generator, *, aspect: float, in_view: bool 
         Whether the tip lies in the picture; otherwise it lies 4-60 mm beyond either side, which
         leaves mid-belly muscle or free tendon and soleus.
     """
-    width = _log_uniform(n, 42.0, 105.0, rng)
+    width = _log_uniform(n, 38.0, 100.0, rng)
     depth = width * aspect
     fascia = torch.minimum(_log_uniform(n, 2.5, 16.0, rng), 0.42 * depth)
     skin = _uniform(n, 0.8, 2.2, rng)
     fascia = torch.maximum(fascia, skin + 0.8)
     top = _uniform(n, -1.0, 1.0, rng) * torch.minimum(fascia - skin, 0.12 * depth)
+    top = torch.minimum(top, fascia - SHALLOWEST * depth)
     if in_view:
-        tip = width * _uniform(n, 0.06, 0.97, rng)
+        tip = width * _uniform(n, 0.10, 0.96, rng)
     else:
         beyond = _uniform(n, 4.0, 60.0, rng)
         tip = torch.where(torch.rand(n, generator=rng) < 0.65, width + beyond, -beyond)
-    superficial = _log_uniform(n, 0.35, 1.3, rng)
-    deep = _log_uniform(n, 0.45, 1.7, rng)
+    superficial = _log_uniform(n, 0.4, 1.4, rng)
+    deep = _log_uniform(n, 0.6, 1.8, rng)
     tendon = deep + _log_uniform(n, 0.3, 3.5, rng)
     pennation = _uniform(n, math.radians(3), math.radians(22), rng)
     flat = torch.rand(n, generator=rng) < 0.12
@@ -187,9 +191,9 @@ def sample_scenes(n: int, rng: torch.Generator, *, aspect: float, in_view: bool 
         fascia_mm=fascia,
         tilt=0.045 * torch.randn(n, generator=rng),
         tip_mm=tip,
-        wedge_slope=_log_uniform(n, 0.14, 0.5, rng),
+        wedge_slope=_log_uniform(n, 0.2, 0.6, rng),
         wedge_mm=_log_uniform(n, 5.0, 22.0, rng),
-        wedge_power=_log_uniform(n, 0.78, 1.5, rng),
+        wedge_power=_log_uniform(n, 0.75, 1.25, rng),
         wedge_deep=_uniform(n, 0.65, 1.1, rng),
         superficial_mm=superficial,
         deep_mm=deep,

@@ -27,8 +27,8 @@ _SETS: dict[str, tuple[int, int]] = {
 #: Ranges of the numbers of a style; `Device` says what they are. Frequencies from 5 to 15 MHz
 #: resolve 0.1 to 0.3 mm along the beam; the rest was read from the looks of published pictures.
 _ANY: dict[str, tuple[float, float]] = {
-    "axial_mm": (0.08, 0.22),
-    "lateral_mm": (0.24, 0.60),
+    "axial_mm": (0.07, 0.19),
+    "lateral_mm": (0.19, 0.48),
     "spread": (1.2, 2.4),
     "focus": (0.15, 0.70),
     "compound": (0.0, 0.67),
@@ -48,8 +48,8 @@ _ANY: dict[str, tuple[float, float]] = {
 FAMILIES: dict[str, dict[str, tuple[float, float]]] = {
     "cart": {"edge": (0.1, 1.1), "smooth": (0.2, 0.7), "median": (0.10, 0.30)},
     "desktop": {
-        "axial_mm": (0.12, 0.26),
-        "lateral_mm": (0.34, 0.72),
+        "axial_mm": (0.10, 0.24),
+        "lateral_mm": (0.27, 0.58),
         "compound": (0.0, 0.2),
         "smooth": (0.15, 0.6),
         "median": (0.04, 0.20),

@@ -9,19 +9,29 @@ from torch import Tensor
 from napari_deepmtj.phantom.devices import Device, outside_fan
 from napari_deepmtj.phantom.tissue import cells
 
+#: Where pixels are smaller than this, in mm, a sample of the scanner spreads over several.
+SAMPLE_MM = 0.15
+
 
 def _box(image: Tensor) -> Tensor:
     """Mean over 3 x 3 pixels of images (B, H, W)."""
     return F.avg_pool2d(F.pad(image[:, None], (1, 1, 1, 1), mode="reflect"), 3, stride=1)[:, 0]
 
 
-def display(envelope: Tensor, device: Device) -> Tensor:
-    """Log compression, window, gamma and post-processing to grey levels, uint8 (B, H, W)."""
-    # Compounding and speckle reduction: part of the variance smoothed away.
+def display(envelope: Tensor, device: Device, mm_per_px: Tensor) -> Tensor:
+    """Log compression, window, gamma and post-processing to grey levels, uint8 (B, H, W).
+
+    `mm_per_px` (B,) is that of the picture.
+    """
+    # A scanner's own samples are few where pixels are small: no darkness thinner than they are.
+    fine = cells(((SAMPLE_MM - mm_per_px) / (0.5 * SAMPLE_MM)).clamp(0.0, 1.0))
+    envelope = envelope + fine * (_box(envelope) - envelope)
+    # Speckle reduction works on the scanner's lines, much finer along the beam than a pixel here:
+    # what is left of it at this scale is across the beam.
     decibel = 20 * torch.log10(envelope)
-    smooth = cells(device.smooth)
-    for _ in range(2):
-        decibel = decibel * (1 - smooth) + _box(decibel) * smooth
+    wide = F.pad(decibel[:, None], (1, 1, 0, 0), mode="reflect")
+    smooth = 0.6 * cells(device.smooth)
+    decibel = decibel + smooth * (F.avg_pool2d(wide, (1, 3), stride=1)[:, 0] - decibel)
     flat = decibel.flatten(1)[:, ::7]
     top = torch.quantile(flat, 0.997, dim=1) + device.headroom_db
     grey = ((decibel - cells(top - device.window_db)) / cells(device.window_db)).clamp(0, 1)

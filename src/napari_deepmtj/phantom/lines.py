@@ -16,6 +16,15 @@ from napari_deepmtj.phantom.tissue import cells
 
 #: Strands of collagen that an aponeurosis is drawn with, mm: their length and their thickness.
 STRAND_MM = (9.0, 0.22)
+#: Length of the strands of the connective tissue between fascicles, mm.
+STREAK_GRAIN_MM = 2.5
+
+
+def _eased(cell: Tensor) -> Tensor:
+    """Move cell coordinates so that what is interpolated between cells has no kinks."""
+    whole = (cell - 0.5).floor()
+    share = cell - 0.5 - whole
+    return whole + share * share * (3.0 - 2.0 * share) + 0.5
 
 
 def profile(offset: Tensor, thickness: Tensor) -> Tensor:
@@ -68,9 +77,9 @@ def aponeuroses(
         slope = slope / (scene.width_mm / centre.shape[1])[:, None]
         slope = F.avg_pool1d(F.pad(slope[:, None], (10, 10), mode="replicate"), 21, stride=1)[:, 0]
         steer = look.uniform(-0.08, 0.08)[:, None]
-        loss = look.uniform(15.0, 110.0)[:, None] * (slope - steer) ** 2
-        patch = look.uniform(1.0, 4.5)[:, None] * along(index, x, look.log(1.5, 9.0))
-        decibel = level[:, None] + patch - loss.clamp(max=18)
+        loss = look.uniform(10.0, 60.0)[:, None] * (slope - steer) ** 2
+        patch = look.uniform(1.0, 3.5)[:, None] * along(index, x, look.log(1.5, 9.0))
+        decibel = level[:, None] + patch - loss.clamp(max=12)
         strength = torch.pow(10.0, decibel / 20)[:, None, :]
         offset = z - centre[:, None, :]
         shape = profile(offset, thick[:, None, :])
@@ -88,7 +97,7 @@ def aponeuroses(
     grain = cells(look.uniform(0.2, 1.0))
     thin_s = scene.superficial_mm[:, None] * 0.6
     thin_d = scene.deep_mm[:, None] * 0.6
-    bright = level + look.usual(8, 23)
+    bright = level + look.usual(10, 24)
     deep_line = where.tendon_top + 0.5 * scene.deep_mm[:, None]
     total = echo(
         0,
@@ -149,7 +158,7 @@ def perimysium(
     """
     xm, xs = x
     mid = 0.5 * (where.muscle_top + where.muscle_bottom)[:, None, :]
-    level = level + look.usual(2, 19)
+    level = level + look.usual(6, 23)
     below, deepest = look.usual(-12, 4), look.usual(-20, 0)
     parts = (
         # columns, depths, angle, strength in dB
@@ -162,7 +171,7 @@ def perimysium(
     along, across = torch.zeros_like(masks[0]), torch.zeros_like(masks[0])
     strength = torch.zeros_like(masks[0])
     for here, (xx, zz, angle, decibel) in zip(kinds, parts, strict=True):
-        angle = angle * look.uniform(0.4, 1.1)
+        angle = angle * look.uniform(0.6, 1.3)
         cos, sin = cells(torch.cos(angle)), cells(torch.sin(angle))
         along = torch.where(here, xx * cos + zz * sin, along)
         across = torch.where(here, zz * cos - xx * sin, across)
@@ -175,15 +184,19 @@ def perimysium(
 def _streaks(materials: Materials, look: Look, along: Tensor, across: Tensor) -> Tensor:
     """Parallel lines that begin, end and waver, shape of `along` and `across` in mm; about 1."""
     spacing, length = look.log(0.9, 2.6), look.log(3.0, 16.0)
-    wander = sample_flecks(
-        materials.flecks[:, 4], along / cells(look.log(6.0, 25.0)) + 40.0, across / 5.0 + 25.0
-    )
+    bend = _eased(along / cells(look.log(6.0, 25.0)) + 40.0)
+    wander = sample_flecks(materials.flecks[:, 4], bend, _eased(across / 5.0 + 25.0))
     lane = across / cells(spacing) + cells(look.uniform(0.1, 0.6)) * wander
     number = lane.floor()
     # Each lane lights up where its own noise is high.
     light = sample_flecks(
         materials.flecks[:, 1], along / cells(length) + 31.0, number.remainder(58.0) + 3.5
     )
-    light = F.relu(light - cells(look.uniform(-0.6, 0.9)))
+    light = F.relu(light - cells(look.uniform(-0.8, 0.7)))
+    # Along its length a septum is woven of strands, as an aponeurosis is.
+    strands = sample_flecks(
+        materials.flecks[:, 3], along / STREAK_GRAIN_MM + 17.0, across / STRAND_MM[1] + 29.0
+    )
+    light = light * (1.0 + cells(look.uniform(0.2, 0.8)) * strands).clamp(min=0.0)
     offset = (lane - number - 0.5) * cells(spacing)
-    return light * profile(offset, cells(look.log(0.22, 0.55)))
+    return light * profile(offset, cells(look.log(0.26, 0.6)))

@@ -20,9 +20,9 @@ _TILE = (160, 64)
 
 #: Enough uniform numbers for every choice `render` makes.
 N_LOOKS = 144
-#: Share of pictures whose tissue is drawn from the whole of the ranges; at a quarter, many have
+#: Share of pictures whose tissue is drawn from the whole of the ranges; at a tenth, some have
 #: a junction that nobody can see.
-WILD = 0.1
+WILD = 0.05
 #: Share of a range that all others are drawn from.
 USUAL = 0.65
 

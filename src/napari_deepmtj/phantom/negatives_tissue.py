@@ -146,7 +146,7 @@ def render_tissue(
     device = sample_devices(n, rng, styles)
     amplitude = amplitude_of(decibel) * factor
     envelope = _envelope(amplitude, bright * factor, grid, device, dice)
-    shown = display(envelope, device)
+    shown = display(envelope, device, grid.mm_per_px[:, 0, 0])
     return _field_of_view(shown, grid, dice)
 
 

@@ -91,7 +91,7 @@ def render(
     if materials.contrast is not None:
         bright = bright * materials.contrast[:, None, None]
     envelope = _envelope(amplitude, bright, scatter, materials.device, mm_per_px[:, 0], z)
-    return display(envelope, materials.device)
+    return display(envelope, materials.device, mm_per_px[:, 0])
 
 
 def _advected(
@@ -162,6 +162,8 @@ def _envelope(
     )
     floor = torch.pow(10.0, device.noise_db / 20)[:, None, None]
     noise = torch.roll(scatter, (7, 13), dims=(1, 2))
+    narrow = torch.full_like(axial, 0.4)
+    noise = _point_spread(noise, axial[:, None], narrow[:, None], zero[:, None])[:, 0]
     real, imaginary = bright + noise.real * floor, noise.imag * floor
 
     def power_of(index: int) -> Tensor:

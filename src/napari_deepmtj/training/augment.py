@@ -87,7 +87,7 @@ def augment(
     rand, chance = dice.rand, dice.chance
     zoom = torch.exp(rand(math.log(0.5), math.log(1.08), 0.0))
     # A whole screen: the picture covers a part of it, text and controls the rest.
-    screen = chance(0.12)
+    screen = chance(0.18)
     zoom = torch.where(screen, torch.exp(rand(math.log(1.1), math.log(1.9), 0.0)), zoom)
     aspect = torch.exp(rand(-0.16, 0.16, 0.0))
     angle = rand(-0.10, 0.10, 0.0)
@@ -210,7 +210,8 @@ def _controls(picture: Tensor, beside: Tensor, rng: torch.Generator) -> Tensor:
     n, _, height, width = picture.shape
     ground, ink = 50 * torch.rand(2, n, 1, 1, 1, generator=rng)
     letters = torch.rand(n, 1, -(-height // 2), -(-width // 2), generator=rng) < 0.5
-    rows = torch.rand(n, 1, -(-height // 8), -(-width // 24), generator=rng) < 0.25
+    full = 0.35 * torch.rand(n, 1, 1, 1, generator=rng)
+    rows = torch.rand(n, 1, -(-height // 8), -(-width // 24), generator=rng) < full
     letters &= F.interpolate(rows.float(), size=letters.shape[-2:]) > 0
     letters[:, :, 3::4] = False
     marks = F.interpolate(letters.float(), size=(height, width))
@@ -240,9 +241,12 @@ def _photometry(picture: Tensor, dice: _Dice) -> Tensor:
     rand, chance = dice.rand, dice.chance
     gamma = torch.exp(rand(-0.5, 0.5, 0.0))
     picture = 255 * (picture.clamp(0, 255) / 255) ** _c(gamma)
-    picture = picture * _c(torch.exp(rand(-0.4, 0.35, 0.0))) + _c(rand(-12, 18, 0.0))
-    blurred = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    picture = torch.where(_c(chance(0.3)), blurred, picture)
+    # Mostly mild, now and then until much of it is black or white.
+    gain = rand(-0.7, 0.7, 0.0) * rand(0.2, 1.0, 1.0)
+    picture = (picture * _c(torch.exp(gain)) + _c(rand(-16, 18, 0.0))).clamp(0, 255)
+    for often in (0.3, 0.12, 0.08):
+        blurred = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        picture = torch.where(_c(chance(often)), blurred, picture)
     noise = torch.randn(picture.shape, generator=dice.rng)
     picture = picture + noise * _c(rand(0, 10, 0.0) * chance(0.4))
     lines = (torch.arange(picture.shape[-2]) % 2)[None, None, :, None]
