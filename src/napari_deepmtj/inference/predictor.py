@@ -168,7 +168,7 @@ def track(
         found: list[PredictionColumns] = []
         done, total = 0, len(setup.frames)
         buffer = getattr(runner.backend, "buffer", None)
-        step = _Step(setup, which, regions=buffer is not None)
+        step = Step(setup, which, regions=buffer is not None)
         with closing(_pictures(source, setup, runner.batch, buffer)) as pictures:
             for event in runner.run(pictures, step):
                 if isinstance(event, Notice):
@@ -176,7 +176,7 @@ def track(
                     continue
                 decoded, maps = event
                 numbers = setup.frames[done : done + len(decoded.xy)]
-                found.append(_columns(decoded, numbers, setup))
+                found.append(columns_of(decoded, numbers, setup))
                 done += len(numbers)
                 seconds = time.perf_counter() - began
                 yield TrackedBatch(tuple(found[-1].rows()), maps, done, total, seconds)
@@ -209,7 +209,7 @@ def _pictures(
 
 
 @dataclass(frozen=True)
-class _Step:
+class Step:
     """What is done with the pictures of one batch: `regions`, else network inputs."""
 
     setup: Setup
@@ -217,6 +217,7 @@ class _Step:
     regions: bool
 
     def __call__(self, backend: Backend, pictures: UInt8Array) -> Callable[[], Result]:
+        """Begin with the pictures; what is returned waits for their result."""
         pixel_map = self.setup.pixel_map
         launch = getattr(backend, "launch", None)
         if launch is not None:
@@ -246,7 +247,7 @@ class _Step:
         return decoded, select(output.attention, card.attention, self.attention.map)
 
 
-def _columns(decoded: Decoded, numbers: range, setup: Setup) -> PredictionColumns:
+def columns_of(decoded: Decoded, numbers: range, setup: Setup) -> PredictionColumns:
     """Bring positions and covariances of one batch back into frame pixels, and flag them."""
     pixel_map, roi = setup.pixel_map, setup.roi
     positions = pixel_map.to_frame(decoded.xy) + setup.offset
