@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
@@ -13,7 +14,7 @@ from napari_deepmtj._napari.widgets.batch_table import (
     COLUMNS,
     BatchModel,
     batch_table,
-    colour_of,
+    look_of,
     tip_of,
 )
 from napari_deepmtj.batch.events import ClipBegan, ClipDone, ClipFailed, ClipKept, ClipProgress
@@ -130,10 +131,10 @@ def test_the_table_shows_filters_sorts_and_changes_only_what_changed(table, rows
 
 def test_colours_tell_failures_lacking_scales_and_flags(rows):
     names = {
-        (r.short, column): colour_of(r, column)
+        (r.short, column): look_of(r, column)
         for r in rows
         for column in COLUMNS
-        if colour_of(r, column) is not None
+        if look_of(r, column) is not None
     }
     assert {at for at in names if at[0] == "1.avi"} == {
         ("1.avi", "state"),
@@ -142,8 +143,34 @@ def test_colours_tell_failures_lacking_scales_and_flags(rows):
     }
     assert ("0.avi", "scale") not in names
     assert names["0.avi", "flagged"] == names["2.avi", "scale"]
+    assert names["1.avi", "state"] == "bad" != names["0.avi", "state"] == "good"
     assert "a/b/0.avi" in tip_of(rows[0], "clip")
     assert "result 0.mtj.csv" in tip_of(rows[0], "clip")
+
+
+def luminance(red, green, blue):
+    """Relative luminance of WCAG 2.1, of channels in 0..255."""
+    linear = [
+        v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
+        for v in (channel / 255 for channel in (red, green, blue))
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_colours_can_be_read_in_every_theme(table, theme):
+    table.set_theme("light" if theme == "dark" else "dark")
+    table.set_theme(theme)  # as a person does, with rows there
+    cells = luminance(*get_theme(theme).foreground.as_rgb_tuple())
+    role, found = Qt.ItemDataRole.ForegroundRole, set()
+    for line in range(table.rowCount()):
+        for column in range(table.columnCount()):
+            colour = table.data(table.index(line, column), role)
+            if colour is not None:
+                low, high = sorted([cells, luminance(*colour.getRgb()[:3])])
+                assert (high + 0.05) / (low + 0.05) >= 4.5, colour.name()
+                found.add(colour.name())
+    assert len(found) == 3
 
 
 @pytest.mark.gui

@@ -60,6 +60,17 @@ class PointsStyle:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewStyle:
+    """Look of the live preview: a ring in the colour of its confidence, around any result's."""
+
+    symbol: str = "disc"
+    size: float = 14.0
+    canvas_size_limits: tuple[float, float] = (38.0, 46.0)
+    border_width: float = 0.07
+    face_color: str = "transparent"
+
+
+@dataclass(frozen=True, slots=True)
 class TracksStyle:
     """Look of the path: a thin line through all that was tracked, fading into the past."""
 
@@ -150,6 +161,22 @@ class MarksStyle:
 
 
 @dataclass(frozen=True, slots=True)
+class TableStyle:
+    """Colours of what stands out in a table, by napari's kind of theme.
+
+    Each has a contrast of 4.5 at least to the cells of its theme, as WCAG 2.1 asks of text (success
+    criterion 1.4.3); no one colour has that on both.
+    """
+
+    dark: dict[str, str] = field(
+        default_factory=lambda: {"bad": "#ff8f87", "good": "#4be3b1", "doubtful": "#ffc14a"}
+    )
+    light: dict[str, str] = field(
+        default_factory=lambda: {"bad": "#a3140f", "good": "#00543f", "doubtful": "#6b4300"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class PlotStyle:
     """Look of the plot over time: rows have the symbols that their points have.
 
@@ -166,6 +193,7 @@ class PlotStyle:
 
 
 POINTS = PointsStyle()
+PREVIEW = PreviewStyle()
 LABELS = LabelStyle()
 TRACKS = TracksStyle()
 ATTENTION = AttentionStyle()
@@ -174,6 +202,7 @@ RULER = RulerStyle()
 TICKS = TicksStyle()
 MARKS = MarksStyle()
 PLOT = PlotStyle()
+TABLE = TableStyle()
 
 #: Symbols of napari, as matplotlib names them.
 _MARKERS = {"disc": "o", "square": "s", "diamond": "D", "triangle_up": "^"}
@@ -201,6 +230,13 @@ def attention_colormap() -> Any:
         [[0.45, 0.2, 1.0, 0.0], [0.65, 0.25, 1.0, 0.5], [1.0, 0.5, 0.9, 0.85]],
         name="MTJ attention",
     )
+
+
+def table_colours(theme: str) -> dict[str, str]:
+    """Return the colours of tables in a theme of napari."""
+    from napari.utils.theme import get_theme
+
+    return TABLE.light if get_theme(theme).type == "light" else TABLE.dark
 
 
 def plot_look(theme: str) -> Look:

@@ -66,7 +66,7 @@ class BatchWidget(QWidget):
         for text in FILTERS:
             self.shown.addItem(text, text)
         self.shown.setToolTip("Which rows are shown.")
-        self.rows = BatchModel()
+        self.rows = BatchModel(self.batching.window.viewer.theme)
         self.table = batch_table(self.rows)
         self.table.setToolTip("Double click to open a clip with its result.")
         self.open = button("Open result", "The clip with its result, at the first flagged frame.")
@@ -143,11 +143,15 @@ class BatchWidget(QWidget):
             (batching.progressed, self._show_progress),
             (batching.told, self._show_message),
             (batching.results.changed, self._show_flagged),
+            (batching.window.viewer.events.theme, self._show_theme),
         ]
         for signal, slot in slots:
             signal.connect(slot)
         # not a method: Qt calls none of an object that is gone
         self.destroyed.connect(partial(leave, slots))
+
+    def _show_theme(self, event: Any) -> None:
+        self.rows.set_theme(event.value)
 
     # ----- actions ----------------------------------------------------------------------------
 

@@ -9,22 +9,22 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_deepmtj._napari import styles
 from napari_deepmtj._napari.batch_rows import NO_SCALE, ORDERS, RUNNING, Row, Rows
 
 #: Columns, as they are ordered by, and their widths in pixels; the last takes what is left.
 COLUMNS = tuple(ORDERS)
 WIDTHS = (118, 76, 80, 54, 48)
-#: Colours that are read on napari's dark and light themes.
-BAD, GOOD, DOUBTFUL = QColor("#e0524a"), QColor("#2f9e6b"), QColor("#cf8a12")
 
 _Index = QModelIndex
 
 
 class BatchModel(QAbstractTableModel):
-    """Rows of a batch that a filter shows, in an order."""
+    """Rows of a batch that a filter shows, in an order, in the colours of a theme of napari."""
 
-    def __init__(self) -> None:
+    def __init__(self, theme: str = "dark") -> None:
         super().__init__()
+        self._colours = styles.table_colours(theme)
         self._rows, self._filter = Rows(), "all clips"
         self._order, self._descending = "", False
         self._shown: list[int] = []
@@ -56,6 +56,12 @@ class BatchModel(QAbstractTableModel):
         if lines:
             last = self.index(lines[-1], len(COLUMNS) - 1)
             self.dataChanged.emit(self.index(lines[0], 0), last)
+
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of another theme."""
+        self._colours = styles.table_colours(theme)
+        last = self.index(self.rowCount() - 1, len(COLUMNS) - 1)
+        self.dataChanged.emit(self.index(0, 0), last, [Qt.ItemDataRole.ForegroundRole])
 
     def place(self, line: int) -> int:
         """Return which row of the batch a line shows."""
@@ -100,7 +106,8 @@ class BatchModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return tip_of(row, column)
         if role == Qt.ItemDataRole.ForegroundRole:
-            return colour_of(row, column)
+            look = look_of(row, column)
+            return None if look is None else QColor(self._colours[look])
         return None
 
 
@@ -124,12 +131,12 @@ def tip_of(row: Row, column: str) -> str:
     return row.note if column in ("state", "note") else text_of(row, column)
 
 
-def colour_of(row: Row, column: str) -> QColor | None:
-    """Return the colour of a cell's text; None is the theme's."""
+def look_of(row: Row, column: str) -> str | None:
+    """Return what a cell stands out as, an entry of `styles.TABLE`; None is not at all."""
     if column == "state" or (column == "note" and row.failed):
-        return BAD if row.failed or row.state == "no file" else GOOD if row.has_result else None
+        return "bad" if row.failed or row.state == "no file" else "good" if row.has_result else None
     doubtful = row.scale == NO_SCALE if column == "scale" else bool(row.flagged)
-    return DOUBTFUL if doubtful and column in ("scale", "flagged") else None
+    return "doubtful" if doubtful and column in ("scale", "flagged") else None
 
 
 def batch_table(model: BatchModel) -> QTableView:
