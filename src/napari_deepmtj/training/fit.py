@@ -25,9 +25,10 @@ from napari_deepmtj.training.observed import Observed, half, joined
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Share of pictures with the MTJ in view that may be called "not in view". A frame that is missed
-#: is gone, one that is invented still has its confidence; so this is small.
-MISSED_AT_MOST = 0.005
+#: Share of pictures with the MTJ in view that may be called "not in view", degraded as they are in
+#: training. A frame that is missed is gone, one that is invented still has its confidence; so this
+#: is small.
+MISSED_AT_MOST = 0.02
 #: The threshold stays within these, however the phantom pictures fall.
 THRESHOLD_RANGE = (0.05, 0.95)
 #: Tolerances in input pixels among which the confidence is fitted; 6.3 % of a 256 px wide
@@ -38,6 +39,9 @@ REFERENCE_WIDTH = 256
 #: Errors beyond this many input pixels are blunders; they decide the size of the covariance, not
 #: its shape.
 BLUNDER_PX = 16.0
+#: Share of pictures without an MTJ among those that a confidence is given for, as the fit weighs
+#: them. Training needs many, so that they would make every confidence too low for clips.
+ABSENT_SHARE = 0.05
 
 
 def fit_decoding(
@@ -110,8 +114,9 @@ def _fit_confidence(
 ) -> tuple[list[float], FloatArray, npt.NDArray[np.bool_]]:
     """Fit the confidence of positions that are given, at tolerances drawn at random.
 
-    Positions in pictures without an MTJ are wrong ones. Pictures called out of view, in which
-    nobody is given a position, take no part: their number would lower every confidence.
+    Positions in pictures without an MTJ are wrong ones, and count `ABSENT_SHARE` of all. Pictures
+    called out of view, in which nobody is given a position, take no part: their number would
+    lower every confidence.
 
     Returns
     -------
@@ -127,9 +132,17 @@ def _fit_confidence(
     covariance = calibrated_covariance(every.peak, fitted)
     features = confidence_features(every.peak, every.presence, covariance, tolerance)
     right = every.present & (np.hypot(*(every.peak.xy - every.truth).T) <= tolerance)
-    weights = fit_logistic(features, right)
+    weights = fit_logistic(features, right, _importance(every.present))
     told = 1 / (1 + np.exp(-np.clip(features @ np.array(weights), -60, 60)))
     return weights, told, right
+
+
+def _importance(present: npt.NDArray[np.bool_]) -> FloatArray:
+    """How much each picture counts (n,), 1 in the mean; those without an MTJ `ABSENT_SHARE`."""
+    share = (~present).mean()
+    if not 0 < share < 1:
+        return np.ones(len(present))
+    return np.where(present, (1 - ABSENT_SHARE) / (1 - share), ABSENT_SHARE / share)
 
 
 def _called(seen: Observed) -> FloatArray:
@@ -242,17 +255,20 @@ def _quantile_slope(x: FloatArray, y: FloatArray) -> float:
     return float(abs(best.x[1]))
 
 
-def fit_logistic(features: FloatArray, right: npt.NDArray[np.bool_]) -> list[float]:
+def fit_logistic(
+    features: FloatArray, right: npt.NDArray[np.bool_], importance: FloatArray | float = 1.0
+) -> list[float]:
     """Logistic regression with a weak ridge; returns one weight a feature.
 
     No weight but the first, the constant's, is below 0: more of a feature is never less confident.
+    Rows count as their `importance`, (n,) or one for all, which is 1 in the mean.
     """
     sign = np.where(right, 1.0, -1.0)
 
     def cost(weights: FloatArray) -> tuple[float, FloatArray]:
         margin = sign * (features @ weights)
-        slope = -sign / (1.0 + np.exp(np.clip(margin, -60, 60))) / len(sign)
-        value = np.logaddexp(0.0, -margin).mean() + 1e-4 * (weights**2).sum()
+        slope = -sign * importance / (1.0 + np.exp(np.clip(margin, -60, 60))) / len(sign)
+        value = (importance * np.logaddexp(0.0, -margin)).mean() + 1e-4 * (weights**2).sum()
         return float(value), features.T @ slope + 2e-4 * weights
 
     n = features.shape[1]
