@@ -147,6 +147,31 @@ def show_region(session: Session, clip: Any, roi: Roi) -> Any:
     return layer
 
 
+def region_of(chosen: Any, clip: Any) -> str | Roi:
+    """Return the region of a clip that was chosen in a form.
+
+    Parameters
+    ----------
+    chosen : str or Shapes
+        "auto" (that of the clip, else automatic), "full", "preset:NAME", or a layer in which a
+        rectangle is drawn.
+    clip : Image
+        The clip.
+
+    Raises
+    ------
+    CalibrationError
+        If there is no such region.
+    """
+    from napari_deepmtj.calibration.roi import resolve_roi
+
+    if not isinstance(chosen, str):
+        return clips.drawn_region(chosen, clip)
+    if chosen == "auto":
+        return clips.info_of(clip).roi or "auto"
+    return resolve_roi(chosen, clips.source_of(clip))[0]
+
+
 def edit_region(session: Session, clip: Any) -> None:
     """Let a person drag the rectangle of the region; the whole picture, if there is none."""
     layer = session.find(clip, Kind.REGION)

@@ -45,6 +45,7 @@ class Kind(StrEnum):
     CLIP = "clip"
     TRAJECTORY = "trajectory"
     PATH = "path"
+    PREVIEW = "preview"
     BEFORE = "before"
     MARKS = "marks"
     RINGS = "rings"

@@ -93,6 +93,8 @@ class Job:
         Called once on the main thread after the last events, also when cancelled.
     description : str
         Shown in napari's activity dock; empty for a short job that nobody asked for, which is not.
+    at_once : bool
+        Deliver every event as it comes, for a job that does nothing unless it is asked to.
     """
 
     def __init__(
@@ -101,6 +103,8 @@ class Job:
         on_events: Callable[[list[Any]], None],
         on_end: Callable[[], None],
         description: str,
+        *,
+        at_once: bool = False,
     ) -> None:
         self._cancelled = threading.Event()
         self._make_events = make_events
@@ -112,6 +116,7 @@ class Job:
         self._taken = threading.Event()
         self._taken.set()
         self._rested = 0.0
+        self._at_once = at_once
 
     def start(self) -> None:
         """Begin; needs a Qt application."""
@@ -135,6 +140,8 @@ class Job:
 
     def _wanted(self) -> bool:
         """Whether the main thread has dealt with the last group and had time for others."""
+        if self._at_once:
+            return True
         return self._taken.is_set() and time.monotonic() >= self._rested
 
     def _take(self, events: list[Any]) -> None:

@@ -18,13 +18,14 @@ from napari.layers import Layer, Shapes
 
 from napari_deepmtj._napari import calibration, clips, convert
 from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.live import Choice, live_of
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj._napari.tracking import Request, TrackRun
 from napari_deepmtj._napari.widgets.forms import add_lines, row
 from napari_deepmtj._napari.writer import save_result
-from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
+from napari_deepmtj.calibration.roi import PRESETS
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.inference.predictor import TOLERANCE_MM, TOLERANCE_OF_WIDTH
@@ -46,7 +47,7 @@ class TrackWidget(Container[Any]):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        self._session = session_of(viewer)
+        self._session, self._preview = session_of(viewer), live_of(viewer)
         settings = read_settings()
         model = self._session.made_model or settings.model
         self.clip = ComboBox(label="clip", choices=self._clip_choices, tooltip="What to track in.")
@@ -84,6 +85,12 @@ class TrackWidget(Container[Any]):
             "and bad frames are bridged.",
         )
         self.path = CheckBox(text="path", value=False, tooltip="Draw the path of the MTJ.")
+        self.live = CheckBox(
+            text="Live preview",
+            value=self._preview.on,
+            tooltip="Find the MTJ of the frame in view while you scrub, without tracking the clip; "
+            "nothing of it is kept.",
+        )
         self.run = PushButton(text="Track")
         self.cancel = PushButton(text="Cancel", enabled=False)
         self.save = PushButton(
@@ -93,6 +100,7 @@ class TrackWidget(Container[Any]):
         )
         self.progress = ProgressBar(min=0, max=1, value=0, label="progress")
         self.status = Label(value="")
+        self.seen = Label(value="")
         self.tolerance = Label(value="")
         self.message = Label(value="")
         self.range = Container(
@@ -109,12 +117,12 @@ class TrackWidget(Container[Any]):
                 self.frames,
                 self.range,
                 self.attention,
-                row(self.path, label="show"),
+                row(self.path, self.live, label="show"),
                 row(self.run, self.cancel, self.save),
                 self.progress,
             ]
         )
-        add_lines(self, self.status, self.tolerance, self.message)
+        add_lines(self, self.status, self.seen, self.tolerance, self.message)
         self.status.native.setWordWrap(False)
         self._connect()
         self._show_clip(self._session.active)
@@ -123,6 +131,8 @@ class TrackWidget(Container[Any]):
     def _connect(self) -> None:
         self.clip.changed.connect(self._on_clip)
         self.model.changed.connect(self._on_model)
+        self.device.changed.connect(self._choose_live)
+        self.live.changed.connect(self._switch_live)
         self.frames.changed.connect(self._show_range)
         self.roi.changed.connect(self._on_roi)
         self.draw.changed.connect(self._draw_rectangle)
@@ -136,6 +146,7 @@ class TrackWidget(Container[Any]):
         events.progress.connect(self._show_progress)
         events.message.connect(self._show_message)
         events.made_model.connect(self._take_model)
+        self._preview.changed.connect(self._show_live)
         self.native.destroyed.connect(self._disconnect)
 
     def _disconnect(self) -> None:
@@ -148,6 +159,7 @@ class TrackWidget(Container[Any]):
             (events.progress, self._show_progress),
             (events.message, self._show_message),
             (events.made_model, self._take_model),
+            (self._preview.changed, self._show_live),
         ):
             signal.disconnect(slot, missing_ok=True)
 
@@ -172,12 +184,7 @@ class TrackWidget(Container[Any]):
 
     def _wanted_roi(self) -> str | Roi:
         """Return the region asked for, of a drawn rectangle its pixels."""
-        chosen, clip = self.roi.value, self.clip.value
-        if isinstance(chosen, Shapes):
-            return clips.drawn_region(chosen, clip)
-        if chosen == "auto":
-            return clips.info_of(clip).roi or "auto"
-        return resolve_roi(chosen, clips.source_of(clip))[0]
+        return calibration.region_of(self.roi.value, self.clip.value)
 
     def _wanted_frames(self) -> range | None:
         if self.frames.value == WHOLE:
@@ -238,8 +245,27 @@ class TrackWidget(Container[Any]):
         self.roi.value = "auto"
         calibration.edit_region(self._session, self.clip.value)
 
+    def _switch_live(self, on: bool) -> None:
+        """Switch the live preview."""
+        if not on:
+            self._preview.stop()
+            return
+        try:
+            if self.clip.value is not None:
+                self._adopted()
+            self._preview.start(self._choice())
+        except DeepMTJError as error:
+            self._session.message = str(error)
+
+    def _choice(self) -> Choice:
+        return Choice(self.model.value, self.device.value, self.roi.value)
+
+    def _choose_live(self, *_: Any) -> None:
+        self._preview.choose(self._choice())
+
     def _on_roi(self, *_: Any) -> None:
         """Show a region that was chosen before it is used."""
+        self._choose_live()
         try:
             if self.clip.value is not None and clips.is_clip(self.clip.value):
                 self._show_roi()
@@ -263,6 +289,7 @@ class TrackWidget(Container[Any]):
         shown = self.attention.value != NOT_SHOWN or len(self.attention.choices) == 1
         self.attention.choices = choices = _attention_choices(model)
         self.attention.value = choices[0 if shown else -1][1]
+        self._choose_live()
 
     def _take_model(self, model: str) -> None:
         """Offer a model that was just made, and take it."""
@@ -294,6 +321,12 @@ class TrackWidget(Container[Any]):
         self._show_progress(self._session.progress)
         self._show_message(self._session.message)
         self._show_tolerance()
+        self._show_live()
+
+    def _show_live(self) -> None:
+        with self.live.changed.blocked():
+            self.live.value = self._preview.on
+        self.seen.value = self._preview.text
 
     def _show_tolerance(self) -> None:
         clip = self.clip.value
