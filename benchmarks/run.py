@@ -1,11 +1,12 @@
 """How fast tracking is, beside its parts and beside what a person would use instead.
 
-    python benchmarks/run.py [--output docs/performance.md] [--long] [--quick]
+    python benchmarks/run.py [--output docs/performance.md] [--long] [--quick] [--profile]
 
 One phantom clip is drawn and written as each kind of file. Decoding alone, the network alone, and
 tracking, which is both, take turns, so that a ratio compares what the machine gave at the same
 time; of several rounds the best counts. Less than six minutes on two quiet cores; `--long` adds a
 clip of 100,000 frames, `--quick` is a slice that takes seconds and measures nothing well.
+`--profile` looks only where the time of tracking goes, in less than two minutes.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ BACKENDS = [name.value for name in BackendName if name is not BackendName.AUTO]
 
 #: Frames of the clips whose length is compared, the last one with `--long` only.
 LENGTHS, LONG = (200, 2000), 100_000
+
+#: Frames that are drawn for the profile alone, and of the clip that they make.
+PROFILE_DRAWN, PROFILED = 20, 600
 
 
 @dataclass
@@ -227,11 +231,13 @@ def tables(found: Found) -> dict[str, str]:
     left_out = "".join(f"\n\nNot measured: {what}." for what in dict.fromkeys(found.left_out))
     if not torch.cuda.is_available():
         left_out += "\n\nNot measured: every device but the CPU; no GPU was at hand."
+    if not found.speeds:
+        return {"profile": f"{found.machine}\n\n{profile_table(found)}"}
     made = {
         "machine": found.machine,
         "speeds": markdown(SPEED_HEAD, map(speed_row, found.speeds)) + left_out,
         "against": against_table(found),
-        "profile": profile_table(found),
+        "profile": f"{found.machine}\n\n{profile_table(found)}",
     }
     if any(one["frames"] >= LONG for one in found.lengths):
         made["lengths"] = length_table(found)
@@ -240,10 +246,31 @@ def tables(found: Found) -> dict[str, str]:
     return made
 
 
+def profile_alone(asked: argparse.Namespace, folder: Path, found: Found) -> None:
+    """Look where the time goes, on a few frames repeated."""
+    few = write_clips(folder, [FIRST], min(asked.frames, PROFILE_DRAWN), asked.seed)[FIRST]
+    clip = folder / "repeated.mp4"
+    repeat(few, clip, min(PROFILED, 50 * asked.frames))
+    measure_profile(asked, clip, found)
+
+
+def show(asked: argparse.Namespace, found: Found) -> None:
+    """Print the tables, and put them where they are asked for."""
+    made = tables(found)
+    for what, text in made.items():
+        print(f"\n{what}\n\n{text}")
+    if asked.json:
+        asked.json.write_text(json.dumps(asdict(found), indent=1), encoding="utf-8")
+    if asked.output:
+        for what, text in made.items():
+            write_between(asked.output, what, text)
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a slice, to see that it runs")
+    parser.add_argument("--profile", action="store_true", help="only where the time goes")
     parser.add_argument("--long", action="store_true", help=f"also {LONG:,} frames")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--frames", type=int, default=200)
@@ -261,6 +288,10 @@ def main() -> None:
     found = Found(features(), asked.frames)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if asked.profile:
+            profile_alone(asked, folder, found)
+            show(asked, found)
+            return
         clips = write_clips(folder, asked.kinds, asked.frames, asked.seed)
         measure_speeds(asked, clips, found)
         first = next(iter(clips.values()))
@@ -268,14 +299,7 @@ def main() -> None:
         measure_profile(asked, first, found)
         if not asked.quick and FIRST in clips:
             measure_lengths(asked, clips[FIRST], folder, found)
-    made = tables(found)
-    for what, text in made.items():
-        print(f"\n{what}\n\n{text}")
-    if asked.json:
-        asked.json.write_text(json.dumps(asdict(found), indent=1), encoding="utf-8")
-    if asked.output:
-        for what, text in made.items():
-            write_between(asked.output, what, text)
+    show(asked, found)
 
 
 if __name__ == "__main__":

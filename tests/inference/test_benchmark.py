@@ -83,3 +83,22 @@ def test_the_ratio_is_to_the_slower_part(benchmarks):
     speed = Speed("h264.mp4", "compact", "torch", 200, 0.4, 0.5, 0.55, 0.05)
     assert speed.ratio == pytest.approx(0.5 / 0.55)
     assert speed_row(speed)[-5:] == ["500", "400", "364", "0.91", "0.05"]
+
+
+def test_the_profile_alone_leaves_other_tables_as_they_are(benchmarks):
+    from run import Found, tables
+
+    found = Found("two cores", 20, profile={"compact, torch": {"network": 0.75, "resize": 0.25}})
+    made = tables(found)
+    assert list(made) == ["profile"]
+    assert "| network | 75.0% |" in made["profile"]
+    assert "two cores" in made["profile"]
+
+
+def test_a_line_of_the_interactive_table_says_whether_it_is_met(benchmarks):
+    from interactive import row
+
+    times = [0.010, 0.020, 0.030]
+    assert row("a", times, "ms", "< 30 ms", True) == ["a", "20 ms", "29 ms", "< 30 ms", "yes"]
+    assert row("b", [1.5], "s", "< 1 s", False) == ["b", "1.50 s", "1.50 s", "< 1 s", "no"]
+    assert row("c", [1.5], "s", "", None)[-1] == ""

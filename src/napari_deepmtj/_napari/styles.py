@@ -61,12 +61,15 @@ class PointsStyle:
 
 @dataclass(frozen=True, slots=True)
 class PreviewStyle:
-    """Look of the live preview: a ring in the colour of its confidence, around any result's."""
+    """Look of the live preview: a thin ring in the colour of its confidence, around any result's.
+
+    No lower limit of the size on the screen, as in `LabelStyle`: the border would be thick.
+    """
 
     symbol: str = "disc"
-    size: float = 14.0
-    canvas_size_limits: tuple[float, float] = (38.0, 46.0)
-    border_width: float = 0.07
+    size: float = 36.0
+    canvas_size_limits: tuple[float, float] = (0.0, 44.0)
+    border_width: float = 0.08
     face_color: str = "transparent"
 
 
