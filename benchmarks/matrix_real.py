@@ -1,7 +1,7 @@
 """Real recordings through the reader, held against decoders that are not the project's.
 
 References: the `ffmpeg` program for videos and pictures, pydicom with its plug-ins for DICOM; both
-are then weighted by definition (`matrix_clips.luma_exactly`). What is known of single files is
+are then weighted by definition (`matrix_pictures.luma_exactly`). What is known of single files is
 held by the tests; here stands what the reader makes of each.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from matrix_clips import luma_exactly
+from matrix_pictures import luma_exactly
 from napari_deepmtj.io.video import VideoSource, open_video
 
 FloatArray = npt.NDArray[np.float64]

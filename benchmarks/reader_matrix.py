@@ -32,7 +32,8 @@ import numpy as np
 import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parent))
-from matrix_clips import CASES, Case, luma_exactly, number_of, picture
+from matrix_clips import CASES, Case
+from matrix_pictures import luma_exactly, number_of, picture
 from matrix_real import Real, read_real, real_table
 from napari_deepmtj.io import _av
 from napari_deepmtj.io.video import VideoSource, open_video
