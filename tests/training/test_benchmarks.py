@@ -33,17 +33,20 @@ def store(overfit: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> obje
 
 
 @pytest.mark.parametrize(
-    ("recipe", "width"),
+    ("recipe", "width", "shrink"),
     [
-        ("compact", 0.2),
-        ("paper-vgg16", 0.06),
-    ],  # the other networks take a minute each: benchmarks/overfit.py
+        ("compact", 0.2, 1),
+        ("paper-vgg16", 0.06, 1),
+        ("paper-vgg-attention-2", 0.06, 2),
+        ("paper-vgg-attention-3", 0.06, 2),
+        ("tbme-attention-unet", 0.06, 2),
+    ],
 )
 def test_a_narrow_network_learns_8_frames_by_heart(
-    overfit: ModuleType, store: object, recipe: str, width: float
+    overfit: ModuleType, store: object, recipe: str, width: float, shrink: int
 ) -> None:
     reached = []
-    for outcome in overfit.overfit(recipe, width, store, 200):
+    for outcome in overfit.overfit(recipe, width, store, 200, shrink):
         reached.append(outcome.error_px)
         if outcome.error_px < overfit.ENOUGH_PX:
             return
