@@ -81,12 +81,14 @@ def make_results(tmp_path: Path) -> Callable[..., BatchResults]:
     ) -> BatchResults:
         clips = pd.DataFrame(rows)
         curves = {each["result"]: Markup(curve) for each in rows}
+        flagged = dict.fromkeys(curves, np.zeros(17, dtype=bool))
         return BatchResults(
             tmp_path,
             clips,
             pd.DataFrame(),
             ("subject",),
             curves,
+            flagged,
             opened or (lambda _: Clip()),
         )
 

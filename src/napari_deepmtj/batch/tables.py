@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from napari_deepmtj.batch.beside import CHANNEL_COLUMNS, measured_beside
@@ -98,6 +99,7 @@ def write_tables(plan: Plan) -> Generator[Progress | Notice, None, Tables]:
     rows: list[dict[str, object]] = []
     first_of: dict[str, str] = {}
     curves: dict[str, Markup] = {}
+    flagged: dict[str, np.ndarray] = {}
     with (
         atomic_path(out / FRAMES_NAME) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
@@ -118,6 +120,7 @@ def write_tables(plan: Plan) -> Generator[Progress | Notice, None, Tables]:
                 else:
                     if problem := row.get("channels_problem"):
                         yield Notice(f"{task.name}: {problem}")
+                    flagged[task.name] = used.flagged
                     curves[task.name] = spark(trajectory, used.flagged)
                     _append_frames(file, plan, task, trajectory, header=header)
                     header = False
@@ -134,7 +137,7 @@ def write_tables(plan: Plan) -> Generator[Progress | Notice, None, Tables]:
     atomic_write(out / EXCURSIONS_NAME, _csv(groups).encode())
     report = None
     if plan.options.report:
-        about = BatchResults(out, clips, groups, facts, curves, _opener(plan))
+        about = BatchResults(out, clips, groups, facts, curves, flagged, _opener(plan))
         report = yield from write_batch_report(about)
     return Tables(out / FRAMES_NAME, out / CLIPS_NAME, out / EXCURSIONS_NAME, report)
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.errors import DeepMTJError, VideoError
+from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
 from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.io.paths import CSV_SUFFIX
@@ -24,7 +26,6 @@ from napari_deepmtj.report.facts import Shown, to_look_at
 from napari_deepmtj.report.page import Markup, Page
 from napari_deepmtj.report.sparks import STEP, spark
 from napari_deepmtj.report.thumbnails import WIDTH, thumbnail
-from napari_deepmtj.tracking.gate import gate
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource
@@ -50,6 +51,8 @@ class BatchResults:
         Columns of them that say whose clip it is and of what.
     curves : mapping of str to Markup
         By `result`: x over time, by `sparks.spark`.
+    flagged : mapping of str to ndarray of bool, shape (n,)
+        By `result`: rows that the quality gate flags.
     opened : callable
         Opens the clip of a `result`, as a context manager.
     """
@@ -59,6 +62,7 @@ class BatchResults:
     excursions: pd.DataFrame
     facts: tuple[str, ...]
     curves: Mapping[str, Markup]
+    flagged: Mapping[str, npt.NDArray[np.bool_]]
     opened: Callable[[str], AbstractContextManager[VideoSource]]
 
     @property
@@ -105,7 +109,9 @@ def _picture(results: BatchResults, row: Mapping[Any, Any]) -> _Picture:
     curve = Markup()
     try:
         trajectory = read_trajectory(results.folder / row["result"])
-        flagged = (gate(trajectory).trajectory.table["flags"] != "").to_numpy(dtype=bool)
+        flagged = results.flagged[row["result"]]
+        if len(flagged) != len(trajectory):
+            raise ResultError("has changed since the tables were made", path=row["result"])
         curve = spark(trajectory, flagged, WIDE)
         shown = _worst(trajectory)
         with results.opened(row["result"]) as source:

@@ -84,21 +84,23 @@ def smooth(
     """
     n = len(t)
     seen = np.isfinite(xy[:, 0])
-    eye, noise = np.eye(4), np.diag(np.asarray(density, dtype=np.float64))
-    usual = float(np.median(np.diff(t))) if n > 1 else 1.0
+    eye, steps = np.eye(4), np.diff(t, prepend=t[:1])
+    usual = float(np.median(steps[1:])) if n > 1 else 1.0
     prior = [PRIOR_SD_PX**2] * 2 + [(PRIOR_SD_PX_PER_INTERVAL / usual) ** 2] * 2
     state = np.r_[xy[seen][0], 0.0, 0.0]
     spread = np.diag(prior)
     predicted, predicted_cov = np.empty((n, 4)), np.empty((n, 4, 4))
     filtered, filtered_cov = np.empty((n, 4)), np.empty((n, 4, 4))
-    moves = np.tile(eye, (n, 1, 1))
+    moves, gained = np.tile(eye, (n, 1, 1)), np.zeros((n, 4, 4))
+    for axis, q in enumerate(density):
+        moves[:, axis, axis + 2] = steps
+        gained[:, axis, axis] = q * steps**3 / 3
+        gained[:, axis, axis + 2] = gained[:, axis + 2, axis] = q * steps**2 / 2
+        gained[:, axis + 2, axis + 2] = q * steps
     for i in range(n):
         if i:
-            dt = t[i] - t[i - 1]
-            moves[i, 0, 2] = moves[i, 1, 3] = dt
-            gained = np.kron(np.array([[dt**3 / 3, dt**2 / 2], [dt**2 / 2, dt]]), noise)
             state = moves[i] @ state
-            spread = moves[i] @ spread @ moves[i].T + gained
+            spread = moves[i] @ spread @ moves[i].T + gained[i]
         predicted[i], predicted_cov[i] = state, spread
         if seen[i]:
             gain = np.linalg.solve(spread[:2, :2] + covariance[i], spread[:2]).T
@@ -107,10 +109,10 @@ def smooth(
             kept[:, :2] -= gain
             spread = kept @ spread @ kept.T + gain @ covariance[i] @ gain.T  # Joseph's form
         filtered[i], filtered_cov[i] = state, spread
+    gains = np.linalg.solve(predicted_cov[1:], moves[1:] @ filtered_cov[:-1]).swapaxes(1, 2)
     for i in range(n - 2, -1, -1):
-        gain = np.linalg.solve(predicted_cov[i + 1], moves[i + 1] @ filtered_cov[i]).T
-        filtered[i] += gain @ (filtered[i + 1] - predicted[i + 1])
-        filtered_cov[i] += gain @ (filtered_cov[i + 1] - predicted_cov[i + 1]) @ gain.T
+        filtered[i] += gains[i] @ (filtered[i + 1] - predicted[i + 1])
+        filtered_cov[i] += gains[i] @ (filtered_cov[i + 1] - predicted_cov[i + 1]) @ gains[i].T
     return Smoothed(filtered[:, :2], filtered[:, 2:], filtered_cov[:, :2, :2])
 
 
