@@ -192,9 +192,9 @@ HEAVY = (
 )
 
 
-def loaded_by(statement: str) -> set[str]:
-    """Return which heavy packages a fresh interpreter has loaded after `statement`."""
-    code = f"import sys\n{statement}\nprint(*(m for m in {HEAVY} if m in sys.modules))"
+def loaded_by(statement: str, among: tuple[str, ...] = HEAVY) -> set[str]:
+    """Return which of some packages a fresh interpreter has loaded after `statement`."""
+    code = f"import sys\n{statement}\nprint(*(m for m in {among} if m in sys.modules))"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
     )
@@ -233,6 +233,11 @@ def test_reading_rooms_load_no_torch_and_no_qt(module: str) -> None:
 @pytest.mark.parametrize("module", ["reader", "widgets.annotate"])
 def test_reading_and_annotating_load_no_torch(module: str) -> None:
     assert "torch" not in loaded_by(f"import napari_deepmtj._napari.{module}")
+
+
+def test_the_form_for_tracking_loads_nothing_that_takes_long() -> None:
+    slow = ("torch", "scipy.ndimage", "pandas", "av")
+    assert loaded_by("import napari_deepmtj._napari.widgets.track", slow) == set()
 
 
 def test_loading_the_manifest_loads_none_of_our_modules() -> None:

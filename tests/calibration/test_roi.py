@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 
-from napari_deepmtj.calibration import roi as roi_module
 from napari_deepmtj.calibration.picture import Detection
 from napari_deepmtj.calibration.roi import CONFIDENT, PRESETS, resolve_roi
 from napari_deepmtj.core.geometry import Roi
@@ -94,7 +93,7 @@ def test_auto_takes_the_whole_frame_where_the_picture_fills_it() -> None:
 
 def test_auto_does_not_use_a_detection_it_is_unsure_of(monkeypatch, source) -> None:
     doubtful = Detection(Roi(10, 20, 30, 40, "detected"), CONFIDENT - 0.01, "why")
-    monkeypatch.setattr(roi_module, "detect_picture", lambda _: doubtful)
+    monkeypatch.setattr("napari_deepmtj.calibration.picture.detect_picture", lambda _: doubtful)
     roi, (notice,) = resolve_roi("auto", source)
     assert roi == Roi(0, 0, 1000, 500, "full")
     assert "is not known" in notice

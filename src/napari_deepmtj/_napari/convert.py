@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_deepmtj._napari import styles
 from napari_deepmtj._napari.placement import Placement
@@ -142,6 +141,8 @@ def points_of(trajectory: Trajectory, ndim: int = 3) -> tuple[FloatArray, dict[s
     arguments : dict
         `features`, `border_color` and `symbol` of those points.
     """
+    import pandas as pd
+
     table = trajectory.table
     seen = table[table[["x_px", "y_px"]].notna().all(axis=1).to_numpy(dtype=bool)]
     data = widened(seen[["frame", "y_px", "x_px"]].to_numpy(dtype=np.float64), ndim)

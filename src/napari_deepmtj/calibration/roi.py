@@ -10,7 +10,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_deepmtj.calibration.picture import detect_picture
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import CalibrationError
 
@@ -92,6 +91,8 @@ def resolve_roi(spec: str, source: VideoSource) -> tuple[Roi, tuple[str, ...]]:
 
 def _detected(source: VideoSource) -> tuple[Roi, tuple[str, ...]]:
     """Return the picture that is detected with confidence, else the whole frame, and say so."""
+    from napari_deepmtj.calibration.picture import detect_picture  # loads scipy: not for a form
+
     whole = Roi.full(source.height, source.width)
     found = detect_picture(source)
     used = f"the whole picture of {source.width} x {source.height} px is used"

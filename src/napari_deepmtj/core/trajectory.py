@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import ResultError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -204,6 +206,8 @@ class Trajectory:
         cls, found: PredictionColumns, times: FrameTimes, provenance: Provenance
     ) -> Self:
         """Make the table of what was predicted; `times` are those of the whole clip."""
+        import pandas as pd  # not where only names are needed: it takes long
+
         seen = found.in_view
         x, y = np.where(seen[:, None], found.xy_px, np.nan).T
         covariance = np.where(seen[:, None, None], found.covariance, np.nan)
@@ -243,8 +247,7 @@ class Trajectory:
     @property
     def by_hand(self) -> npt.NDArray[np.bool_]:
         """Which rows a person made, shape (n,)."""
-        mask: npt.NDArray[np.bool_] = self.table["origin"].isin(list(BY_HAND)).to_numpy(dtype=bool)
-        return mask
+        return np.asarray(self.table["origin"].isin(list(BY_HAND)), dtype=np.bool_)
 
     def rescaled(self, scale: Scale | None) -> Self:
         """Return the same pixels in the millimetres of another scale, and say so in the log.
@@ -315,6 +318,8 @@ class Trajectory:
         ResultError
             If the two are not of the same clip.
         """
+        import pandas as pd
+
         ours, theirs = self.provenance, newer.provenance
         if ours.clip_sha256 != theirs.clip_sha256:
             raise ResultError(
@@ -361,14 +366,9 @@ class Trajectory:
         x, y = (np.nan, np.nan) if xy_px is None else (float(xy_px[0]), float(xy_px[1]))
         table = self.table.copy()
         table["flags"] = table["flags"].astype(object)
-        values: dict[str, Any] = {
-            "x_px": x,
-            "y_px": y,
-            "confidence": 1.0,
-            "in_view": xy_px is not None,
-        }
+        values: dict[str, Any] = {"x_px": x, "y_px": y, "confidence": 1.0}
         values |= {"sd_x_px": np.nan, "sd_y_px": np.nan, "cov_xy_px2": np.nan}
-        values |= {"origin": origin.value}
+        values |= {"origin": origin.value, "in_view": xy_px is not None}
         values |= {"flags": "" if xy_px is not None else Flag.NOT_IN_VIEW.value}
         for name, value in values.items():
             table.loc[row[0], name] = value
