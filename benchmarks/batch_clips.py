@@ -27,7 +27,7 @@ MODEL = "benchmark-tiny"
 
 
 def make_model(folder: Path) -> None:
-    """Write an untrained network of four channels, which sees an MTJ in everything."""
+    """Write an untrained network of four channels, which sees an MTJ in everything, as `MODEL`."""
     import torch
 
     from napari_deepmtj.networks.build import build

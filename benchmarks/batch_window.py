@@ -36,6 +36,7 @@ import zarr
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
+from batch_clips import MODEL, make_model
 from napari_deepmtj._napari import clips, convert
 from napari_deepmtj._napari.batching import batching_of
 from napari_deepmtj._napari.convert import Kind
@@ -186,7 +187,7 @@ def drive_queue(
 ) -> dict[str, Any]:
     """List, watch, sort, pause and cancel a long queue."""
     os.environ["NAPARI_DEEPMTJ_MODELS"] = str(folder / "models")
-    tiny(folder / "models")
+    make_model(folder / "models")
     first = folder / "queue" / "S000" / "clip00000.avi"
     first.parent.mkdir(parents=True)
     with VideoWriter(first, 32, 64, 25.0) as writer:
@@ -199,8 +200,8 @@ def drive_queue(
     batching = batching_of(viewer)
     batching.use((), [folder / "queue"])
     widget.form.out.setText(str(folder / "queued"))
-    widget.form.model.addItem("tiny")
-    widget.form.model.setCurrentText("tiny")
+    widget.form.model.addItem(MODEL)
+    widget.form.model.setCurrentText(MODEL)
     widget.form.attention.setCurrentText("none")
     widget.form.out.editingFinished.emit()
     idle(1.0)
@@ -248,32 +249,6 @@ def drive_queue(
     live(lambda: not batching.running)
     note("cancelled")
     return figures
-
-
-def tiny(folder: Path) -> None:
-    """Save an untrained small network as "tiny"."""
-    import torch
-
-    from napari_deepmtj.networks.build import build
-    from napari_deepmtj.weights.cards import WeightCard
-    from napari_deepmtj.weights.store import save_model
-
-    torch.manual_seed(0)
-    card = WeightCard(
-        id="tiny",
-        version="1",
-        licence="BSD-3-Clause",
-        network="compact",
-        network_arguments={"channels": [4, 4, 4]},
-        input_height=32,
-        input_width=64,
-        normalisation="minus-one-one",
-        trained_on="nothing",
-        label_definition="nowhere",
-        decoding={"presence_threshold": 0.0},
-    )
-    folder.mkdir()
-    save_model(folder / "tiny.safetensors", build("compact", channels=(4, 4, 4)), card)
 
 
 def shoot(viewer: Any, path: Path | None) -> None:

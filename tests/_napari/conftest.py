@@ -100,29 +100,12 @@ def session(viewer):
 @pytest.fixture
 def tiny_model(tmp_path, monkeypatch):
     """Save an untrained small network as the model "tiny"; return its id."""
-    import torch
+    from small_networks import write_tiny  # it brings torch
 
-    from napari_deepmtj.networks.build import build
-    from napari_deepmtj.weights.cards import WeightCard
-    from napari_deepmtj.weights.store import MODELS_VARIABLE, save_model
+    from napari_deepmtj.weights.store import MODELS_VARIABLE
 
-    torch.manual_seed(0)
-    card = WeightCard(
-        id="tiny",
-        version="1",
-        licence="BSD-3-Clause",
-        network="compact",
-        network_arguments={"channels": [4, 4, 4]},
-        input_height=32,
-        input_width=64,
-        normalisation="minus-one-one",
-        trained_on="nothing",
-        label_definition="nowhere",
-        decoding={"presence_threshold": 0.0},
-    )
     folder = tmp_path / "models"
-    folder.mkdir()
-    save_model(folder / "tiny.safetensors", build("compact", channels=(4, 4, 4)), card)
+    write_tiny(folder)
     monkeypatch.setenv(MODELS_VARIABLE, str(folder))
     return "tiny"
 

@@ -27,29 +27,11 @@ def make_clip(tmp_path):
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory):
     """Files of two untrained networks, "tiny" and "other", that always see the MTJ."""
-    import torch
-
-    from napari_deepmtj.networks.build import build
-    from napari_deepmtj.weights.cards import WeightCard
-    from napari_deepmtj.weights.store import save_model
+    from small_networks import write_tiny  # it brings torch
 
     folder = tmp_path_factory.mktemp("models")
     for seed, name in enumerate(("tiny", "other")):
-        torch.manual_seed(seed)
-        card = WeightCard(
-            id=name,
-            version="1",
-            licence="BSD-3-Clause",
-            network="compact",
-            network_arguments={"channels": [4, 4, 4]},
-            input_height=32,
-            input_width=64,
-            normalisation="minus-one-one",
-            trained_on="nothing",
-            label_definition="nowhere",
-            decoding={"presence_threshold": 0.0},
-        )
-        save_model(folder / f"{name}.safetensors", build("compact", channels=(4, 4, 4)), card)
+        write_tiny(folder, name, seed)
     return folder
 
 

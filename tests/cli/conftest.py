@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-import torch
+from small_networks import write_tiny
 
 from napari_deepmtj.cli.app import main
 from napari_deepmtj.io.encode import VideoWriter
-from napari_deepmtj.networks.build import build
-from napari_deepmtj.weights.cards import WeightCard
-from napari_deepmtj.weights.store import MODELS_VARIABLE, save_model
+from napari_deepmtj.weights.store import MODELS_VARIABLE
 
 FRAMES, HEIGHT, WIDTH = 12, 60, 130
 
@@ -30,22 +28,7 @@ def run(capsys):
 def models(tmp_path_factory):
     """A folder with one small model, "tiny", of random weights that sees an MTJ in everything."""
     folder = tmp_path_factory.mktemp("models")
-    card = WeightCard(
-        id="tiny",
-        version="3",
-        licence="BSD-3-Clause",
-        network="compact",
-        network_arguments={"channels": [4, 4, 4]},
-        input_height=32,
-        input_width=64,
-        normalisation="minus-one-one",
-        trained_on="nothing at all",
-        label_definition="none",
-        decoding={"presence_threshold": 0.0},
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_model(folder / "tiny.safetensors", build("compact", channels=(4, 4, 4)), card)
+    write_tiny(folder, version="3", trained_on="nothing at all")
     return folder
 
 

@@ -1,6 +1,12 @@
-"""Small versions of every network, with weights that are random but not trivial; opening them."""
+"""Small versions of every network, with weights that are random but not trivial; opening them.
+
+The smallest, "tiny", can be written to a file.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,7 +14,7 @@ from torch import nn
 from napari_deepmtj.inference.backends import Backend, open_backend
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.weights.cards import WeightCard
-from napari_deepmtj.weights.store import Model
+from napari_deepmtj.weights.store import Model, save_model
 
 #: Name: network, its arguments, height and width of the input, normalisation, decoding.
 SMALL = {
@@ -68,3 +74,30 @@ def opened(model: Model, name: str, device: str, **options: int) -> tuple[Backen
             said.append(next(job).message)
         except StopIteration as end:
             return end.value, said
+
+
+def write_tiny(folder: Path, name: str = "tiny", seed: int = 0, **card: Any) -> Path:
+    """Write an untrained network of four channels, which sees an MTJ in everything."""
+    channels = (4, 4, 4)
+    said: dict[str, Any] = {
+        "version": "1",
+        "trained_on": "nothing",
+        "label_definition": "none",
+        "decoding": {"presence_threshold": 0.0},
+    }
+    made = WeightCard(
+        id=name,
+        licence="BSD-3-Clause",
+        network="compact",
+        network_arguments={"channels": list(channels)},
+        input_height=32,
+        input_width=64,
+        normalisation="minus-one-one",
+        **said | card,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        save_model(path, build("compact", channels=channels), made)
+    return path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from small_networks import write_tiny
 
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done, Failed
@@ -20,7 +20,6 @@ from napari_deepmtj.inference.decode import REGION, Decoding, calibrated_covaria
 from napari_deepmtj.inference.peak import Peak
 from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.labelled import LabelledClip
-from napari_deepmtj.networks.build import build
 from napari_deepmtj.training.fit_confidence import (
     confidence_of,
     fit_confidence,
@@ -29,8 +28,7 @@ from napari_deepmtj.training.fit_confidence import (
 )
 from napari_deepmtj.training.lab import LabLabels, halves
 from napari_deepmtj.training.observed import Observed
-from napari_deepmtj.weights.cards import WeightCard
-from napari_deepmtj.weights.store import MODELS_VARIABLE, load_model, read_card, save_model
+from napari_deepmtj.weights.store import MODELS_VARIABLE, load_model, read_card
 
 CARD = Decoding(
     sd_floor_x_px=2.0,
@@ -169,22 +167,7 @@ def made_clip(number: int, n: int = 24) -> LabelledClip:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a small model of random weights that sees an MTJ in everything."""
     folder = tmp_path_factory.mktemp("models")
-    card = WeightCard(
-        id="tiny",
-        version="1",
-        licence="BSD-3-Clause",
-        network="compact",
-        network_arguments={"channels": [4, 4, 4]},
-        input_height=32,
-        input_width=64,
-        normalisation="minus-one-one",
-        trained_on="nothing",
-        label_definition="none",
-        decoding={"presence_threshold": 0.0, "sd_floor_px": 2.0},
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_model(folder / "tiny.safetensors", build("compact", channels=(4, 4, 4)), card)
+    write_tiny(folder, decoding={"presence_threshold": 0.0, "sd_floor_px": 2.0})
     return folder
 
 

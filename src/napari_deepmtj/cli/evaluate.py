@@ -17,6 +17,7 @@ import typer
 
 from napari_deepmtj.cli._console import print_line, print_notice
 from napari_deepmtj.cli._jobs import run_job
+from napari_deepmtj.cli._options import AnnotatorOption, SubjectPatternOption, SubjectsOption
 from napari_deepmtj.cli.phantom import Styles
 from napari_deepmtj.cli.track import BackendOption
 from napari_deepmtj.core.jobs import Progress
@@ -71,16 +72,9 @@ def evaluate(
         list[TrackerName] | None,
         typer.Option(help="Also a classical tracker, started from the first label; repeatable."),
     ] = None,
-    subjects: Annotated[
-        Path | None, typer.Option(help="CSV with the columns clip and subject.")
-    ] = None,
-    subject_pattern: Annotated[
-        str | None,
-        typer.Option(help="Regular expression for clip names, with a group named subject."),
-    ] = None,
-    annotator: Annotated[
-        str | None, typer.Option(help="Whose labels, where several people labelled.")
-    ] = None,
+    subjects: SubjectsOption = None,
+    subject_pattern: SubjectPatternOption = None,
+    annotator: AnnotatorOption = None,
     roi: Annotated[
         str, typer.Option(metavar="ROI", help="auto, full, preset:NAME, or X,Y,WIDTH,HEIGHT in px.")
     ] = "auto",

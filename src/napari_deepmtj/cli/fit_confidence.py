@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_deepmtj.cli._options import AnnotatorOption, SubjectPatternOption, SubjectsOption
+
 
 def fit_confidence(
     labels: Annotated[
@@ -26,16 +28,9 @@ def fit_confidence(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a model of that id.")
     ] = False,
-    subjects: Annotated[
-        Path | None, typer.Option(help="CSV with the columns clip and subject.")
-    ] = None,
-    subject_pattern: Annotated[
-        str | None,
-        typer.Option(help="Regular expression for clip names, with a group named subject."),
-    ] = None,
-    annotator: Annotated[
-        str | None, typer.Option(help="Whose labels, where several people labelled.")
-    ] = None,
+    subjects: SubjectsOption = None,
+    subject_pattern: SubjectPatternOption = None,
+    annotator: AnnotatorOption = None,
     roi: Annotated[str, typer.Option(help="As `track` takes it.")] = "auto",
 ) -> None:
     """Fit confidence and uncertainty of a model on labels that it has not seen.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from napari_deepmtj.cli._options import AnnotatorOption, SubjectPatternOption, SubjectsOption
+
 if TYPE_CHECKING:
     from napari_deepmtj.core.jobs import Progress
     from napari_deepmtj.training.events import Validated
@@ -34,16 +36,9 @@ def train(
             help="What is kept apart; the recipe's by default. `clip` is for one subject."
         ),
     ] = None,
-    subjects: Annotated[
-        Path | None, typer.Option(help="CSV with the columns clip and subject.")
-    ] = None,
-    subject_pattern: Annotated[
-        str | None,
-        typer.Option(help="Regular expression for clip names, with a group named subject."),
-    ] = None,
-    annotator: Annotated[
-        str | None, typer.Option(help="Whose labels, where several people labelled.")
-    ] = None,
+    subjects: SubjectsOption = None,
+    subject_pattern: SubjectPatternOption = None,
+    annotator: AnnotatorOption = None,
     roi: Annotated[str, typer.Option(help="As `track` takes it.")] = "auto",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Another length; the schedule in proportion.")
