@@ -5,8 +5,10 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_deepmtj.batch.plan import Options, make_plan
 from napari_deepmtj.batch.run import ClipDone, run
@@ -14,8 +16,10 @@ from napari_deepmtj.batch.study import Entry, entries_of_files
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.io.attention import read_attention
+from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 from napari_deepmtj.io.paths import attention_path, video_path
+from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.io.video import open_video
 from napari_deepmtj.weights.store import load_model
 
@@ -114,3 +118,54 @@ def test_the_page_and_the_documented_program_read_what_a_batch_wrote(
     exec(compile(program, "docs/batch.md", "exec"), {})
     told = capsys.readouterr().out
     assert re.search(r"healthy\s+mvc\s+2", told)
+
+
+#: Pixels that the whole picture of `drifting` moves to the right from frame to frame.
+STEP = 2
+
+
+@pytest.fixture
+def drifting(tmp_path):
+    """A clip of speckle that moves as a whole, as when the probe slips, with its scale."""
+    path, (n, height, width) = tmp_path / "drifting.avi", (8, 96, 192)
+    speckle = gaussian_filter(np.random.default_rng(0).normal(size=(height, width + STEP * n)), 1.5)
+    grey = (110 + 40 * speckle / speckle.std()).clip(0, 255).astype(np.uint8)
+    with VideoWriter(path, height, width, 25.0) as writer:
+        for k in range(n):
+            start = STEP * (n - k)
+            writer.add(np.ascontiguousarray(grey[:, start : start + width]))
+    write_sidecar(path, ClipInfo(Scale(0.2, 0.2, "made up")))
+    return path
+
+
+def by_flow(clip, options, **asked):
+    """Track without and with flow; return both results and how `clips.csv` says it was done."""
+    plan, _ = tracked([clip], options)
+    result = plan.tasks[0].result
+    plain = read_trajectory(result)
+    asked = replace(options, **asked)
+    assert tracked([clip], asked)[1] == [clip.name]  # what it was made by is part of the key
+    assert tracked([clip], asked)[1] == []
+    (how,) = pd.read_csv(options.out / "clips.csv")["positions"]
+    return plain, read_trajectory(result), how
+
+
+def test_the_slip_of_the_probe_is_subtracted(drifting, options):
+    pytest.importorskip("cv2")
+    plain, still, how = by_flow(drifting, options, subtract_slip=True)
+    names = [op.name for op in still.provenance.operations]
+    assert names[-3:] == ["track", "estimate slip", "subtract slip"]
+    assert how == "as saved: probe slip subtracted"
+    slipped = plain.xy_px - still.xy_px
+    np.testing.assert_allclose(slipped[:, 0], STEP * np.arange(8), atol=0.1)
+    np.testing.assert_allclose(slipped[:, 1], 0, atol=0.1)
+
+
+def test_positions_are_fused_with_the_motion_of_the_tissue(drifting, options):
+    pytest.importorskip("cv2")
+    plain, fused, how = by_flow(drifting, options, fuse=True)
+    assert [op.name for op in fused.provenance.operations][-2:] == ["track", "fuse"]
+    assert how == "as saved: fuse"
+    np.testing.assert_array_equal(fused.table["x_raw_px"], plain.table["x_raw_px"])
+    off = [np.diff(each.xy_px, axis=0) - (STEP, 0) for each in (plain, fused)]
+    assert np.sqrt((off[1] ** 2).mean()) < 0.5 * np.sqrt((off[0] ** 2).mean())
