@@ -8,6 +8,8 @@ are the network's attention.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -110,7 +112,8 @@ class CompactNet(nn.Module):
         """Map pictures (B, 1, H, W) in -1..1 to a heat map (B, h, w) and attention.
 
         A heat-map pixel is `STRIDE * shrink` input pixels wide. The features are means and
-        maxima of the coarse channels, from which presence is told.
+        maxima of the coarse channels. Presence weighs what they say against the heat map's own
+        evidence, the logarithm of its mean, as a class "nowhere" beside the places would.
         """
         if self.shrink > 1:
             x = F.avg_pool2d(x, self.shrink)
@@ -123,11 +126,13 @@ class CompactNet(nn.Module):
         context = self.merge_middle(torch.cat([gated, up], dim=1))
         up = F.interpolate(context, scale_factor=2.0, mode="bilinear", align_corners=False)
         gated, attention_fine = self.gate_fine(fine, up)
-        heat = self.head(self.merge_fine(torch.cat([gated, up], dim=1)))
+        heat = self.head(self.merge_fine(torch.cat([gated, up], dim=1)))[:, 0]
+        places = heat.float().flatten(1)
+        evidence = places.logsumexp(dim=1) - math.log(places.shape[1])
         return NetworkOutput(
-            heatmap=heat[:, 0],
+            heatmap=heat,
             xy=None,
-            presence=self.presence(pooled)[:, 0],
+            presence=self.presence(pooled)[:, 0] + evidence,
             attention=(attention_middle[:, 0], attention_fine[:, 0]),
             features=pooled,
         )

@@ -139,10 +139,11 @@ def _fit_confidence(
 
 def _importance(present: npt.NDArray[np.bool_]) -> FloatArray:
     """How much each picture counts (n,), 1 in the mean; those without an MTJ `ABSENT_SHARE`."""
-    share = (~present).mean()
+    share = float((~present).mean())
     if not 0 < share < 1:
         return np.ones(len(present))
-    return np.where(present, (1 - ABSENT_SHARE) / (1 - share), ABSENT_SHARE / share)
+    counts: FloatArray = np.where(present, (1 - ABSENT_SHARE) / (1 - share), ABSENT_SHARE / share)
+    return counts
 
 
 def _called(seen: Observed) -> FloatArray:
