@@ -97,11 +97,12 @@ def test_strong_colours_are_said() -> None:
     assert "12% of the first picture of a.avi" in str(colour_notice(source(0.12)))  # type: ignore[arg-type]
 
 
-def test_features_of_the_compact_network_are_what_presence_is_told_from() -> None:
+def test_presence_weighs_features_of_the_compact_network_against_its_heat_map() -> None:
     torch.manual_seed(0)
     network = build("compact", channels=[4, 6, 8]).eval()
     with torch.inference_mode():
         output = network(torch.randn(3, 1, 32, 64))
         told = network.presence(output.features)[:, 0]
+        evidence = output.heatmap.exp().mean(dim=(1, 2)).log()
     assert output.features.shape == (3, 16)
-    torch.testing.assert_close(told, output.presence)
+    torch.testing.assert_close(told + evidence, output.presence)
