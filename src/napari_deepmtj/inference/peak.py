@@ -10,8 +10,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,6 +18,9 @@ FloatArray = npt.NDArray[np.float64]
 PEAK_RADIUS = 3
 #: The same for the second moments behind the covariance.
 SPREAD_RADIUS = 8
+
+#: Probability that is none: what is divided by it is 0 already.
+_NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Peak:
 def find_peak(heatmap: Tensor, height: int, width: int, sigma_px: float) -> Peak:
     """Find the heaviest spot of each heat map, its centroid, spread and mass.
 
+    The maps are small, so they are read on the host wherever they come from.
+
     Parameters
     ----------
     heatmap : Tensor, shape (B, h, w)
@@ -63,37 +66,118 @@ def find_peak(heatmap: Tensor, height: int, width: int, sigma_px: float) -> Peak
         Position (B, 2), second moments (B, 2, 2) and reach (B,) in input pixels, and the share
         of probability (B,) within `PEAK_RADIUS` of the peak.
     """
-    n, rows, columns = heatmap.shape
-    probability = heatmap.float().flatten(1).softmax(dim=1).view(n, 1, rows, columns)
-    size = 2 * PEAK_RADIUS + 1
-    # The heaviest window, not the highest pixel: a lone spike is no junction.
-    near = F.avg_pool2d(probability, 3, stride=1, padding=1, count_include_pad=False)
-    best = near.flatten(1).argmax(dim=1)
-    centre = torch.stack([best % columns, best // columns], dim=1)
-    xy, _, mass = _moments(probability[:, 0], centre, size // 2)
-    _, spread, _ = _moments(probability[:, 0], xy.round().long(), SPREAD_RADIUS)
-    step = torch.tensor([width / columns, height / rows], dtype=torch.float64)
-    position = ((xy.cpu() + 0.5) * step - 0.5).numpy()
+    rows, columns = heatmap.shape[1:]
+    probability = _softmax(heatmap.float().cpu().numpy())
+    centre = _heaviest(probability)
+    near = _moments(probability, centre, PEAK_RADIUS)
+    mass = near[:, 0, 0]
+    xy = centre + near[:, [0, 1], [1, 0]] / np.maximum(mass, _NOTHING)[:, None]
+    centre = np.rint(xy)
+    around = _moments(probability, centre, SPREAD_RADIUS)
+    step = np.array([width / columns, height / rows])
+    position = (xy + 0.5) * step - 0.5
     axes = ((width, columns), (height, rows))
     found = np.stack(
         [_unpushed(position[:, i], *axis, sigma_px) for i, axis in enumerate(axes)], axis=1
     )
+    everything = _moments(probability, centre, max(rows, columns))
     return Peak(
         xy=found,
-        spread=(spread.cpu() * torch.outer(step, step)).numpy(),
-        mass=mass.cpu().numpy(),
-        reach=_reach(probability[:, 0].double().cpu().numpy(), found, step.numpy()),
+        spread=_covariance(around) * np.outer(step, step),
+        mass=mass,
+        reach=_reach(everything, (found + 0.5) / step - 0.5 - centre, step),
     )
 
 
-def _reach(probability: FloatArray, xy: FloatArray, step: FloatArray) -> FloatArray:
-    """Root mean square distance (B,) of maps (B, h, w) from positions (B, 2), in input pixels."""
-    squares: FloatArray = np.zeros(len(xy))
-    for i, over in enumerate(("brc->bc", "brc->br")):
-        marginal = np.einsum(over, probability)
-        cell = (np.arange(marginal.shape[1]) + 0.5) * step[i] - 0.5
-        squares += ((cell - xy[:, i, None]) ** 2 * marginal).sum(axis=1)
-    return np.sqrt(squares)
+def _softmax(logits: npt.NDArray[np.float32]) -> FloatArray:
+    """Turn logits (B, h, w) into probabilities."""
+    weight = np.exp(logits - logits.max(axis=(1, 2), keepdims=True)).astype(np.float64)
+    probability: FloatArray = weight / weight.sum(axis=(1, 2), keepdims=True)
+    return probability
+
+
+def _heaviest(probability: FloatArray) -> FloatArray:
+    """Return the centre (B, 2), as (x, y), of the heaviest 3 x 3 pixels of each map.
+
+    Not the highest pixel: a lone spike is no junction. At the border fewer pixels are averaged.
+    """
+    rows, columns = probability.shape[1:]
+    beside = probability.copy()
+    beside[:, :, 1:] += probability[:, :, :-1]
+    beside[:, :, :-1] += probability[:, :, 1:]
+    mean = beside.copy()
+    mean[:, 1:] += beside[:, :-1]
+    mean[:, :-1] += beside[:, 1:]
+    mean *= _one_of(rows)[:, None] * _one_of(columns)
+    best = mean.reshape(len(mean), -1).argmax(axis=1)
+    return np.stack([best % columns, best // columns], axis=1).astype(np.float64)
+
+
+def _one_of(size: int) -> FloatArray:
+    """Return one part of as many as there are pixels at most one away, along one axis."""
+    parts = np.full(size, 1.0 / min(size, 3))
+    parts[[0, -1]] = 1.0 / min(size, 2)
+    return parts
+
+
+def _moments(probability: FloatArray, centre: FloatArray, radius: int) -> FloatArray:
+    """Return the moments of the square windows around pixels.
+
+    Parameters
+    ----------
+    probability : ndarray of float64, shape (B, h, w)
+        Maps.
+    centre : ndarray of float64, shape (B, 2)
+        Pixels, (x, y), about which moments are taken.
+    radius : int
+        Half width of the windows; what of them lies outside the maps is nothing.
+
+    Returns
+    -------
+    ndarray of float64, shape (B, 3, 3)
+        At [:, i, j] the sum of probability * dy^i * dx^j, in pixels of the map. A window is a
+        product of one along each axis, so this is a product of three matrices.
+    """
+    across, down = (
+        _powers(size, centre[:, i], radius)
+        for i, size in enumerate((probability.shape[2], probability.shape[1]))
+    )
+    moments: FloatArray = down @ probability @ across.transpose(0, 2, 1)
+    return moments
+
+
+def _powers(size: int, centre: FloatArray, radius: int) -> FloatArray:
+    """Return d^0, d^1, d^2 (B, 3, size) of the distances from centres (B,); 0 beyond a radius."""
+    off = np.arange(size) - centre[:, None]
+    inside = (np.abs(off) <= radius).astype(np.float64)
+    first = inside * off
+    return np.stack([inside, first, first * off], axis=1)
+
+
+def _covariance(moments: FloatArray) -> FloatArray:
+    """Return the covariance (B, 2, 2) of (x, y) from moments (B, 3, 3)."""
+    share = moments / np.maximum(moments[:, :1, :1], _NOTHING)
+    x, y = share[:, 0, 1], share[:, 1, 0]
+    xx, yy, xy = share[:, 0, 2] - x * x, share[:, 2, 0] - y * y, share[:, 1, 1] - x * y
+    return np.stack([xx, xy, xy, yy], axis=1).reshape(-1, 2, 2)
+
+
+def _reach(moments: FloatArray, off: FloatArray, step: FloatArray) -> FloatArray:
+    """Return the root mean square distance (B,) from positions, in input pixels.
+
+    Parameters
+    ----------
+    moments : ndarray of float64, shape (B, 3, 3)
+        Those of whole maps.
+    off : ndarray of float64, shape (B, 2)
+        The positions, (x, y) in pixels of the map from where the moments are taken about.
+    step : ndarray of float64, shape (2,)
+        Input pixels of a pixel of the map.
+    """
+    first, second = moments[:, [0, 1], [1, 0]], moments[:, [0, 2], [2, 0]]
+    squares = (second - 2.0 * off * first + off**2 * moments[:, :1, 0]) * step**2
+    reach: FloatArray = np.sqrt(squares.sum(axis=1))
+    return reach
 
 
 def _unpushed(seen: FloatArray, size: int, cells: int, sigma_px: float) -> FloatArray:
@@ -115,24 +199,3 @@ def _pushed(size: int, cells: int, sigma_px: float) -> tuple[FloatArray, FloatAr
     squares = ((cell - centre[:, None]) / sigma_px) ** 2
     weight = np.exp(-0.5 * (squares - squares.min(axis=1, keepdims=True)))
     return (weight @ cell) / weight.sum(axis=1), centre
-
-
-def _moments(probability: Tensor, centre: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Centroid (B, 2), covariance (B, 2, 2) and mass (B,) of the windows around `centre`."""
-    rows, columns = probability.shape[-2:]
-    device = probability.device
-    x = torch.arange(columns, device=device)[None, None, :]
-    y = torch.arange(rows, device=device)[None, :, None]
-    cx, cy = centre[:, 0, None, None], centre[:, 1, None, None]
-    window = ((x - cx).abs() <= radius) & ((y - cy).abs() <= radius)
-    weight = probability * window
-    mass = weight.sum(dim=(1, 2)).double()
-    share = weight.double() / mass[:, None, None].clamp(min=1e-12)
-    mx = (share * x).sum(dim=(1, 2))
-    my = (share * y).sum(dim=(1, 2))
-    dx, dy = x - mx[:, None, None], y - my[:, None, None]
-    xx = (share * dx * dx).sum(dim=(1, 2))
-    yy = (share * dy * dy).sum(dim=(1, 2))
-    xy = (share * dx * dy).sum(dim=(1, 2))
-    covariance = torch.stack([xx, xy, xy, yy], dim=1).view(-1, 2, 2)
-    return torch.stack([mx, my], dim=1), covariance, mass
