@@ -39,8 +39,8 @@ REFERENCE_WIDTH = 256
 #: Errors beyond this many input pixels are blunders; they decide the size of the covariance, not
 #: its shape.
 BLUNDER_PX = 16.0
-#: Share of pictures without an MTJ among those that a confidence is given for, as the fit weighs
-#: them. Training needs many, so that they would make every confidence too low for clips.
+#: Share of pictures without an MTJ, as the fit of the confidence weighs them. Training needs many,
+#: so that they would make every confidence too low for clips.
 ABSENT_SHARE = 0.05
 
 
@@ -96,7 +96,7 @@ def fit_decoding(
     given = [each.where(_called(each) >= limit) for each in both]
     if not any(len(each.truth) for each in given):
         given = both
-    weights, told, right = _fit_confidence(given, fitted, part, seed)
+    weights, told, right = _fit_confidence(given, _importance(both), fitted, part, seed)
     names = ("bias", "presence_weight", "mass_weight", "tolerance_weight")
     decoding = asdict(replace(fitted, **dict(zip(names, weights, strict=True))))
 
@@ -110,13 +110,13 @@ def fit_decoding(
 
 
 def _fit_confidence(
-    given: Sequence[Observed], fitted: Decoding, part: float, seed: int
+    given: Sequence[Observed], counts: tuple[float, float], fitted: Decoding, part: float, seed: int
 ) -> tuple[list[float], FloatArray, npt.NDArray[np.bool_]]:
     """Fit the confidence of positions that are given, at tolerances drawn at random.
 
-    Positions in pictures without an MTJ are wrong ones, and count `ABSENT_SHARE` of all. Pictures
-    called out of view, in which nobody is given a position, take no part: their number would
-    lower every confidence.
+    Positions in pictures without an MTJ are wrong ones; such pictures and the others count as
+    `counts` says. Pictures called out of view, in which nobody is given a position, take no part:
+    their number would lower every confidence.
 
     Returns
     -------
@@ -132,18 +132,15 @@ def _fit_confidence(
     covariance = calibrated_covariance(every.peak, fitted)
     features = confidence_features(every.peak, every.presence, covariance, tolerance)
     right = every.present & (np.hypot(*(every.peak.xy - every.truth).T) <= tolerance)
-    weights = fit_logistic(features, right, _importance(every.present))
+    weights = fit_logistic(features, right, np.where(every.present, *counts))
     told = 1 / (1 + np.exp(-np.clip(features @ np.array(weights), -60, 60)))
     return weights, told, right
 
 
-def _importance(present: npt.NDArray[np.bool_]) -> FloatArray:
-    """How much each picture counts (n,), 1 in the mean; those without an MTJ `ABSENT_SHARE`."""
-    share = float((~present).mean())
-    if not 0 < share < 1:
-        return np.ones(len(present))
-    counts: FloatArray = np.where(present, (1 - ABSENT_SHARE) / (1 - share), ABSENT_SHARE / share)
-    return counts
+def _importance(sets: Sequence[Observed]) -> tuple[float, float]:
+    """How much a picture with and one without an MTJ count, the latter `ABSENT_SHARE` of all."""
+    share = float((~joined(sets).present).mean())
+    return ((1 - ABSENT_SHARE) / (1 - share), ABSENT_SHARE / share) if 0 < share < 1 else (1.0, 1.0)
 
 
 def _called(seen: Observed) -> FloatArray:
