@@ -9,7 +9,7 @@ import torch
 from small_networks import SMALL, opened, small_model
 from torch import nn
 
-from napari_deepmtj.inference.backends_torch import folded
+from napari_deepmtj.inference.backends_torch import folded, normalised
 from napari_deepmtj.inference.decode import Decoding, observe
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.inference.preprocess import normalise
@@ -169,3 +169,21 @@ def test_a_clip_is_tracked_the_same_and_the_log_says_by_what(fakes):
     assert said["name"] == "openvino"
     assert {"openvino", "threads", "streams", "batch"} <= said.keys()
     assert tracked["torch"].provenance.operations[-1].arguments["backend"]["name"] == "torch"
+
+
+def test_grey_levels_are_normalised_by_one_thread(monkeypatch):
+    seen, before = [], torch.get_num_threads()
+
+    def watched(*arguments, **names):
+        seen.append(torch.get_num_threads())
+        return normalise(*arguments, **names)
+
+    monkeypatch.setattr("napari_deepmtj.inference.backends_torch.normalise", watched)
+    grey = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 4, 6)
+    torch.set_num_threads(2)
+    try:
+        found = normalised(grey, "minus-one-one")
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found, normalise(grey, "minus-one-one"))

@@ -18,8 +18,7 @@ from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.inference.backends_cache import Export, kept_export
 from napari_deepmtj.inference.backends_export import Flat, key_of, name_of, output_of, quietly
 from napari_deepmtj.inference.backends_speed import fastest_way, thread_counts
-from napari_deepmtj.inference.backends_torch import what
-from napari_deepmtj.inference.preprocess import normalise
+from napari_deepmtj.inference.backends_torch import normalised, what
 from napari_deepmtj.networks.interface import NetworkOutput
 
 if TYPE_CHECKING:
@@ -74,8 +73,7 @@ class OnnxBackend:
         self, pixels: UInt8Array, *, content: tuple[slice, slice] | None = None
     ) -> NetworkOutput:
         """Compute any number of pictures; see `Backend`."""
-        with torch.inference_mode():
-            inputs = normalise(pixels, self._normalisation, content=content).numpy()
+        inputs = normalised(pixels, self._normalisation, content).numpy()
         parts = [
             self._session.run(self._names, {_INPUT: inputs[start : start + self._way.batch]})
             for start in range(0, len(inputs), self._way.batch)

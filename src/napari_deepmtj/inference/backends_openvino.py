@@ -21,8 +21,7 @@ from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.inference.backends_cache import Export, kept_export
 from napari_deepmtj.inference.backends_export import Flat, key_of, name_of, output_of, quietly
 from napari_deepmtj.inference.backends_speed import Way, fastest_way, processor
-from napari_deepmtj.inference.backends_torch import what
-from napari_deepmtj.inference.preprocess import normalise
+from napari_deepmtj.inference.backends_torch import normalised, what
 from napari_deepmtj.networks.interface import NetworkOutput
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ class OpenVinoBackend:
         The last one is filled up with nothing, so that what comes of a picture does not depend on
         how many come with it.
         """
-        with torch.inference_mode():
-            inputs = normalise(pixels, self._normalisation, content=content).numpy()
+        inputs = normalised(pixels, self._normalisation, content).numpy()
         n, batch = len(inputs), self._way.batch
         results = [np.empty((n, *one.shape[1:]), np.float32) for one in self._compiled.outputs]
 

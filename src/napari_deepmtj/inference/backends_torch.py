@@ -63,7 +63,7 @@ class TorchBackend:
     ) -> NetworkOutput:
         """Compute any number of pictures; see `Backend`."""
         with torch.inference_mode():
-            inputs = normalise(pixels, self._normalisation, content=content)
+            inputs = normalised(pixels, self._normalisation, content)
             if self._way is None:
                 return NetworkOutput(*self._network(inputs))
             with _threads(self._way.threads):
@@ -90,6 +90,16 @@ def what(model: Model) -> dict[str, Any]:
         "arguments": dict(card.network_arguments),
         "input": [card.input_height, card.input_width],
     }
+
+
+def normalised(pixels: UInt8Array, how: str, content: tuple[slice, slice] | None = None) -> Tensor:
+    """Do as `preprocess.normalise`, with one thread, as the smallest part of a computation.
+
+    More than one gain nothing on so few numbers, and those that torch has called together once
+    go on spinning for a while, on the cores that decode the clip.
+    """
+    with _threads(1), torch.inference_mode():
+        return normalise(pixels, how, content=content)
 
 
 def folded(network: nn.Module) -> nn.Module:
