@@ -3,25 +3,34 @@
 #   make test    lint, types and the whole test suite, on a virtual screen where there is none
 #   make interop round trips with the installed movement, in an environment of their own
 #   make clean   remove the environment and what was built
-# PYTHON chooses the interpreter (3.11 or newer), VENV the folder of the environment.
+# PYTHON chooses the interpreter (3.11 or newer), VENV the folder of the environment, WORKERS how
+# many processes the tests are shared among.
 
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test interop setup clean system-python system-screen
+.PHONY: demo test types suite interop setup clean system-python system-screen
 
 demo: setup
 	$(BIN)/napari-deepmtj demo --out demo-output --overwrite
 
-# One thread a network: two of them on two busy cores wait for each other most of the time.
+# The types are checked beside the tests; if either fails, the other ends and all has failed.
 test: system-screen setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) -j2 types suite
+
+types: setup
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 scripts/with-screen $(BIN)/python -m pytest
+
+# One thread a network: two of them on two busy cores wait for each other most of the time.
+suite: system-screen setup
+	OMP_NUM_THREADS=1 scripts/with-screen $(BIN)/python -m pytest \
+		-n $(WORKERS) --no-loadscope-reorder
 
 # movement brings plugins that change what napari offers for a video, so it has its own environment.
 interop:

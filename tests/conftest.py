@@ -1,9 +1,10 @@
-"""Labelled clips on disk, for the tests of several rooms."""
+"""Labelled clips on disk, for the tests of several rooms, and how two processes share them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from napari_deepmtj.io.video import open_video
 CLIP_SIZE = (60, 140)
 PICTURE = Roi(20, 10, 100, 40)
 
+#: The tests that open windows are here.
+WINDOWS = "tests/_napari/"
+
 
 def spots(seed: int, n_frames: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Return frames (n, h, w) with one bright spot each, and where (n, 2)."""
@@ -26,6 +30,18 @@ def spots(seed: int, n_frames: int = 4) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[: CLIP_SIZE[0], : CLIP_SIZE[1]]
     far = (x - xy[:, 0, None, None]) ** 2 + (y - xy[:, 1, None, None]) ** 2
     return (20 + 235 * np.exp(-far / 18)).round().astype(np.uint8), xy
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the work by the file, and all that opens windows as one: a screen has one focus."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneForWindows(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return WINDOWS if nodeid.startswith(WINDOWS) else super()._split_scope(nodeid)
+
+    return OneForWindows(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
