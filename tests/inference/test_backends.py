@@ -165,3 +165,23 @@ def test_torch_leaves_its_number_of_threads_as_it_was(monkeypatch):
         assert backend.about["threads"] == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_backends_are_compared_with_as_many_pictures_as_the_widest_takes(three, monkeypatch):
+    given = []
+
+    def infer(self, pixels, *, content=None):
+        given.append(len(pixels))
+
+    def rates(all_, seconds):
+        return {name: float(compute()) for name, compute in all_.items()}
+
+    wide = property(
+        lambda self: {"streams": 3, "batch": 4} if self.name == "openvino" else {"batch": 2},
+        lambda self, value: None,
+    )
+    monkeypatch.setattr(Fake, "about", wide, raising=False)
+    monkeypatch.setattr(Fake, "infer", infer)
+    monkeypatch.setattr(backends, "rates", rates)
+    opened(small_model("compact"), "auto", "cpu")
+    assert given == [12, 12, 12]

@@ -55,8 +55,8 @@ _NEEDS: Mapping[BackendName, tuple[tuple[str, ...], str]] = {
 }
 
 
-#: Pictures that backends are compared on, and seconds for which.
-_COMPARED, _COMPARE_S = 4, 1.0
+#: Seconds for which backends are compared.
+_COMPARE_S = 1.0
 
 #: What the error of a backend that fails ends with.
 REMEDY = "; choose --backend torch"
@@ -209,7 +209,8 @@ def _fastest(model: Model, threads: int) -> Generator[Notice, None, Backend]:
         return (yield from _open(usable[0], model, threads))
 
     def question(names: Iterable[BackendName]) -> dict[str, Any]:
-        return {"choice": {name.value: _version(name) for name in names}, **what(model)}
+        versions = {name.value: _version(name) for name in names}
+        return {"choice": versions, "pictures": "of the widest", **what(model)}
 
     answer = known(question(usable), threads)
     wanted = list(usable) if answer is None else [_named(answer["fastest"])]
@@ -239,14 +240,24 @@ def _version(name: BackendName) -> str:
         return "unknown"
 
 
+def _width(backend: Backend) -> int:
+    """Return how many pictures a backend computes at a time."""
+    return int(backend.about.get("streams", 1)) * int(backend.about.get("batch", 1))
+
+
 def _compared(opened: Mapping[BackendName, Backend], model: Model) -> dict[str, Any]:
-    """Return how many pictures a second each computes, by turns, and the fastest."""
-    pictures = np.zeros((_COMPARED, model.card.input_height, model.card.input_width), np.uint8)
+    """Return how many pictures a second each computes, by turns, and the fastest.
+
+    They are given as many at a time as the widest of them computes side by side: with fewer, as
+    never come when a clip is tracked, some of its streams would have nothing to do.
+    """
+    n = max(_width(each) for each in opened.values())
+    pictures = np.zeros((n, model.card.input_height, model.card.input_width), np.uint8)
 
     def computing(backend: Backend) -> Callable[[], int]:
         def compute() -> int:
             backend.infer(pictures)
-            return _COMPARED
+            return n
 
         return compute
 
