@@ -135,16 +135,6 @@ def test_learning_rate_rises_then_falls(tiny: SceneRecipe) -> None:
     assert rates[-1] < 1e-4 * recipe.learning_rate
 
 
-def test_every_stage_has_a_rise_and_a_fall_of_its_own(tiny: SceneRecipe) -> None:
-    recipe = replace(tiny, stages=(Stage(1000, 32, 64), Stage(100, 32, 64, rate=0.5)))
-    rates = [scenes.learning_rate(recipe, step) for step in range(recipe.steps)]
-    first = replace(tiny, stages=recipe.stages[:1])
-    assert rates[:1000] == [scenes.learning_rate(first, step) for step in range(1000)]
-    assert max(rates[1000:]) == pytest.approx(0.5 * recipe.learning_rate)
-    assert rates[1000:].index(max(rates[1000:])) in range(3, 7)
-    assert rates[-1] < 1e-3 * recipe.learning_rate
-
-
 def batch_at(xy: list[float], present: float = 1.0, decided: float = 1.0) -> Batch:
     return Batch(
         torch.zeros(1, 1, 128, 256),

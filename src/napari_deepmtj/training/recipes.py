@@ -69,22 +69,11 @@ class SceneSet:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run.
-
-    Parameters
-    ----------
-    steps : int
-        How many.
-    height, width : int
-        Of the pictures it learns from, pixels.
-    rate : float
-        Its highest learning rate, as a share of the recipe's.
-    """
+    """A part of a run: `steps` steps on pictures of `height` x `width` pixels."""
 
     steps: int
     height: int
     width: int
-    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,12 +97,11 @@ class SceneRecipe:
     seed : int
         Of initial weights, order and augmentation.
     stages : tuple of Stage
-        Parts of the run; those on pictures of the input's size last.
+        Parts of the run; coarse pictures first, those of the input's size last.
     batch : int
         Pictures a step.
     learning_rate, weight_decay : float
-        Of AdamW; over every stage the rate rises for a twentieth and falls as a cosine (warm
-        restarts: Loshchilov and Hutter 2017, arXiv:1608.03983).
+        Of AdamW; the rate rises over the first twentieth and falls as a cosine.
     ema : float
         Decay a step of the running average of the weights that is kept in the end.
     target_sigma_px, presence_weight : float
@@ -145,13 +133,13 @@ class SceneRecipe:
         """Length of the whole run."""
         return sum(stage.steps for stage in self.stages)
 
-    def stage_of(self, step: int) -> tuple[Stage, int]:
-        """Return the stage that a step of the run belongs to, and which of its steps that is."""
+    def stage_of(self, step: int) -> Stage:
+        """Return the stage that a step belongs to."""
         for stage in self.stages:
-            if step < stage.steps:
-                return stage, step
             step -= stage.steps
-        raise ValueError("the run has ended before that step")
+            if step < 0:
+                return stage
+        return self.stages[-1]
 
 
 @dataclass(frozen=True)

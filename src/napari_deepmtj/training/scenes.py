@@ -44,7 +44,7 @@ from napari_deepmtj.weights.store import load_model, save_model
 #: Steps between two checkpoints, and between two progress reports.
 CHECKPOINT_EVERY = 200
 REPORT_EVERY = 10
-#: Share of a stage over which the learning rate rises.
+#: Share of the run over which the learning rate rises.
 WARM_UP = 0.05
 
 
@@ -78,7 +78,7 @@ def train_scenes(
 def draw_batch(scenes: RenderedScenes, positions: Tensor, recipe: SceneRecipe, step: int) -> Batch:
     """Draw and degrade the batch of one step."""
     rng = torch.Generator().manual_seed(recipe.seed * 10_000_019 + step)
-    stage, _ = recipe.stage_of(step)
+    stage = recipe.stage_of(step)
     chosen = torch.randint(len(scenes), (recipe.batch,), generator=rng)
     return augment(
         scenes.pictures(chosen),
@@ -109,14 +109,12 @@ def _batches(
 
 
 def learning_rate(recipe: SceneRecipe, step: int) -> float:
-    """Return the rate at a step: over every stage a linear rise, then a cosine down to zero."""
-    stage, step = recipe.stage_of(step)
-    highest = recipe.learning_rate * stage.rate
-    warm = WARM_UP * stage.steps
+    """Return the rate at a step: a linear rise, then a cosine down to zero."""
+    warm = WARM_UP * recipe.steps
     if step < warm:
-        return highest * (step + 1) / warm
-    share = (step - warm) / max(1.0, stage.steps - warm)
-    return highest * 0.5 * (1 + math.cos(math.pi * share))
+        return recipe.learning_rate * (step + 1) / warm
+    share = (step - warm) / max(1.0, recipe.steps - warm)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _learn(
