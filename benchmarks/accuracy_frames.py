@@ -93,10 +93,17 @@ class Judge:
         Id or file of the model.
     backend : str
         What computes it; see `inference.backends`.
+    everywhere : bool
+        Whether to give a position for every picture, also where it is called out of view.
     """
 
-    def __init__(self, name: str, backend: str = "torch") -> None:
+    def __init__(self, name: str, backend: str = "torch", *, everywhere: bool = False) -> None:
+        self.name = name
         self.model: Model = load_model(name)
+        if everywhere:
+            card = self.model.card
+            always = card.decoding | {"presence_threshold": 0.0}
+            self.model = replace(self.model, card=replace(card, decoding=always))
         self.runner = Runner(self.model, "cpu", 16, backend)
 
     @property
