@@ -1,4 +1,4 @@
-"""Clips, a network that knows nothing but is fast, and viewers without a window."""
+"""Clips, a network that knows nothing but is fast, and viewers without a window and with one."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ from napari_deepmtj._napari.label_file import Round, open_labels
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.settings import PLUGIN, Settings
 from napari_deepmtj.annotation.queue import Known, Plan, Queue
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.strategies import Every
@@ -108,6 +109,22 @@ def tiny_model(tmp_path, monkeypatch):
     write_tiny(folder)
     monkeypatch.setenv(MODELS_VARIABLE, str(folder))
     return "tiny"
+
+
+@pytest.fixture
+def open_window(make_napari_viewer_proxy, tiny_model, monkeypatch):
+    """Open a window with clips and the Track form, set to the tiny model on the CPU."""
+    from napari_deepmtj._napari.widgets import track
+
+    def make(*paths, roi="auto"):
+        monkeypatch.setattr(track, "read_settings", lambda: Settings(tiny_model, "cpu", roi))
+        viewer = make_napari_viewer_proxy()
+        for path in paths:
+            viewer.open(str(path), plugin=PLUGIN)
+        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Track MTJ")
+        return viewer, widget, session_of(viewer)
+
+    return make
 
 
 class LoopJob(jobs.Job):

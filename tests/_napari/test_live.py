@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,8 +11,6 @@ from napari_deepmtj._napari import clips, convert, live, styles
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.live import live_of
 from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN, Settings
 from napari_deepmtj._napari.widgets import track as track_module
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.inference.predictor import track
@@ -32,18 +31,9 @@ def blind(tiny_model, tmp_path):
 
 
 @pytest.fixture
-def open_window(make_napari_viewer_proxy, blind, tiny_model, monkeypatch):
-    """A window with clips and the Track form, set to the tiny model on the CPU."""
-    monkeypatch.setattr(track_module, "read_settings", lambda: Settings(tiny_model, "cpu", "full"))
-
-    def make(*paths):
-        viewer = make_napari_viewer_proxy()
-        for path in paths:
-            viewer.open(str(path), plugin=PLUGIN)
-        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Track MTJ")
-        return viewer, widget, session_of(viewer)
-
-    return make
+def open_whole(open_window, blind):
+    """A window whose Track form is set to whole pictures and has a blind model, too."""
+    return partial(open_window, roi="full")
 
 
 @pytest.fixture
@@ -72,10 +62,10 @@ def tracked(path, roi="full"):
 
 
 def test_scrubbing_shows_each_frame_and_touches_no_result(
-    open_window, make_clip, make_trajectory, scale, wait, qtbot
+    open_whole, make_clip, make_trajectory, scale, wait, qtbot
 ):
     path = make_clip(scale=scale)
-    _, widget, session = open_window(path)
+    _, widget, session = open_whole(path)
     clip, wanted = session.active, tracked(path)
     result = make_trajectory(n_frames=20, sha256=clips.source_of(clip).sha256)
     made = convert.layer_of_trajectory(result, Placement.of_layer(clip), clips.id_of(clip))
@@ -128,9 +118,9 @@ def test_scrubbing_shows_each_frame_and_touches_no_result(
     assert shown(session) is None
 
 
-def test_it_follows_region_clip_and_job(open_window, make_clip, wait):
+def test_it_follows_region_clip_and_job(open_whole, make_clip, wait):
     paths = [make_clip("a.avi"), make_clip("b.avi", n_frames=12)]
-    viewer, widget, session = open_window(*paths)
+    viewer, widget, session = open_whole(*paths)
     second = track_module.TrackWidget(viewer)
     viewer.window.add_dock_widget(second, name="second")
     b, a = session.active, session.clips()[0]
@@ -170,8 +160,8 @@ def test_it_follows_region_clip_and_job(open_window, make_clip, wait):
     assert shown(session) is None
 
 
-def test_closing_the_window_ends_it(open_window, make_clip, wait, capfd):
-    viewer, widget, session = open_window(make_clip())
+def test_closing_the_window_ends_it(open_whole, make_clip, wait, capfd):
+    viewer, widget, session = open_whole(make_clip())
     before = threading.active_count()
     widget.live.native.click()
     wait(is_at(session, 0))

@@ -11,8 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_deepmtj._napari import convert, tracking
 from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN, Settings
+from napari_deepmtj._napari.settings import Settings
 from napari_deepmtj._napari.widgets import track as track_module
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.inference.predictor import TrackedBatch
@@ -46,21 +45,6 @@ class Heartbeat:
     @property
     def longest(self):
         return float(np.diff(self._beats).max())
-
-
-@pytest.fixture
-def open_window(make_napari_viewer_proxy, tiny_model, monkeypatch):
-    """A window with a clip and the widget, set to the tiny model on the CPU."""
-    monkeypatch.setattr(track_module, "read_settings", lambda: Settings(tiny_model, "cpu"))
-
-    def make(*paths):
-        viewer = make_napari_viewer_proxy()
-        for path in paths:
-            viewer.open(str(path), plugin=PLUGIN)
-        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Track MTJ")
-        return viewer, widget, session_of(viewer)
-
-    return make
 
 
 @pytest.fixture
