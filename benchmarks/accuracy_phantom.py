@@ -83,11 +83,8 @@ def stress(judges: Sequence[Judge], pieces: Sequence[Piece]) -> str:
                 break
         spoilt = _spoilt(pieces, severity, draws=DRAWS)
         for title, some in ((f"severity {severity:g}", spoilt), ("as drawn", pieces)):
-            table = always.judge(some)
-            table = table[table["present"]]
-            called = judge.judge(some).loc[table.index, "in_view"]
-            rows.append(_honesty(f"{judge.title}, {title}, every picture", table))
-            rows.append(_honesty(f"{judge.title}, {title}, called in view", table[called]))
+            called = judge.judge(some)["in_view"]
+            rows += _both(f"{judge.title}, {title}", always.judge(some), called)
     return markdown(
         (
             *("model, pictures", "positions", "off by > 5 mm", "ECE", "AUROC"),
@@ -105,6 +102,15 @@ def _spoilt(pieces: Sequence[Piece], severity: float, draws: int) -> list[Piece]
 
 def _wrong(table: pd.DataFrame) -> float:
     return float((table.loc[table["present"], "error"] > TOLERANCE_MM).mean())
+
+
+def _both(title: str, table: pd.DataFrame, called: pd.Series) -> list[tuple[str, ...]]:
+    """Judge the frames with the MTJ in the picture, and those of them called in view."""
+    there = table["present"]
+    return [
+        _honesty(f"{title}, every picture", table[there]),
+        _honesty(f"{title}, called in view", table[there & called]),
+    ]
 
 
 def _honesty(title: str, found: pd.DataFrame) -> tuple[str, ...]:

@@ -84,7 +84,8 @@ def test_only_positions_that_are_given_count_and_the_others_are_counted() -> Non
     told = phantom.summary(table)
     assert (told["frames"], told["missed"], told["absent"], told["invented"]) == (10, 2, 2, 1)
     assert told["within"] == pytest.approx(6 / 8)
-    row = phantom._honesty("m", table)
+    everything, row = phantom._both("m", table, table["in_view"])
+    assert everything[1:3] == ("10", "40.0%")
     assert row[1:3] == ("8", "25.0%")
     assert row[3] == "0.250"  # 0.5 told, 0.75 true
     assert row[5] == "75.0%"  # 1 mm is inside of 2 sd, 9 mm are not
