@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.evaluation.doubt import (
+    assured_rank,
     auroc,
     calibration_error,
     conformal_rank,
@@ -72,6 +73,20 @@ def test_a_conformal_bound_covers_as_its_interval_says() -> None:
     coverage = 1 - np.exp(-scores[:, conformal_rank(n) - 1])
     assert coverage.mean() == pytest.approx(conformal_rank(n) / (n + 1), abs=0.005)
     assert ((coverage >= low) & (coverage <= high)).mean() == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.mark.parametrize(("n", "rank"), [(5, 5), (28, 28), (29, 29), (1200, 1098)])
+def test_assured_rank(n: int, rank: int) -> None:
+    assert assured_rank(n) == rank
+
+
+def test_an_assured_bound_falls_short_in_at_most_five_draws_of_a_hundred() -> None:
+    rng = np.random.default_rng(4)
+    scores = np.sort(rng.exponential(size=(4000, 200)), axis=1)
+    short, shorter = (
+        (1 - np.exp(-scores[:, assured_rank(200) - back]) < 0.9).mean() for back in (1, 2)
+    )
+    assert short <= 0.05 < shorter
 
 
 def test_the_interval_of_no_failures_is_not_a_point() -> None:

@@ -115,6 +115,16 @@ def conformal_rank(n: int, coverage: float = COVERAGE) -> int:
     return min(math.ceil((n + 1) * coverage), n)
 
 
+def assured_rank(n: int, coverage: float = COVERAGE, confidence: float = 0.95) -> int:
+    """Which of `n` ascending scores is a bound of at least `coverage`, with so much confidence.
+
+    Over draws of the scores `conformal_rank` holds `coverage` in the mean, so it falls short in
+    half of them; this rank does in 5 of 100 (Vovk 2012, arXiv:1209.2673). With few scores, fewer
+    than 29 for 90 %, none does; it is the greatest then.
+    """
+    return min(int(stats.binom.ppf(confidence, n, coverage)) + 1, n)
+
+
 def coverage_interval(n: int, coverage: float = COVERAGE) -> tuple[float, float]:
     """95 % interval of the true coverage of a bound from `n` independent scores.
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from napari_deepmtj.evaluation.doubt import conformal_rank, squared_distance
+from napari_deepmtj.evaluation.doubt import assured_rank, squared_distance
 from napari_deepmtj.inference.decode import (
     COVERAGE,
     REGION,
@@ -180,9 +180,11 @@ def _figures(seen: Observed, called: npt.NDArray[np.bool_]) -> dict[str, float]:
 def fit_covariance(sets: Sequence[Observed], start: Decoding, blunder_px: float) -> Decoding:
     """Fit shape and size of the covariance on pictures with the MTJ in view.
 
-    Shape and power are fitted on the first half of every set, then the scale so that the 90 %
-    region covers 90 % of the second halves (split conformal prediction: Lei et al. 2018,
-    doi:10.1080/01621459.2017.1307116).
+    Shape and power are fitted on the first halves of the sets, then the scale so that the 90 %
+    region covers 90 % of every second half (split conformal prediction: Lei et al. 2018,
+    doi:10.1080/01621459.2017.1307116), with 95 % confidence, see `assured_rank`. Each set has a
+    scale of its own, of which the largest is kept: sets may hold the same pictures, spoilt or
+    not, and are not independent.
 
     Parameters
     ----------
@@ -193,16 +195,19 @@ def fit_covariance(sets: Sequence[Observed], start: Decoding, blunder_px: float)
     blunder_px : float
         Errors beyond it take no part in the shape.
     """
-    learn, bound = (joined([half(each, which) for each in sets]) for which in (0, 1))
+    learn = joined([half(each, 0) for each in sets])
     fitted = _fit_shape(learn, start, blunder_px)
     sigma = start.target_sigma_px
     size = np.log(np.maximum(_distance(learn, fitted) / math.sqrt(REGION), 1e-9))
     doubtful = np.log(doubt(learn.peak, sigma))
     if np.ptp(doubtful) > 0:
         fitted = replace(fitted, reach_power=_quantile_slope(doubtful, size))
-    scores = np.sort(_distance(bound, fitted))
-    scale = float(scores[conformal_rank(len(scores)) - 1]) / math.sqrt(REGION)
-    return replace(fitted, region_scale=scale)
+    bounds = [
+        np.sort(distances)[assured_rank(len(distances)) - 1]
+        for distances in (_distance(half(each, 1), fitted) for each in sets)
+        if len(distances)
+    ]
+    return replace(fitted, region_scale=float(max(bounds)) / math.sqrt(REGION))
 
 
 def _distance(seen: Observed, fitted: Decoding) -> FloatArray:
