@@ -118,9 +118,9 @@ def conformal_rank(n: int, coverage: float = COVERAGE) -> int:
 def assured_rank(n: int, coverage: float = COVERAGE, confidence: float = 0.95) -> int:
     """Which of `n` ascending scores is a bound of at least `coverage`, with so much confidence.
 
-    Over draws of the scores `conformal_rank` holds `coverage` in the mean, so it falls short in
-    half of them; this rank does in 5 of 100 (Vovk 2012, arXiv:1209.2673). With few scores, fewer
-    than 29 for 90 %, none does; it is the greatest then.
+    Over draws of the scores `conformal_rank` holds `coverage` in the mean, and falls short of it
+    in nearly half of them; this rank does in at most 5 of 100 (Vovk 2012, arXiv:1209.2673). Of
+    fewer than 29 scores, for 90 %, none does; it is the greatest then.
     """
     return min(int(stats.binom.ppf(confidence, n, coverage)) + 1, n)
 
