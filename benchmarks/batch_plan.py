@@ -24,7 +24,7 @@ from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.plan import Options, Plan, dry_run, key_of, make_plan, weights_sha256
 from napari_deepmtj.batch.study import read_study
 from napari_deepmtj.core.geometry import Scale
-from napari_deepmtj.io.paths import json_path
+from napari_deepmtj.core.paths import json_path
 from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
 
 

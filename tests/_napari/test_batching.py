@@ -14,10 +14,10 @@ from napari_deepmtj._napari.batching import NO_FOLDER, NOTHING, batching_of
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.session import session_of
+from napari_deepmtj.core.paths import attention_path
 from napari_deepmtj.inference.backends import BACKEND_VARIABLE
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.io.exports import read_trajectory
-from napari_deepmtj.io.paths import attention_path
 from napari_deepmtj.weights.store import load_model
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_deepmtj.core.atomic import STALE_SECONDS, atomic_write
+from napari_deepmtj.core.paths import attention_path, json_path, result_path, result_paths
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.atomic import STALE_SECONDS, atomic_write
-from napari_deepmtj.io.paths import attention_path, json_path, result_path, result_paths
 
 
 def test_writes_bytes_and_by_function(tmp_path) -> None:
@@ -82,7 +82,7 @@ def test_stale_temporaries_are_cleaned_and_fresh_ones_left(tmp_path) -> None:
 def test_killed_while_saving_the_file_is_whole(tmp_path) -> None:
     path = tmp_path / "a.csv"
     code = (
-        "import sys; from napari_deepmtj.io.atomic import atomic_write\n"
+        "import sys; from napari_deepmtj.core.atomic import atomic_write\n"
         "n = 0\n"
         "while True:\n"
         "    n += 1; atomic_write(sys.argv[1], bytes([n % 251]) * 300_000)\n"

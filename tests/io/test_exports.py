@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.paths import json_path
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import COLUMNS, Flag, FramePrediction, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.io.exports import check_overwrite, read_trajectory, write_trajectory
-from napari_deepmtj.io.paths import json_path
 
 SCALE = Scale(0.0883, 0.0791, "given by hand")
 

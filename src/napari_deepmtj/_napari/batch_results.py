@@ -116,9 +116,9 @@ def load(name: str, path: Path) -> Loaded:
 
 
 def _maps(result: Path) -> Maps | None:
+    from napari_deepmtj.core.paths import attention_path
     from napari_deepmtj.inference.attention import AttentionMap
     from napari_deepmtj.io.attention import read_attention
-    from napari_deepmtj.io.paths import attention_path
     from napari_deepmtj.weights.store import read_card, resolve_model
 
     path = attention_path(result)

@@ -70,8 +70,8 @@ def save_result(layer: Any, clip: Path | None, folder: Path | None) -> Path:
     ResultError
         If there is neither a folder nor a clip on disk, or the file cannot be written.
     """
+    from napari_deepmtj.core.paths import result_path
     from napari_deepmtj.io.exports import write_trajectory
-    from napari_deepmtj.io.paths import result_path
 
     trajectory = convert.trajectory_of(layer)
     name = trajectory.provenance.clip

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.paths import result_path
 from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.io.exports import read_trajectory
-from napari_deepmtj.io.paths import result_path
 
 if TYPE_CHECKING:
     from napari_deepmtj.io.video import VideoSource

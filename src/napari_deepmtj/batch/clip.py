@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.batch.outputs import smoothed, with_rows_by_hand
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
+from napari_deepmtj.core.paths import attention_path, video_path
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
 from napari_deepmtj.inference import predictor
 from napari_deepmtj.io.attention import AttentionInfo, AttentionWriter
 from napari_deepmtj.io.exports import check_overwrite, write_trajectory
-from napari_deepmtj.io.paths import attention_path, video_path
 from napari_deepmtj.report.video import write_annotated_video
 from napari_deepmtj.tracking.gate import gate
 

@@ -22,15 +22,15 @@ from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.presets import Preset, preset_named, read_presets
 from napari_deepmtj.batch.study import TABLE, Entry, columns_of
 from napari_deepmtj.core.geometry import Roi, Scale
-from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.inference.backends import BackendName
-from napari_deepmtj.io.paths import (
+from napari_deepmtj.core.paths import (
     CSV_SUFFIX,
     attention_path,
     json_path,
     result_paths,
     video_path,
 )
+from napari_deepmtj.errors import DeepMTJError, ResultError
+from napari_deepmtj.inference.backends import BackendName
 from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, read_sidecar, sidecar_path
 from napari_deepmtj.weights.store import DEFAULT_MODEL, read_card, resolve_model
 

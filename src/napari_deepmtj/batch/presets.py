@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_deepmtj.calibration.roi import PRESETS
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.sidecar import DistalSide
 
 #: Entries of a preset in the file.

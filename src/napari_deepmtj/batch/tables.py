@@ -22,10 +22,10 @@ from napari_deepmtj.batch.excursions import excursions
 from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.measured import FIGURES, Used, measured, used_positions
 from napari_deepmtj.batch.plan import Plan, Task
+from napari_deepmtj.core.atomic import atomic_path, atomic_write
 from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.atomic import atomic_path, atomic_write
 from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.io.labels import guarded
 from napari_deepmtj.io.video import open_video

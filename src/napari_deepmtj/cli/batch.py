@@ -213,7 +213,7 @@ def _print_plan(listed: pd.DataFrame, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from napari_deepmtj.io.atomic import atomic_write
+    from napari_deepmtj.core.atomic import atomic_write
 
     shown = [name for name in listed.columns if name != "file"]
     table = Table(*shown)

@@ -15,8 +15,8 @@ import typer
 from napari_deepmtj.cli._console import print_error, print_line, print_notice
 from napari_deepmtj.cli._jobs import run_job
 from napari_deepmtj.cli.track import expand
+from napari_deepmtj.core.paths import CSV_SUFFIX
 from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.io.paths import CSV_SUFFIX
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory
@@ -143,8 +143,8 @@ class _Job:
         print_line(f"{trajectory.provenance.clip} -> {path}")
 
     def _video(self, file: Path, trajectory: Trajectory, path: Path) -> None:
+        from napari_deepmtj.core.paths import attention_path
         from napari_deepmtj.io.finding import find_clip
-        from napari_deepmtj.io.paths import attention_path
         from napari_deepmtj.io.video import open_video
         from napari_deepmtj.report.video import write_annotated_video
 
@@ -173,7 +173,7 @@ def _write_table(trajectories: list[Trajectory], path: Path, to: str, options: O
 
 
 def _write_methods(trajectories: list[Trajectory], path: Path) -> None:
-    from napari_deepmtj.io.atomic import atomic_write
+    from napari_deepmtj.core.atomic import atomic_write
     from napari_deepmtj.report.methods import methods_text
 
     atomic_write(path, methods_text([t.provenance for t in trajectories]).encode())

@@ -309,7 +309,7 @@ class _Files:
         """Write every file at once, the one with the figures last."""
         import pandas as pd
 
-        from napari_deepmtj.io.atomic import atomic_write
+        from napari_deepmtj.core.atomic import atomic_write
 
         tables = {TABLE: done.table}
         if done.cycles is not None and len(done.cycles):

@@ -145,9 +145,9 @@ def _process_one(
     path: Path, settings: _Settings, findings: bool, out: Path | None, overwrite: bool
 ) -> str:
     """Process one result and return the line that says what was done."""
-    from napari_deepmtj.io.atomic import atomic_write
+    from napari_deepmtj.core.atomic import atomic_write
+    from napari_deepmtj.core.paths import CSV_SUFFIX, json_path
     from napari_deepmtj.io.exports import read_trajectory, write_trajectory
-    from napari_deepmtj.io.paths import CSV_SUFFIX, json_path
 
     if path.exists() and not json_path(path).exists():
         raise ResultError(
@@ -169,7 +169,7 @@ def _process_one(
 def _files(results: list[str], out: Path | None) -> list[Path]:
     """Return the results that are meant, none of which shares a name in `out`."""
     from napari_deepmtj.cli.track import expand
-    from napari_deepmtj.io.paths import CSV_SUFFIX
+    from napari_deepmtj.core.paths import CSV_SUFFIX
 
     files = expand(results)
     for path in files:

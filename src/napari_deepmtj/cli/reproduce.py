@@ -9,8 +9,8 @@ import typer
 
 from napari_deepmtj.cli._console import print_line
 from napari_deepmtj.cli._jobs import run_job
+from napari_deepmtj.core.paths import CSV_SUFFIX, JSON_SUFFIX
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.paths import CSV_SUFFIX, JSON_SUFFIX
 
 if TYPE_CHECKING:
     from napari_deepmtj.evaluation.reproduce import Reproduction

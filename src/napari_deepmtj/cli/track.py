@@ -104,9 +104,9 @@ def track(
     files = expand(clips)
 
     from napari_deepmtj.batch.clip import Request, led_by, make_folder, require_extras, track_clip
+    from napari_deepmtj.core.paths import result_paths
     from napari_deepmtj.inference.attention import wanted_map
     from napari_deepmtj.inference.device import Runner
-    from napari_deepmtj.io.paths import result_paths
     from napari_deepmtj.weights.store import load_model
 
     requests = [

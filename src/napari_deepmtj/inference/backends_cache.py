@@ -18,9 +18,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.atomic import atomic_write
 
 #: Environment variable naming another folder for what can be made again.
 CACHE_VARIABLE = "NAPARI_DEEPMTJ_CACHE"

@@ -26,8 +26,8 @@ from typing import Self, TypeVar
 
 import psutil
 
+from napari_deepmtj.core.atomic import STALE_SECONDS
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.atomic import STALE_SECONDS
 
 #: How long a lock may stay without content, as one that is being made has none.
 GRACE_SECONDS = 2.0

@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from napari_deepmtj.core.atomic import LockedError, atomic_write
 from napari_deepmtj.core.labels import Json, Label
 from napari_deepmtj.errors import LabelError, ResultError
 from napari_deepmtj.io._merge import Key, Value
-from napari_deepmtj.io.atomic import LockedError, atomic_write
 from napari_deepmtj.io.labels import SUFFIX, label_bytes, parse_labels
 
 SCHEMA = 1

@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from napari_deepmtj.core.atomic import atomic_path
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.atomic import atomic_path
 
 #: Version of the note in the first page. In schema 1, whose note does not say so, each frame's
 #: combined map was scaled to a maximum of 1.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from napari_deepmtj.core.atomic import atomic_path
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.atomic import atomic_path
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream

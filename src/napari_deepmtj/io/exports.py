@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from napari_deepmtj.core.atomic import LockedError, atomic_path, atomic_write
+from napari_deepmtj.core.paths import CSV_SUFFIX, json_path
 from napari_deepmtj.core.provenance import Operation, Provenance
 from napari_deepmtj.core.trajectory import COLUMNS, Flag, Origin, Trajectory
 from napari_deepmtj.errors import CalibrationError, ResultError
-from napari_deepmtj.io.atomic import LockedError, atomic_path, atomic_write
-from napari_deepmtj.io.paths import CSV_SUFFIX, json_path
 
 #: Significant digits of numbers: 1e-6 px in pictures of up to 9999 px, and a file that is read
 #: and written again stays the same to the byte.

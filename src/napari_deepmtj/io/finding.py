@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from napari_deepmtj.core.paths import ATTENTION_SUFFIX
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io.paths import ATTENTION_SUFFIX
 from napari_deepmtj.io.video import open_video, sniff
 
 

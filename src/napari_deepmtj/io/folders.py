@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from napari_deepmtj.core.paths import ATTENTION_SUFFIX, CSV_SUFFIX, VIDEO_SUFFIX
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io.paths import ATTENTION_SUFFIX, CSV_SUFFIX, VIDEO_SUFFIX
 from napari_deepmtj.io.video import sniff
 
 

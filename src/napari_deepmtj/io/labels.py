@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.labels import LABEL_COLUMNS, Label, LabelKey
+from napari_deepmtj.core.paths import clip_stem
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.atomic import atomic_write
-from napari_deepmtj.io.paths import clip_stem
 
 SUFFIX = ".mtj-labels.csv"
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.paths import clip_stem
 from napari_deepmtj.errors import CalibrationError
 from napari_deepmtj.io._grey import ColourRange  # at run time: pydantic looks at `ClipInfo`
-from napari_deepmtj.io.atomic import atomic_write
-from napari_deepmtj.io.paths import clip_stem
 
 SCHEMA = 1
 

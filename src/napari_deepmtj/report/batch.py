@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.jobs import Progress
+from napari_deepmtj.core.paths import CSV_SUFFIX
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.exports import read_trajectory
-from napari_deepmtj.io.paths import CSV_SUFFIX
 from napari_deepmtj.report.facts import Shown, to_look_at
 from napari_deepmtj.report.page import Markup, Page
 from napari_deepmtj.report.sparks import STEP, spark

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.errors import MissingExtraError
 from napari_deepmtj.evaluation.bootstrap import BOOTSTRAP_SEED, RESAMPLES
 from napari_deepmtj.evaluation.comparison import Comparison
 from napari_deepmtj.evaluation.gallery import Pictures, Worst
 from napari_deepmtj.evaluation.literature import INCONSISTENCIES, P20, P20_TEST
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.report.evaluation_figures import (
     curve_figure,
     direction_figure,

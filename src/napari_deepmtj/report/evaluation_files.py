@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.evaluation.comparison import Comparison
 from napari_deepmtj.evaluation.summary import Summary, curve, summarise
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.labels import guarded
 
 #: Every frame of every method, all of it as JSON, and in sum.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import MissingExtraError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.report.looks import GREEN, PAPER, plain
 from napari_deepmtj.report.panels import TimePanels
 from napari_deepmtj.report.timeline import Timeline, X, Y

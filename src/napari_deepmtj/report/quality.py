@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, ResultError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.sidecar import read_sidecar
 from napari_deepmtj.report.facts import Shown, numbers, settings, to_look_at
 from napari_deepmtj.report.looks import PAPER, plain

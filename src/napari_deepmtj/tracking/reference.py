@@ -17,10 +17,10 @@ import numpy as np
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
+from napari_deepmtj.core.paths import CSV_SUFFIX, clip_stem
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, FramePrediction, Origin, Trajectory
 from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.io.paths import CSV_SUFFIX, clip_stem
 from napari_deepmtj.tracking.series import FloatArray
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from napari_deepmtj.core.atomic import atomic_path
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.atomic import atomic_path
 
 #: Name of the file in a run's folder.
 NAME = "checkpoint.safetensors"

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.weights.cards import WeightCard
 
 #: Name of the table of a run's curves, in its folder.

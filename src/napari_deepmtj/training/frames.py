@@ -21,11 +21,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_deepmtj.calibration.roi import resolve_roi
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.geometry import PixelMap
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError, LabelError, VideoError
 from napari_deepmtj.inference.preprocess import to_network_input
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.labelled import LabelledClip
 from napari_deepmtj.io.video import VideoSource
 

@@ -19,9 +19,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError, WeightsError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.keras import require_h5py
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.keras_import import import_keras

@@ -258,7 +258,7 @@ def save_model(
     """
     from safetensors.numpy import save
 
-    from napari_deepmtj.io.atomic import atomic_write
+    from napari_deepmtj.core.atomic import atomic_write
 
     path = Path(path)
     if path.suffix != _SUFFIX:
@@ -301,7 +301,7 @@ def save_card(source: str | Path, path: str | Path, card: WeightCard) -> WeightC
     """
     from safetensors.numpy import save
 
-    from napari_deepmtj.io.atomic import atomic_write
+    from napari_deepmtj.core.atomic import atomic_write
 
     source = Path(source)
     there, arrays = _read(source, tensors=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_deepmtj.core.atomic import atomic_path
 from napari_deepmtj.errors import LabelError, MissingExtraError
-from napari_deepmtj.io.atomic import atomic_path
 
 if TYPE_CHECKING:
     import pandas as pd

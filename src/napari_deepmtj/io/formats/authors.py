@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.formats._match import (
     ClipIndex,
     Found,

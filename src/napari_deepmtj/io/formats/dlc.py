@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.formats._dlc_table import LEVELS, Table, read_table
 from napari_deepmtj.io.formats._hdf import write_hdf
 from napari_deepmtj.io.formats._match import (

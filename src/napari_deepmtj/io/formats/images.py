@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.formats._match import (
     ClipIndex,
     Found,

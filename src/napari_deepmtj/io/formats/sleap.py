@@ -12,10 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from napari_deepmtj.core.atomic import atomic_path
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError, MissingExtraError
-from napari_deepmtj.io.atomic import atomic_path
 from napari_deepmtj.io.formats._match import (
     ClipIndex,
     Found,

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_deepmtj.core.paths import CSV_SUFFIX
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.io.interchange import c3d, deeplabcut, netcdf, opensim, tidy, trc
 from napari_deepmtj.io.interchange._track import INTERPOLATIONS, UNITS, Options, Track, resampled
-from napari_deepmtj.io.paths import CSV_SUFFIX
 
 __all__ = [
     "FORMATS",

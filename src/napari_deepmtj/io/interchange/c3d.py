@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from napari_deepmtj.core.atomic import atomic_path
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import MissingExtraError, ResultError
-from napari_deepmtj.io.atomic import atomic_path
 from napari_deepmtj.io.interchange._track import (
     AXES,
     POINT,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.interchange._track import (
     AXES,
     UNITS,

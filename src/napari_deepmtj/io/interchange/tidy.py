@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.atomic import atomic_write
 from napari_deepmtj.io.exports import DIGITS
 from napari_deepmtj.io.interchange._track import Options, Track
 from napari_deepmtj.io.labels import guarded, unguarded
