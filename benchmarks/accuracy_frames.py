@@ -18,8 +18,8 @@ from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.inference.setup import TOLERANCE_MM
-from napari_deepmtj.io._stack import ArraySource
-from napari_deepmtj.io.video import VideoSource
+from napari_deepmtj.video.opening import VideoSource
+from napari_deepmtj.video.stacks.stack import ArraySource
 from napari_deepmtj.weights.store import Model, load_model
 
 FloatArray = npt.NDArray[np.float64]

@@ -19,8 +19,8 @@ from scipy.stats import spearmanr
 from accuracy_frames import Judge
 from accuracy_spoil import Change, flip, level
 from markdown_tables import markdown
-from napari_deepmtj.io._stack import ArraySource
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 #: x, y and their uncertainty in pixels, pixels per mm.
 STILLS = {

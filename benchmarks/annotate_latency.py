@@ -37,9 +37,9 @@ from qtpy.QtWidgets import QApplication
 from scipy.ndimage import zoom
 
 from napari_deepmtj._napari.annotating import annotation_of
-from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.io.labels import read_labels
 from napari_deepmtj.phantom import subjects
+from napari_deepmtj.video.writer import VideoWriter
 
 HEIGHT, WIDTH, FRAMES, RATE = 600, 800, 300, 25.0
 #: The window, as on a small laptop; without a graphics card every pixel of it takes time.

@@ -75,8 +75,8 @@ def write(path: Path, kind: str, frames: npt.NDArray[np.uint8]) -> None:
     from PIL import Image
 
     from napari_deepmtj.core.geometry import Scale
-    from napari_deepmtj.io.encode import VideoWriter
-    from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+    from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+    from napari_deepmtj.video.writer import VideoWriter
 
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "mjpeg.avi":

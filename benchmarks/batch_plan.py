@@ -25,7 +25,7 @@ from napari_deepmtj.batch.plan import Options, Plan, dry_run, key_of, make_plan,
 from napari_deepmtj.batch.study import read_study
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.paths import json_path
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 
 def write_study(folder: Path, rows: int) -> Path:

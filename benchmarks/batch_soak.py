@@ -212,7 +212,7 @@ def track_all(clips: Path, out: Path, told: Path) -> None:
 
     from napari_deepmtj.batch.clip import Request, track_clip
     from napari_deepmtj.inference.device import Runner
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 
     torch.set_num_threads(1)

@@ -42,9 +42,9 @@ from napari_deepmtj._napari.batching import batching_of
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj.inference.backends import BACKEND_VARIABLE
-from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.io.exports import read_trajectory
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.writer import VideoWriter
 
 #: Frames of the made-up clip, and of each layer, which starts `STEP` after the one before.
 FRAMES, PER_LAYER, STEP = 13, 8, 1

@@ -16,9 +16,9 @@ import torch
 from scipy import ndimage
 
 from napari_deepmtj.core.timebase import FrameTimes
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.phantom.cohort import RATE, PhantomClip, Subject, subjects
 from napari_deepmtj.phantom.negatives import render_nothing
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 FloatArray = npt.NDArray[np.float64]
 

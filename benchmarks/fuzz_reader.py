@@ -41,7 +41,7 @@ import numpy as np
 import fuzz_mutants as mutants
 import fuzz_seeds as seeds
 from napari_deepmtj.errors import CalibrationError, DeepMTJError, VideoError
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import DEFAULT_MODEL, load_model
 
 CPU_SECONDS = 10
@@ -328,7 +328,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Run, print, and return the exit status."""
     options = parse()
-    for module in ("cli.app", "inference.predictor", "io.exports", "io._sequence", "io._dicom"):
+    for module in (
+        "cli.app",
+        "inference.predictor",
+        "io.exports",
+        "video.stacks.folder",
+        "video.dicom.source",
+    ):
         importlib.import_module(f"napari_deepmtj.{module}")
     load_model(DEFAULT_MODEL)
     work = Path(tempfile.mkdtemp(prefix="fuzz"))

@@ -84,7 +84,7 @@ class Window:
 def look(clip: Path, asked: argparse.Namespace) -> dict[str, list[float]]:
     """Look at frames one by one, without a window; return seconds of decoding and of finding."""
     from napari_deepmtj.inference.live import Seen, Wish, Wishes, preview
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
     from speed_clips import ROI
 
     wishes, found = Wishes(), {}
@@ -181,7 +181,7 @@ def start(clip: Path, asked: argparse.Namespace) -> dict[str, float]:
     torch.zeros(1)
     began = time.perf_counter()
     from napari_deepmtj.inference.predictor import TrackedBatch, track
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 
     with open_video(clip) as source:
@@ -222,8 +222,8 @@ def require(held: bool, why: str) -> None:
 
 def write_clips(folder: Path, seed: int) -> dict[str, Path]:
     """Write the clips that are scrubbed and tracked."""
-    from napari_deepmtj.io.encode import VideoWriter
     from napari_deepmtj.phantom.cohort import subjects
+    from napari_deepmtj.video.writer import VideoWriter
     from speed_clips import HEIGHT, RATE, WIDTH, repeat, screens
 
     drawn = list(screens(subjects(1, seed)[0].clip(0, n_frames=DRAWN)))

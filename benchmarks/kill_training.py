@@ -23,11 +23,11 @@ from napari_deepmtj.core.jobs import Failed, Notice
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.io.labelled import find_labelled
 from napari_deepmtj.io.labels import labels_path, write_labels
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.training import epochs
 from napari_deepmtj.training.loop import train
 from napari_deepmtj.training.plan import plan
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.weights.store import load_model
 
 #: A narrow VGG-Attention-2 by P20's optimiser; 12 epochs of 6 steps.

@@ -29,8 +29,6 @@ from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import VideoSource, open_video
 from napari_deepmtj.phantom.cohort import subjects
 from napari_deepmtj.tracking.analysis import Analysis, Plan, analyse, passive_curve
 from napari_deepmtj.tracking.cycles import find_cycles
@@ -40,6 +38,8 @@ from napari_deepmtj.tracking.resample import resample
 from napari_deepmtj.tracking.smooth import smooth
 from napari_deepmtj.tracking.sync import by_trigger
 from napari_deepmtj.tracking.tendon import PassiveCurve
+from napari_deepmtj.video.opening import VideoSource, open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.weights.store import load_model
 
 TRACKING_DOC = Path(__file__).parents[1] / "docs" / "tracking.md"

@@ -51,7 +51,7 @@ def measure(path: Path, reads: int, model: str | None) -> dict[str, float]:
     import numpy as np
     import psutil
 
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     process = psutil.Process()
     result: dict[str, float] = {}

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matrix_pictures import luma_exactly
-from napari_deepmtj.io.video import VideoSource, open_video
+from napari_deepmtj.video.opening import VideoSource, open_video
 
 FloatArray = npt.NDArray[np.float64]
 

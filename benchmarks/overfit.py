@@ -28,7 +28,6 @@ import torch
 
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.labels import Label
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.labelled import LabelledClip
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.phantom.anatomy import mtj_mm, sample_scenes
@@ -41,6 +40,7 @@ from napari_deepmtj.training.recipes import FrameRecipe, available, load_recipe
 from napari_deepmtj.training.settings import Coordinates, Cosine, Heatmap, Loss, Network, Optimiser
 from napari_deepmtj.training.stepping import Stepper
 from napari_deepmtj.training.validation import validate
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 #: Frames to learn by heart, the seed they are drawn by, and their size in px.
 FRAMES, SEED, SIZE = 8, 77, (128, 256)

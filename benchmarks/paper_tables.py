@@ -29,9 +29,7 @@ from napari_deepmtj.evaluation.literature import FIG_2B, INCONSISTENCIES, TABLE_
 from napari_deepmtj.evaluation.methods import Method, Network, Tracker
 from napari_deepmtj.evaluation.runner import evaluate
 from napari_deepmtj.evaluation.summary import curve, summarise
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.labels import labels_path
-from napari_deepmtj.io.video import VideoSource, open_video
 from napari_deepmtj.phantom.cohort import RATE, write_clip
 from napari_deepmtj.phantom.motion import Movement
 from napari_deepmtj.phantom.study import Group, Part, Study, StudyClip, study
@@ -40,6 +38,8 @@ from napari_deepmtj.tracking.flow import BlockMatching, LucasKanade
 from napari_deepmtj.training.cohort import labelled
 from napari_deepmtj.training.frames import FrameStore, cut
 from napari_deepmtj.training.recipes import FrameRecipe, load_recipe
+from napari_deepmtj.video.opening import VideoSource, open_video
+from napari_deepmtj.video.stacks.stack import ArraySource
 from napari_deepmtj.weights.store import Model, load_model
 
 #: Of so many test subjects a whole clip is tracked.

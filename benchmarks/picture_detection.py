@@ -18,9 +18,9 @@ from napari_deepmtj.calibration.picture import detect_in, detect_picture
 from napari_deepmtj.calibration.roi import CONFIDENT
 from napari_deepmtj.calibration.scale import suggest_scale
 from napari_deepmtj.core.geometry import Roi
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.cohort import subjects
 from napari_deepmtj.phantom.screen import LAYOUTS, Screen, draw_screen, sample_screen
+from napari_deepmtj.video.opening import open_video
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared/data/real/muscle_video"

@@ -119,9 +119,9 @@ class Person:
 
 def make_clip(folder: Path) -> Path:
     """Write the moving phantom with a few frames mixed up and a few black."""
-    from napari_deepmtj.io.encode import VideoWriter
-    from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
     from napari_deepmtj.phantom import demo_clip
+    from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+    from napari_deepmtj.video.writer import VideoWriter
 
     path = folder / "phantom.avi"
     with demo_clip() as phantom:

@@ -23,7 +23,7 @@ import numpy as np
 
 from barcodes import number_of, write_clip
 from markdown_tables import FORMATS, markdown, write_between
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 
 #: Frames that one movement of a mouse passes over, at most.
 STRIDE = 40

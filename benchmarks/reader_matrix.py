@@ -35,8 +35,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from matrix_clips import CASES, Case
 from matrix_pictures import luma_exactly, number_of, picture
 from matrix_real import Real, read_real, real_table
-from napari_deepmtj.io import _av
-from napari_deepmtj.io.video import VideoSource, open_video
+from napari_deepmtj.video.ffmpeg import source as _av
+from napari_deepmtj.video.opening import VideoSource, open_video
 
 READS = 80
 #: Levels by which swscale, which rounds twice, may differ from one rounding.

@@ -22,7 +22,7 @@ import numpy as np
 
 from barcodes import KINDS, number_of, write_clip
 from markdown_tables import FORMATS, write_between
-from napari_deepmtj.io.video import VideoSource, open_video
+from napari_deepmtj.video.opening import VideoSource, open_video
 
 
 class Reader(threading.Thread):

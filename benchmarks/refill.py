@@ -18,12 +18,12 @@ from markdown_tables import markdown, write_between
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Origin, Trajectory
-from napari_deepmtj.io._stack import ArraySource
-from napari_deepmtj.io.encode import VideoWriter
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.cohort import RATE, PhantomClip, subjects
 from napari_deepmtj.tracking.flow import follow
 from napari_deepmtj.tracking.refill import refill
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.stacks.stack import ArraySource
+from napari_deepmtj.video.writer import VideoWriter
 
 
 def noisy(clip: PhantomClip, seed: int) -> ArraySource:

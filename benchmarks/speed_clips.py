@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_deepmtj.core.geometry import Roi
-from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.phantom.cohort import PhantomClip, subjects
+from napari_deepmtj.video.writer import VideoWriter
 
 UInt8Array = npt.NDArray[np.uint8]
 

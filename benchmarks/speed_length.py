@@ -22,7 +22,7 @@ def measure(clip: Path, model_id: str, backend: str) -> dict[str, float]:
     from napari_deepmtj.core.jobs import Done, Failed
     from napari_deepmtj.inference.device import Runner
     from napari_deepmtj.inference.predictor import TrackedBatch, track
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 
     process, model = psutil.Process(), load_model(model_id)

@@ -20,8 +20,8 @@ from napari_deepmtj.inference.backends import Backend, open_backend
 from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import TrackedBatch, track
 from napari_deepmtj.inference.preprocess import to_network_inputs
-from napari_deepmtj.io.video import VideoSource
 from napari_deepmtj.tracking.flow import follow
+from napari_deepmtj.video.opening import VideoSource
 from napari_deepmtj.weights.store import Model
 from speed_clips import ROI
 

@@ -28,9 +28,9 @@ from napari_deepmtj.inference.backends_torch import TorchBackend
 from napari_deepmtj.inference.decode import decode
 from napari_deepmtj.inference.familiar import Familiar
 from napari_deepmtj.inference.preprocess import to_network_inputs
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.training.dataset import render_chunk, without_calf
 from napari_deepmtj.training.recipes import CHUNK, SceneSet
+from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import Model, load_model
 
 ROOT = Path(__file__).parents[1]

@@ -12,8 +12,8 @@ import pytest
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.io.labels import labels_path, write_labels
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 #: Height and width of the test clips, and the region that is their B-mode picture.
 CLIP_SIZE = (60, 140)

@@ -134,8 +134,8 @@ def test_every_room_that_exists_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("core.x", "from napari_deepmtj.io.video import open_video", "imports io"),
-        ("core.x", "def f():\n    import napari_deepmtj.io.video", "core.x:2 imports io"),
+        ("core.x", "from napari_deepmtj.video.opening import open_video", "imports io"),
+        ("core.x", "def f():\n    import napari_deepmtj.video.opening", "core.x:2 imports io"),
         ("core.x", "from ..io import video", "imports io"),
         ("io.x", "from napari_deepmtj import tracking", "imports tracking"),
         ("cli.x", "from napari_deepmtj._napari import reader", "imports _napari"),
@@ -218,7 +218,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "io.labels",
         "io.label_store",
         "io.exports",
-        "io.video",
+        "video.opening",
         "annotation.session",
         "annotation.useful",
         "tracking.gate",

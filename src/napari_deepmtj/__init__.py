@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_deepmtj.inference.predictor import track as track
     from napari_deepmtj.io.exports import read_trajectory as read_trajectory
     from napari_deepmtj.io.exports import write_trajectory as write_trajectory
-    from napari_deepmtj.io.video import open_video as open_video
+    from napari_deepmtj.video.opening import open_video as open_video
     from napari_deepmtj.weights.store import load_model as load_model
 
 try:
@@ -31,7 +31,7 @@ _PUBLIC = {
     "Trajectory": "core.trajectory",
     "DeepMTJError": "errors",
     "track": "inference.predictor",
-    "open_video": "io.video",
+    "open_video": "video.opening",
     "read_trajectory": "io.exports",
     "write_trajectory": "io.exports",
     "load_model": "weights.store",

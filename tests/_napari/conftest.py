@@ -22,8 +22,8 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
-from napari_deepmtj.io.encode import VideoWriter
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.writer import VideoWriter
 
 RATE = 25.0
 

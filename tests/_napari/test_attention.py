@@ -16,10 +16,10 @@ from napari_deepmtj._napari.widgets import track as track_module
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.inference.predictor import Began, TrackedBatch, track
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.networks.maps import MapNames
+from napari_deepmtj.video.stacks.stack import ArraySource
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import Model, save_model
 

@@ -14,7 +14,7 @@ from napari_deepmtj._napari.settings import PLUGIN
 from napari_deepmtj._napari.widgets.calibrate import CalibrateWidget
 from napari_deepmtj.calibration.scale import Suggestion
 from napari_deepmtj.core.geometry import Roi, Scale
-from napari_deepmtj.io.sidecar import read_sidecar
+from napari_deepmtj.video.sidecar import read_sidecar
 
 pytestmark = pytest.mark.gui
 

@@ -17,8 +17,8 @@ from napari_deepmtj.calibration.scale import Suggestion
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.errors import CalibrationError, VideoError
 from napari_deepmtj.inference.attention import AttentionMap
-from napari_deepmtj.io.sidecar import ClipInfo, read_sidecar, write_sidecar
 from napari_deepmtj.phantom.screen import draw_screen, sample_screen
+from napari_deepmtj.video.sidecar import ClipInfo, read_sidecar, write_sidecar
 
 GATE = AttentionMap("gate-1", "gate", "gate", "tiny", "ab" * 32)
 NEW = Scale(0.05, 0.4, "calibration line 10 mm")

@@ -18,8 +18,10 @@ from napari_deepmtj._napari.settings import PLUGIN, Settings
 from napari_deepmtj._napari.widgets import track as track_module
 from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io import _av, _index, _indexing
-from napari_deepmtj.io.video import open_video, until_complete
+from napari_deepmtj.video.ffmpeg import background as _indexing
+from napari_deepmtj.video.ffmpeg import index as _index
+from napari_deepmtj.video.ffmpeg import source as _av
+from napari_deepmtj.video.opening import open_video, until_complete
 
 
 @pytest.fixture

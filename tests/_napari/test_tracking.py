@@ -9,7 +9,7 @@ from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.tracking import Request, TrackRun
 from napari_deepmtj.core.geometry import Roi
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import load_model
 
 

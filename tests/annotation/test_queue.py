@@ -11,8 +11,8 @@ from napari_deepmtj.annotation.strategies import ByHand, Evenly, Every, LowestCo
 from napari_deepmtj.core.jobs import Done, Notice, Progress
 from napari_deepmtj.core.labels import CONSENSUS, Label
 from napari_deepmtj.errors import LabelError, VideoError
-from napari_deepmtj.io.folders import find_clips
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.folders import find_clips
+from napari_deepmtj.video.opening import open_video
 
 
 def grow(queue, n, root, opened=(), known=None, prediction=None):

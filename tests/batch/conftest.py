@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_deepmtj.io.encode import VideoWriter
+from napari_deepmtj.video.writer import VideoWriter
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from napari_deepmtj.batch.run import (
 from napari_deepmtj.batch.study import entries_of_files, entry_of_source
 from napari_deepmtj.batch.worker import Job, track_job
 from napari_deepmtj.core.jobs import Done, Failed
-from napari_deepmtj.io._stack import ArraySource
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 distributed = pytest.importorskip("distributed")
 

@@ -13,9 +13,9 @@ from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.exports import read_trajectory
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.stacks.stack import ArraySource
 from napari_deepmtj.weights.store import load_model
 
 pytestmark = pytest.mark.usefixtures("models")

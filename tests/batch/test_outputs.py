@@ -17,10 +17,10 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.paths import attention_path, video_path
 from napari_deepmtj.io.attention import read_attention
-from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.writer import VideoWriter
 from napari_deepmtj.weights.store import load_model
 
 pytestmark = pytest.mark.usefixtures("models")

@@ -10,10 +10,10 @@ from napari_deepmtj.calibration.picture import detect_in, detect_picture, spread
 from napari_deepmtj.calibration.roi import resolve_roi
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._stack import ArraySource
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.cohort import demo_clip
 from napari_deepmtj.phantom.screen import LAYOUTS, draw_screen, sample_screen
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 BOX = Roi(60, 40, 200, 160, "detected")
 

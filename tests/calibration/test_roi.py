@@ -11,7 +11,7 @@ from napari_deepmtj.calibration.picture import Detection
 from napari_deepmtj.calibration.roi import CONFIDENT, PRESETS, resolve_roi
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io._stack import ArraySource
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 
 @pytest.fixture

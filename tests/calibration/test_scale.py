@@ -13,9 +13,9 @@ from napari_deepmtj.calibration.scale import (
 )
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io._stack import ArraySource
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.screen import LAYOUTS, draw_screen, sample_screen
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 
 def length(scale, p0, p1):

@@ -3,7 +3,7 @@ import pytest
 from small_networks import write_tiny
 
 from napari_deepmtj.cli.app import main
-from napari_deepmtj.io.encode import VideoWriter
+from napari_deepmtj.video.writer import VideoWriter
 from napari_deepmtj.weights.store import MODELS_VARIABLE
 
 FRAMES, HEIGHT, WIDTH = 12, 60, 130

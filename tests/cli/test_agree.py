@@ -10,8 +10,8 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 from napari_deepmtj.io.labels import read_labels, write_labels
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 pytest.importorskip("pingouin", reason="the extra statistics is not installed")
 

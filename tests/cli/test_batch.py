@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.phantom.cohort import Subject
+from napari_deepmtj.video.writer import VideoWriter
 
 
 @pytest.fixture

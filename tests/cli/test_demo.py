@@ -8,8 +8,8 @@ from PIL import Image
 
 from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.io.labels import labels_path, read_labels
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom import demo_clip
+from napari_deepmtj.video.opening import open_video
 
 WORDS = ("demo", "--frames", 4, "--device", "cpu", "--model", "tiny")
 

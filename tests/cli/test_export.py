@@ -96,7 +96,7 @@ def test_impossible_words(run, csv, words, complaint):
 
 
 def test_a_video_with_trail_and_attention(run, clip, csv):
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     code, _, err = run("export", csv, "--to", "video", "--attention")
     assert code == 1

@@ -13,7 +13,7 @@ from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.io.exports import write_trajectory
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 SCALE = Scale.isotropic(0.1, "test")
 OFFSET, ARM_MM, STIFFNESS, SHANK_MM, REST_MM = 0.73, 45.0, 120.0, 400.0, 210.0

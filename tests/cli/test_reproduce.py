@@ -15,7 +15,7 @@ from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.evaluation.redo import STEPS
 from napari_deepmtj.evaluation.reproduce import compare
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import load_model, save_model
 
 TINY = ("--model", "tiny", "--roi", "10,4,100,50", "--scale", "0.1,0.2")
@@ -169,7 +169,7 @@ def test_an_unknown_operation_and_a_log_without_tracking(run, log):
 
 
 def test_a_scale_that_came_later_is_refused(run, clip, tmp_path):
-    from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+    from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
     assert run("track", clip, "--model", "tiny", "--roi", "full")[0] == 0
     write_sidecar(clip, ClipInfo(scale=Scale(0.1, 0.2, "line")))

@@ -14,8 +14,8 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io.labels import labels_path, write_labels
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.weights.store import MODELS_VARIABLE, list_models
 
 Run = Callable[..., str]

@@ -12,11 +12,11 @@ from torch import nn
 
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.labels import Label
-from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.io.labels import labels_path, write_labels
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.networks.interface import NetworkOutput
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.writer import VideoWriter
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import Model
 

@@ -10,9 +10,9 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import CalibrationError, LabelError
 from napari_deepmtj.evaluation.raters import gather
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.labels import write_labels
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 
 def label(who: str, frame: int = 0, clip: str = "a.avi", sha256: str = "aa") -> Label:

@@ -38,8 +38,8 @@ def test_a_slice_of_the_benchmark_runs_and_fills_the_document(tmp_path):
 def test_a_repeated_clip_has_every_frame_in_the_file(tmp_path, benchmarks):
     import numpy as np
 
-    from napari_deepmtj.io.encode import VideoWriter
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
+    from napari_deepmtj.video.writer import VideoWriter
     from speed_clips import repeat
 
     frames = np.random.default_rng(0).integers(0, 256, (7, 32, 64), dtype=np.uint8)

@@ -11,7 +11,7 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done, Notice
 from napari_deepmtj.inference.offset import offset_of
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 OFFSET = {"offset_distal_mm": 2.0, "offset_deep_mm": 0.5}
 

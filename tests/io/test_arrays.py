@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import MissingExtraError, VideoError
-from napari_deepmtj.io._stack import ArraySource
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 GREY = np.arange(5 * 20 * 30).reshape(5, 20, 30).astype(np.uint8)
 #: Grey stored as colour, so that its luma is exactly itself.

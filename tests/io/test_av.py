@@ -14,9 +14,9 @@ import pytest
 
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import CalibrationError, VideoError
-from napari_deepmtj.io import _av
-from napari_deepmtj.io._grey import luma, luma_table
-from napari_deepmtj.io.video import VideoSource, open_video
+from napari_deepmtj.video.ffmpeg import source as _av
+from napari_deepmtj.video.grey import luma, luma_table
+from napari_deepmtj.video.opening import VideoSource, open_video
 
 
 def test_sequential_frames_are_all_there_in_order(clip, clip_folder, show_number) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io import _av, _examine, _stamp
-from napari_deepmtj.io._index import FrameIndex
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video import stamp as _stamp
+from napari_deepmtj.video.ffmpeg import scan as _examine
+from napari_deepmtj.video.ffmpeg import source as _av
+from napari_deepmtj.video.ffmpeg.index import FrameIndex
+from napari_deepmtj.video.opening import open_video
 
 CHANGED = r"^a\.mp4(, frame \d+)?: was changed since it was opened; open it again"
 

@@ -30,7 +30,7 @@ from pydicom.uid import (
 )
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 
 
 @pytest.mark.parametrize("syntax", NATIVE, ids=lambda syntax: syntax.keyword)

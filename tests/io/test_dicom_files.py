@@ -19,9 +19,9 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from napari_deepmtj.calibration.roi import resolve_roi
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import DeepMTJError, VideoError
-from napari_deepmtj.io._dicom_regions import choose
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import VideoSource, open_video
+from napari_deepmtj.video.dicom.regions import choose
+from napari_deepmtj.video.opening import VideoSource, open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "real" / "dicom"
 real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real recordings at {REAL}")

@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.encaps import generate_frames
 from pydicom.pixels import pixel_array
 
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "real" / "dicom"
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real recordings at {REAL}")

@@ -35,9 +35,9 @@ from pydicom.uid import (
 )
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io import _part
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.dicom import streams as _part
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 
 @pytest.mark.parametrize("table", [True, False], ids=["offset table", "no table"])

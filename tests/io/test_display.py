@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.core.geometry import Roi
-from napari_deepmtj.io._display import AS_STORED, Display, Orientation
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.display import AS_STORED, Display, Orientation
+from napari_deepmtj.video.opening import open_video
 
 ONE = 65536
 

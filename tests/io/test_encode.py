@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.encode import VideoWriter
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.writer import VideoWriter
 
 
 def ramp(height: int, width: int, shift: int) -> np.ndarray:

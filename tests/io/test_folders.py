@@ -4,7 +4,7 @@ import tifffile
 from PIL import Image
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io.folders import find_clips
+from napari_deepmtj.video.folders import find_clips
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io import frames as frames_module
-from napari_deepmtj.io._stack import ArraySource
-from napari_deepmtj.io.frames import LazyFrames
+from napari_deepmtj.video import frames as frames_module
+from napari_deepmtj.video.frames import LazyFrames
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_huge_clip_is_not_loaded_whole(lazy, monkeypatch) -> None:
 
 
 def test_slicing_from_threads(clip_folder, clips, show_number) -> None:
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     wrong = []
 

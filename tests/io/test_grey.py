@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from napari_deepmtj.io._grey import Levels, coloured, grey_of, luma, luma_table
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.grey import Levels, coloured, grey_of, luma, luma_table
+from napari_deepmtj.video.opening import open_video
 
 
 def test_luma_of_colours_is_rounded_once() -> None:

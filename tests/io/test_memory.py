@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_deepmtj.io import _av
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.ffmpeg import source as _av
+from napari_deepmtj.video.opening import open_video
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "long_clip.py"
 

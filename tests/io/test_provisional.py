@@ -14,9 +14,13 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io import _av, _examine, _index, _indexing, _stamp
-from napari_deepmtj.io.frames import LazyFrames
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video import stamp as _stamp
+from napari_deepmtj.video.ffmpeg import background as _indexing
+from napari_deepmtj.video.ffmpeg import index as _index
+from napari_deepmtj.video.ffmpeg import scan as _examine
+from napari_deepmtj.video.ffmpeg import source as _av
+from napari_deepmtj.video.frames import LazyFrames
+from napari_deepmtj.video.opening import open_video
 
 #: Containers with and without a number of frames, with and without usable timestamps.
 NAMES = [
@@ -304,7 +308,7 @@ def test_a_program_that_ends_while_frames_are_listed_ends_cleanly(
 ) -> None:
     code = (
         "from napari_deepmtj.io import _av, _index, _indexing\n"
-        "from napari_deepmtj.io.video import open_video\n"
+        "from napari_deepmtj.video.opening import open_video\n"
         "import time\n"
         "_av.SHORT_PATIENCE = 0.0\n"
         "_index._PACE = 1\n"

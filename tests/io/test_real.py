@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "real"
 

@@ -13,9 +13,9 @@ from scipy.io import savemat
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io import _sequence
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import VideoSource, open_video
+from napari_deepmtj.video.opening import VideoSource, open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.stacks import folder as _sequence
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from PIL import Image
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._stack import ArraySource
-from napari_deepmtj.io.video import VideoSource, open_video
+from napari_deepmtj.video.opening import VideoSource, open_video
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from scipy.io import savemat
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import MissingExtraError, VideoError
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 SECONDS = np.cumsum(np.random.default_rng(2).uniform(0.01, 0.03, 60))
 

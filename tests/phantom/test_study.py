@@ -13,7 +13,6 @@ import torch
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io.labels import labels_path, read_labels
-from napari_deepmtj.io.video import VideoSource, open_video
 from napari_deepmtj.phantom import subjects
 from napari_deepmtj.phantom.anatomy import layers
 from napari_deepmtj.phantom.cohort import DEMO_SEED, PhantomClip
@@ -21,6 +20,7 @@ from napari_deepmtj.phantom.motion import Movement
 from napari_deepmtj.phantom.study import Design, Group, Part, Study, StudyClip, study, write_study
 from napari_deepmtj.phantom.traits import TYPICAL, Traits
 from napari_deepmtj.training.recipes import SceneSet, available, load_recipe
+from napari_deepmtj.video.opening import VideoSource, open_video
 
 SMALL = Design(3, 2, 2, 4, 10, 30, 4, 12, n_frames=24)
 

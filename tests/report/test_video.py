@@ -12,9 +12,9 @@ from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.report import video
 from napari_deepmtj.report.video import ellipse, write_annotated_video
+from napari_deepmtj.video.opening import open_video
 
 
 class Clip:

@@ -23,7 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from napari_deepmtj.io.video import VideoSource, open_video
+from napari_deepmtj.video.opening import VideoSource, open_video
 
 N, HEIGHT, WIDTH = 4, 24, 40
 US = "1.2.840.10008.5.1.4.1.1.3.1"

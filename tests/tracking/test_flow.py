@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import MissingExtraError, VideoError
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.tracking.flow import BlockMatching, LucasKanade, Method, follow
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 METHODS = pytest.mark.parametrize("method", [LucasKanade(), BlockMatching()], ids=["lk", "block"])
 SCALE = Scale.isotropic(0.15, "by hand")

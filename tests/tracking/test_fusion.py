@@ -10,9 +10,9 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.tracking.fusion import Fusion, fuse
 from napari_deepmtj.tracking.series import flagged
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 Make = Callable[..., Trajectory]
 N, MM = 80, 0.2

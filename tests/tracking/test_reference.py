@@ -14,11 +14,11 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 from napari_deepmtj.tracking.flow import LucasKanade
 from napari_deepmtj.tracking.mechanics import motion
 from napari_deepmtj.tracking.reference import follow_reference, reference_path
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 pytest.importorskip("cv2", reason="the extra flow is not installed")
 Make = Callable[..., Trajectory]

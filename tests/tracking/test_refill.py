@@ -12,12 +12,12 @@ from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory
 from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.tracking import smooth
 from napari_deepmtj.tracking.flow import LucasKanade
 from napari_deepmtj.tracking.fusion import fuse
 from napari_deepmtj.tracking.gate import gate
 from napari_deepmtj.tracking.refill import METHOD, refill
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 N, MM = 60, 0.2
 #: What refilling may change.

@@ -11,12 +11,12 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Flag, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.phantom.cohort import subjects
 from napari_deepmtj.tracking.series import flagged
 from napari_deepmtj.tracking.slip import Slip, estimate, flag, relative, subtract
 from napari_deepmtj.tracking.smooth import smooth
 from napari_deepmtj.tracking.unsmooth import unsmooth
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 MM = 0.2
 N = 16

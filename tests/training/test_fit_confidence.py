@@ -18,7 +18,6 @@ from napari_deepmtj.errors import LabelError, WeightsError
 from napari_deepmtj.evaluation.doubt import coverage_interval, squared_distance
 from napari_deepmtj.inference.decode import REGION, Decoding, calibrated_covariance
 from napari_deepmtj.inference.peak import Peak
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.io.labelled import LabelledClip
 from napari_deepmtj.training.fit_confidence import (
     confidence_of,
@@ -28,6 +27,7 @@ from napari_deepmtj.training.fit_confidence import (
 )
 from napari_deepmtj.training.lab import LabLabels, halves
 from napari_deepmtj.training.observed import Observed
+from napari_deepmtj.video.stacks.stack import ArraySource
 from napari_deepmtj.weights.store import MODELS_VARIABLE, load_model, read_card
 
 CARD = Decoding(

@@ -16,17 +16,17 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.inference.preprocess import to_network_input
-from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.io.labelled import find_labelled
 from napari_deepmtj.io.labels import labels_path, write_labels
-from napari_deepmtj.io.sidecar import ClipInfo, write_sidecar
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.study import Design, study
 from napari_deepmtj.training import frames as frames_module
 from napari_deepmtj.training.batches import FrameSet
 from napari_deepmtj.training.cohort import study_split
 from napari_deepmtj.training.frames import FrameStore, cut, stored_size
 from napari_deepmtj.training.settings import Network
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
+from napari_deepmtj.video.writer import VideoWriter
 
 Write = Callable[..., Path]
 SIZE = (64, 128)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from napari_deepmtj._napari import clips
 from napari_deepmtj._napari.batch_rows import Rows, rows_of
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io.sidecar import ClipInfo
+from napari_deepmtj.video.sidecar import ClipInfo
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from napari_deepmtj.batch.plan import Options, Plan
     from napari_deepmtj.batch.study import Entry
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Endings of files that are study tables.
 TABLES = (".csv", ".tsv", ".xlsx", ".xlsm")
@@ -163,7 +163,7 @@ def gather(opened: Sequence[Opened], paths: Iterable[Path], wanted: Wanted) -> l
 def _entry_of(opened: Opened) -> Entry:
     """Return the entry of a layer: what the window knows and its file does not goes with it."""
     from napari_deepmtj.batch.study import entry_of_source
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     source, info = opened.source, opened.info
     if source.path is None:
@@ -181,7 +181,7 @@ def _entry_of(opened: Opened) -> Entry:
 
 def _clips_in(path: Path, wanted: Wanted) -> Iterator[Path]:
     """Yield the clips of a folder but those in the batch's own; a file as it is."""
-    from napari_deepmtj.io.folders import find_clips
+    from napari_deepmtj.video.folders import find_clips
 
     if not path.is_dir():
         yield path

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory
     from napari_deepmtj.inference.attention import AttentionMap
     from napari_deepmtj.io.attention import AttentionInfo
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def load_with_clip(name: str, path: Path, clip: Path | None) -> Iterator[Progres
     DeepMTJError
         If one of them cannot be read, or the clip is not the one that was tracked.
     """
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     loaded = load(name, path)
     if clip is None:

@@ -20,7 +20,7 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, read_sidecar, write_sidecar
+from napari_deepmtj.video.sidecar import ClipInfo, DistalSide, read_sidecar, write_sidecar
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.session import Session

@@ -15,10 +15,10 @@ from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.io.sidecar import ClipInfo
+from napari_deepmtj.video.sidecar import ClipInfo
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 
 #: A Tracks layer of napari has no more axes.
@@ -53,7 +53,7 @@ def can_be_clip(layer: Any) -> bool:
     """
     from napari.layers import Image
 
-    from napari_deepmtj.io._stack import holds_clip
+    from napari_deepmtj.video.stacks.stack import holds_clip
 
     if not isinstance(layer, Image):
         return False
@@ -138,7 +138,7 @@ def source_of(layer: Any) -> VideoSource:
     A clip that this plugin opened is read from its file; any other array is taken as it is, with
     the layer's time step where its unit is known. The scale is that of the layer in both.
     """
-    from napari_deepmtj.io.frames import LazyFrames
+    from napari_deepmtj.video.frames import LazyFrames
 
     if isinstance(layer.data, LazyFrames):
         source: VideoSource = layer.data.source
@@ -155,7 +155,7 @@ def source_of(layer: Any) -> VideoSource:
 
 
 def _array_source(layer: Any, times: FrameTimes) -> VideoSource:
-    from napari_deepmtj.io._stack import ArraySource
+    from napari_deepmtj.video.stacks.stack import ArraySource
 
     array = _array(layer)
     if _is_colour_picture(layer):

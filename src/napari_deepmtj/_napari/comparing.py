@@ -25,7 +25,7 @@ from napari_deepmtj.io.labels import SUFFIX
 
 if TYPE_CHECKING:
     from napari_deepmtj.evaluation.agreement import Agreement, Rater
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 _COMPARISONS: weakref.WeakKeyDictionary[Any, Comparison] = weakref.WeakKeyDictionary()
 

@@ -22,10 +22,10 @@ from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.inference.attention import AttentionMap, display_of
-from napari_deepmtj.io.sidecar import ClipInfo
+from napari_deepmtj.video.sidecar import ClipInfo
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 FloatArray = npt.NDArray[np.float64]

@@ -145,7 +145,7 @@ def marks_of(layer: Any) -> tuple[Mark, ...]:
 def layer_of_contrast(source: Any, name: str, placement: Placement, clip: str) -> LayerTuple:
     """Return the Image layer of a clip with local contrast, over the clip itself."""
     from napari_deepmtj.annotation.contrast import ContrastSource
-    from napari_deepmtj.io.frames import LazyFrames
+    from napari_deepmtj.video.frames import LazyFrames
 
     arguments = {
         "name": f"contrast {name}",

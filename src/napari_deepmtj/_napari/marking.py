@@ -26,7 +26,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 
 if TYPE_CHECKING:
     from napari_deepmtj.evaluation.comparison import Comparison, Marks
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 _MARKINGS: weakref.WeakKeyDictionary[Any, Marking] = weakref.WeakKeyDictionary()
 
@@ -157,8 +157,8 @@ def _compared(
     from napari_deepmtj.evaluation.methods import Network
     from napari_deepmtj.evaluation.runner import evaluate
     from napari_deepmtj.io.labelled import find_labelled
-    from napari_deepmtj.io.video import open_video
     from napari_deepmtj.io.written import read_written
+    from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 
     if source.path is None:

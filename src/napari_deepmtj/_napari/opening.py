@@ -17,8 +17,8 @@ from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj.errors import DeepMTJError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.frames import LazyFrames
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.frames import LazyFrames
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Milliseconds between two looks at how far the listing is.
 INTERVAL = 100
@@ -43,7 +43,7 @@ def open_for_viewer(path: str | Path) -> VideoSource:
     """
     import napari
 
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     return open_video(path, background=napari.current_viewer() is not None)
 
@@ -60,7 +60,7 @@ def layer_of(source: VideoSource, clip: str) -> LayerTuple:
     """
     import napari
 
-    from napari_deepmtj.io.frames import LazyFrames
+    from napari_deepmtj.video.frames import LazyFrames
 
     frames = LazyFrames(source, waits=source.complete)
     made = convert.layer_of_clip(source, frames, clip)
@@ -164,7 +164,7 @@ class Follower:
 
 def _replace(viewer: Any, source: VideoSource, layer: Any) -> None:
     """Give a provisional layer its final frames, facts and times; what a person set stays."""
-    from napari_deepmtj.io.frames import LazyFrames
+    from napari_deepmtj.video.frames import LazyFrames
 
     session = _session(viewer)
     active = session.active is layer

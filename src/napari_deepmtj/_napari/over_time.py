@@ -29,7 +29,7 @@ from napari_deepmtj.tracking.smooth import Kalman, Method, Result, smooth
 from napari_deepmtj.tracking.unsmooth import unsmooth
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.sidecar import DistalSide
+    from napari_deepmtj.video.sidecar import DistalSide
 
 _OVER_TIME: weakref.WeakKeyDictionary[Any, OverTime] = weakref.WeakKeyDictionary()
 

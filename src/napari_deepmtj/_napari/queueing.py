@@ -22,13 +22,13 @@ from napari_deepmtj.annotation.useful import next_most_useful
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, LabelError
-from napari_deepmtj.io.folders import find_clips
+from napari_deepmtj.video.folders import find_clips
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.annotating import Annotation
     from napari_deepmtj.annotation.session import AnnotationSession
     from napari_deepmtj.core.geometry import Roi
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 
 def build(annotation: Annotation, plan: Plan, scope: str | Path) -> None:
@@ -176,7 +176,7 @@ def _predicted(
     Every clip is opened anew, so that the window keeps its own.
     """
     from napari_deepmtj.inference.predictor import track
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 
     model = load_model(model_id)

@@ -11,7 +11,7 @@ from napari_deepmtj._napari import clips, convert, opening
 from napari_deepmtj._napari.convert import KEY, LayerTuple
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj.errors import CalibrationError, MissingExtraError, VideoError
-from napari_deepmtj.io.sidecar import read_sidecar
+from napari_deepmtj.video.sidecar import read_sidecar
 
 #: Suffix of a saved trajectory.
 RESULT = ".mtj.csv"
@@ -108,7 +108,7 @@ def _each(path: str | Sequence[str]) -> list[str]:
 
 
 def _is_clip(path: str) -> bool:
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     try:
         open_video(path, background=True).close()  # not all of an hour, just to see
@@ -123,7 +123,7 @@ def _is_clip(path: str) -> bool:
 
 def _is_folder_of_clip(folder: Path) -> bool:
     """Whether a folder is a clip: Zarr by its header, any other judged by its first files."""
-    from napari_deepmtj.io.video import sniff
+    from napari_deepmtj.video.opening import sniff
 
     try:
         if sniff(folder) == "zarr":
@@ -136,7 +136,7 @@ def _is_folder_of_clip(folder: Path) -> bool:
 
 
 def _is_of_clip(path: Path) -> bool:
-    from napari_deepmtj.io.video import sniff
+    from napari_deepmtj.video.opening import sniff
 
     try:
         return sniff(path) in FOLDERS

@@ -19,7 +19,7 @@ from napari_deepmtj.core.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.session import Session
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Takes back the last drag with what it refilled, while the Points layer is active.
 UNDO = "Ctrl-Z"

@@ -22,7 +22,7 @@ from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Progress
-from napari_deepmtj.io.sidecar import ClipInfo
+from napari_deepmtj.video.sidecar import ClipInfo
 
 _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 

@@ -24,7 +24,7 @@ from napari_deepmtj.errors import DeepMTJError
 
 if TYPE_CHECKING:
     from napari_deepmtj.inference.predictor import Began, TrackedBatch
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ def track_events(
     and before those of `tracking.fusion.fuse` if that is asked for
     """
     from napari_deepmtj.inference.predictor import Began, track
-    from napari_deepmtj.io.video import open_video, until_complete
     from napari_deepmtj.tracking.flow import opencv
     from napari_deepmtj.tracking.fusion import fuse
+    from napari_deepmtj.video.opening import open_video, until_complete
     from napari_deepmtj.weights.store import load_model
 
     if request.fuse:

@@ -8,8 +8,8 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.io._base import BaseSource
-from napari_deepmtj.io.video import VideoSource
+from napari_deepmtj.video.opening import VideoSource
+from napari_deepmtj.video.source import BaseSource
 
 UInt8Array = npt.NDArray[np.uint8]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.io.exports import read_trajectory
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from napari_deepmtj.core.jobs import Done, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, LabelError
-from napari_deepmtj.io.video import VideoSource, open_video, until_complete
+from napari_deepmtj.video.opening import VideoSource, open_video, until_complete
 
 #: Frames in one batch; Leitner et al. 2020, doi:10.1109/EMBC44109.2020.9176145, had theirs
 #: annotated "in small batches".

@@ -19,7 +19,7 @@ from napari_deepmtj.core.labels import CONSENSUS, Edit, Label, now
 from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.label_store import LabelStore
-from napari_deepmtj.io.video import VideoSource
+from napari_deepmtj.video.opening import VideoSource
 
 
 class AnnotationSession:

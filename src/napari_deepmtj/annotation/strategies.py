@@ -15,7 +15,7 @@ from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import LabelError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 IntArray = npt.NDArray[np.int64]
 

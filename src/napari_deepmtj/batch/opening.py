@@ -12,11 +12,11 @@ from napari_deepmtj.batch.ledger import Line
 from napari_deepmtj.batch.plan import Plan, Task, is_valid, key_of, known_sha256
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.inference.attention import wanted_map
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import read_card, resolve_model
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 logger = logging.getLogger(__name__)
 

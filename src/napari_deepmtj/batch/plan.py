@@ -31,7 +31,7 @@ from napari_deepmtj.core.paths import (
 )
 from napari_deepmtj.errors import DeepMTJError, ResultError
 from napari_deepmtj.inference.backends import BackendName
-from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, read_sidecar, sidecar_path
+from napari_deepmtj.video.sidecar import ClipInfo, DistalSide, read_sidecar, sidecar_path
 from napari_deepmtj.weights.store import DEFAULT_MODEL, read_card, resolve_model
 
 #: Changes when the same clip, weights and settings give other numbers than before.

@@ -18,7 +18,7 @@ from napari_deepmtj.calibration.roi import PRESETS
 from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io.sidecar import DistalSide
+from napari_deepmtj.video.sidecar import DistalSide
 
 #: Entries of a preset in the file.
 _ENTRIES = ("roi", "scale", "distal_side")

@@ -17,10 +17,10 @@ from napari_deepmtj.calibration.roi import PRESETS
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, ResultError
 from napari_deepmtj.io.labels import unguarded
-from napari_deepmtj.io.sidecar import DistalSide
+from napari_deepmtj.video.sidecar import DistalSide
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Columns that say whose clip it is and of what; a pattern of file names may give them too.
 FACTS: tuple[str, ...] = ("subject", "group", "visit", "side", "movement", "condition", "trial")

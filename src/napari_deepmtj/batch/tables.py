@@ -28,13 +28,13 @@ from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.io.labels import guarded
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.report.batch import BatchResults, write_batch_report
 from napari_deepmtj.report.page import Markup
 from napari_deepmtj.report.sparks import spark
+from napari_deepmtj.video.opening import open_video
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Names of the tables in a batch's folder.
 FRAMES_NAME, CLIPS_NAME, EXCURSIONS_NAME = "frames.csv", "clips.csv", "excursions.csv"

@@ -21,7 +21,7 @@ from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import VideoError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]

@@ -14,7 +14,7 @@ from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import CalibrationError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 
 def _preset(name: str, x: int, y: int, width: int, height: int) -> tuple[str, Roi]:

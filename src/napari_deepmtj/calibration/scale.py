@@ -20,7 +20,7 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: A point as (x, y) in frame pixels.
 Point = Sequence[float]

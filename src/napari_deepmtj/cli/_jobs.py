@@ -12,7 +12,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 
 def run_job(
@@ -63,7 +63,7 @@ def open_clip(path: Path) -> VideoSource:
     DeepMTJError
         As `open_video`.
     """
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     source = open_video(path, background=True)
     try:

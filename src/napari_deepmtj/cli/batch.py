@@ -192,7 +192,7 @@ def _entries(
 ) -> list[Entry]:
     """Return what is meant: rows of the table, then files, each once."""
     from napari_deepmtj.batch.study import entries_of_files, read_study
-    from napari_deepmtj.io.folders import find_clips
+    from napari_deepmtj.video.folders import find_clips
 
     entries = [] if study is None else read_study(study, pattern)
     there = {os.path.realpath(entry.clip) for entry in entries}

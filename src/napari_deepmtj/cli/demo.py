@@ -37,9 +37,9 @@ def demo(
     from napari_deepmtj.core.paths import json_path, result_path
     from napari_deepmtj.evaluation.cases import find_cases
     from napari_deepmtj.io.exports import write_trajectory
-    from napari_deepmtj.io.video import open_video
     from napari_deepmtj.report.plots import save_figure, time_plot
     from napari_deepmtj.report.video import write_annotated_video
+    from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 
     clip = out / "demo.avi"

@@ -144,9 +144,9 @@ class _Job:
 
     def _video(self, file: Path, trajectory: Trajectory, path: Path) -> None:
         from napari_deepmtj.core.paths import attention_path
-        from napari_deepmtj.io.finding import find_clip
-        from napari_deepmtj.io.video import open_video
         from napari_deepmtj.report.video import write_annotated_video
+        from napari_deepmtj.video.finding import find_clip
+        from napari_deepmtj.video.opening import open_video
 
         maps = attention_path(file) if self.attention else None
         with open_video(find_clip(trajectory.provenance, file.parent, self.clip)) as source:
@@ -156,9 +156,9 @@ class _Job:
             run_job(job, source.name)
 
     def _report(self, file: Path, trajectory: Trajectory, path: Path) -> None:
-        from napari_deepmtj.io.finding import find_clip
-        from napari_deepmtj.io.video import open_video
         from napari_deepmtj.report.quality import write_report
+        from napari_deepmtj.video.finding import find_clip
+        from napari_deepmtj.video.opening import open_video
 
         with open_video(find_clip(trajectory.provenance, file.parent, self.clip)) as source:
             run_job(write_report(source, trajectory, path), source.name)

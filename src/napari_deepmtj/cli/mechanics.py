@@ -159,7 +159,7 @@ def mechanics(
 
 def _distal(said: str | None, result: Path, trajectory: Trajectory) -> Side:
     """Return the distal side as given, or as the side-car beside the result has it."""
-    from napari_deepmtj.io.sidecar import read_sidecar
+    from napari_deepmtj.video.sidecar import read_sidecar
 
     if said is None:
         info = read_sidecar(result.with_name(trajectory.provenance.clip))

@@ -43,7 +43,7 @@ def reproduce(
     from napari_deepmtj.evaluation.reproduce import open_recorded
     from napari_deepmtj.evaluation.reproduce import reproduce as run
     from napari_deepmtj.io.exports import read_trajectory
-    from napari_deepmtj.io.finding import find_clip
+    from napari_deepmtj.video.finding import find_clip
 
     csv = result
     if result.name.endswith(JSON_SUFFIX):

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Self
 from napari_deepmtj.core.labels import PHANTOM, Label
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.io.labelled import LabelledClip, find_labelled
-from napari_deepmtj.io.sidecar import read_sidecar
 from napari_deepmtj.io.subjects import SubjectRule, by_folder
+from napari_deepmtj.video.sidecar import read_sidecar
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.tracking.mechanics import Side
+    from napari_deepmtj.video.opening import VideoSource
 
 
 @dataclass(frozen=True, slots=True)

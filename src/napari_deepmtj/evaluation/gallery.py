@@ -27,10 +27,10 @@ from napari_deepmtj.evaluation.comparison import (
 )
 from napari_deepmtj.evaluation.methods import Network
 from napari_deepmtj.inference.predictor import Began, TrackedBatch, track
-from napari_deepmtj.io.video import until_complete
+from napari_deepmtj.video.opening import until_complete
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 UInt8Array = npt.NDArray[np.uint8]
 

@@ -25,8 +25,8 @@ from napari_deepmtj.weights.cards import RECORDING
 
 if TYPE_CHECKING:
     from napari_deepmtj.evaluation.cases import Case
-    from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.tracking.flow import Method as FlowMethod
+    from napari_deepmtj.video.opening import VideoSource
     from napari_deepmtj.weights.store import Model
 
 Kind = Literal["network", "tracker"]

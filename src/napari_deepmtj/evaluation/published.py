@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.evaluation.cases import Case
 from napari_deepmtj.io.formats.deepmtj2021 import read_test_set
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 
 #: Who labelled the test set of P21.
 SPECIALISTS = "mean of four specialists (P21)"

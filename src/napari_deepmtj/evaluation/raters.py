@@ -20,9 +20,9 @@ from napari_deepmtj.evaluation.agreement import (
     raters_of_labels,
     study,
 )
-from napari_deepmtj.io.sidecar import read_sidecar
-from napari_deepmtj.io.video import VideoSource
 from napari_deepmtj.io.written import read_written
+from napari_deepmtj.video.opening import VideoSource
+from napari_deepmtj.video.sidecar import read_sidecar
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from napari_deepmtj.errors import DeviceError, ResultError, WeightsError
 from napari_deepmtj.tracking.steps import REPLAYED, replay
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
     from napari_deepmtj.weights.store import Model
 
 

@@ -21,7 +21,7 @@ from napari_deepmtj.errors import DeepMTJError, ResultError
 from napari_deepmtj.evaluation.redo import STEPS, Context
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Largest difference of a position, in px, that still counts as the same.
 SAME_PX = 1e-3
@@ -133,7 +133,7 @@ def reproduce(
 
 def open_recorded(path: str | Path, provenance: Provenance) -> VideoSource:
     """Open the clip of a result with the colour range that was forced upon it, if one was."""
-    from napari_deepmtj.io.video import open_video
+    from napari_deepmtj.video.opening import open_video
 
     for operation in provenance.operations:
         facts = operation.arguments.get("clip_metadata", {})

@@ -22,10 +22,10 @@ from napari_deepmtj.evaluation.comparison import ClipFacts, Comparison, Evaluati
 from napari_deepmtj.evaluation.methods import Found, Method
 from napari_deepmtj.evaluation.metrics import compare
 from napari_deepmtj.evaluation.summary import Unit, summarise
-from napari_deepmtj.io.video import until_complete
+from napari_deepmtj.video.opening import until_complete
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 By the network's pooled features a picture is more like calves with their MTJ in view, or more
 like everything else that is seen on screens. The numbers for that travel in the weights file;
-they are fitted in `training.familiar`. Colour is told when a file is opened (`io._grey`).
+they are fitted in `training.familiar`. Colour is told when a file is opened (`video.grey`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from napari_deepmtj.errors import WeightsError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
     from napari_deepmtj.weights.store import Model
 
 FloatArray = npt.NDArray[np.float64]

@@ -23,7 +23,7 @@ from napari_deepmtj.inference.preprocess import require_region, to_network_input
 from napari_deepmtj.inference.setup import Setup, prepare
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
     from napari_deepmtj.weights.store import Model
 
 #: Seconds after which `preview` says that nobody wishes anything, so that its consumer can end it.

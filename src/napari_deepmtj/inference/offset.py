@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.io.sidecar import DistalSide, read_sidecar
+from napari_deepmtj.video.sidecar import DistalSide, read_sidecar
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.geometry import Scale
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -38,8 +38,8 @@ from napari_deepmtj.inference.setup import Setup, prepare, provenance_of
 if TYPE_CHECKING:
     from napari_deepmtj.inference.backends import Backend
     from napari_deepmtj.inference.decode import Decoded
-    from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.networks.interface import NetworkOutput
+    from napari_deepmtj.video.opening import VideoSource
     from napari_deepmtj.weights.store import Model
 
 UInt8Array = npt.NDArray[np.uint8]

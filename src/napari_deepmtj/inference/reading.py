@@ -22,7 +22,7 @@ from napari_deepmtj.inference.preprocess import (
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.geometry import PixelMap, Roi
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 UInt8Array = npt.NDArray[np.uint8]
 

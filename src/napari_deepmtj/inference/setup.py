@@ -24,7 +24,7 @@ from napari_deepmtj.inference.offset import offset_of
 
 if TYPE_CHECKING:
     from napari_deepmtj.inference.device import Runner
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
     from napari_deepmtj.weights.store import Model
 
 #: Tolerance radius behind "valid" and the confidence (P20, Leitner et al. 2020,

@@ -21,17 +21,17 @@ from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.core.labels import PHANTOM, Label
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io._base import BaseSource
-from napari_deepmtj.io.encode import VideoWriter
 from napari_deepmtj.io.labels import labels_path, write_labels
-from napari_deepmtj.io.sidecar import ClipInfo, DistalSide, write_sidecar
-from napari_deepmtj.io.video import open_video
 from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, Scene, mtj_mm, sample_scenes
 from napari_deepmtj.phantom.devices import StyleSet, outside_fan
 from napari_deepmtj.phantom.materials import Materials, Motion, sample_materials
 from napari_deepmtj.phantom.motion import Movement, course
 from napari_deepmtj.phantom.speckle import render
 from napari_deepmtj.phantom.traits import TYPICAL, Traits
+from napari_deepmtj.video.opening import open_video
+from napari_deepmtj.video.sidecar import ClipInfo, DistalSide, write_sidecar
+from napari_deepmtj.video.source import BaseSource
+from napari_deepmtj.video.writer import VideoWriter
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from napari_deepmtj.core.geometry import Roi, Scale
-from napari_deepmtj.io._stack import ArraySource
 from napari_deepmtj.phantom import screen_parts as parts
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 UInt8Array = npt.NDArray[np.uint8]
 Layout = Literal["cart", "desktop", "touch", "handheld"]

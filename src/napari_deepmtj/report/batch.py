@@ -28,7 +28,7 @@ from napari_deepmtj.report.sparks import STEP, spark
 from napari_deepmtj.report.thumbnails import WIDTH, thumbnail
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 REPORT_NAME = "report.html"
 #: Clips of which a frame is shown, and how many names or rows a list has before it says "and".

@@ -17,7 +17,6 @@ from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, ResultError
-from napari_deepmtj.io.sidecar import read_sidecar
 from napari_deepmtj.report.facts import Shown, numbers, settings, to_look_at
 from napari_deepmtj.report.looks import PAPER, plain
 from napari_deepmtj.report.page import Page
@@ -25,13 +24,14 @@ from napari_deepmtj.report.panels import TimePanels
 from napari_deepmtj.report.plots import over_time, save_figure
 from napari_deepmtj.report.timeline import CURVES, VELOCITY, Timeline
 from napari_deepmtj.report.video import BY_HAND_COLOUR, MTJ_COLOUR, ellipse
+from napari_deepmtj.video.sidecar import read_sidecar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.tracking.mechanics import Side
+    from napari_deepmtj.video.opening import VideoSource
 
 #: A4 in inches.
 A4 = (8.27, 11.69)

@@ -1,6 +1,6 @@
 """The annotated video: the clip with attention, region, junction, uncertainty and trail on it.
 
-Drawing is Pillow's and encoding `io.encode`'s; one frame is held at a time.
+Drawing is Pillow's and encoding `video.writer`'s; one frame is held at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from napari_deepmtj.report.overlay import Overlay
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 Colour = tuple[int, int, int]
 
@@ -81,7 +81,7 @@ def write_annotated_video(
     Done of Path, or Failed
         Last.
     """
-    from napari_deepmtj.io.encode import VideoWriter
+    from napari_deepmtj.video.writer import VideoWriter
 
     try:
         path = Path(path)

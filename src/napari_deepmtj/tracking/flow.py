@@ -26,7 +26,7 @@ from napari_deepmtj.tracking.filters import SD_PER_MAD
 from napari_deepmtj.tracking.gate import WIDTH_WITHOUT_SCALE_MM
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 FloatArray = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]

@@ -24,7 +24,7 @@ from napari_deepmtj.tracking import chain, flow, presence
 from napari_deepmtj.tracking.series import BoolArray, FloatArray, Series, undone
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Time between frames of a clip without times, s: P20's 25 Hz. Only `Fusion` in seconds needs it.
 INTERVAL_WITHOUT_TIMES_S = 0.04

@@ -24,8 +24,8 @@ from napari_deepmtj.errors import DeepMTJError, ResultError
 from napari_deepmtj.tracking.series import FloatArray
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
     from napari_deepmtj.tracking.flow import BlockMatching, LucasKanade
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Frames that are followed between two reports of progress.
 BLOCK = 50

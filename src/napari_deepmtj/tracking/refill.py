@@ -20,7 +20,7 @@ from napari_deepmtj.tracking import flow
 from napari_deepmtj.tracking.series import BoolArray, FloatArray, flagged, undone
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Confidence from which predictions may be anchors, and how near the tissue's way must pass so
 #: many of them in a row: what a person had to correct was confident too, perhaps. Choices.

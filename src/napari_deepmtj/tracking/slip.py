@@ -22,7 +22,7 @@ from napari_deepmtj.tracking import flow
 from napari_deepmtj.tracking.series import BoolArray, FloatArray
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 #: Bands as parts of the region's height: skin and fat, and below the soleus. Choices.
 SKIN, DEEP = (0.0, 0.25), (0.8, 1.0)

@@ -33,7 +33,7 @@ from napari_deepmtj.report.timeline import CONFIDENCE, CURVES, Timeline, describ
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.plotting import TimeCanvas
-    from napari_deepmtj.io.sidecar import DistalSide
+    from napari_deepmtj.video.sidecar import DistalSide
 
 #: Milliseconds from a change to its drawing: at most five drawings a second while tracking.
 REDRAW = 200

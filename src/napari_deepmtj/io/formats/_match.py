@@ -15,7 +15,7 @@ from pathlib import Path
 from napari_deepmtj.core.labels import Label, now
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import DeepMTJError, LabelError
-from napari_deepmtj.io.video import open_video
+from napari_deepmtj.video.opening import open_video
 
 #: Endings by which clips are found in a folder; other clips are given by their own path.
 CLIP_SUFFIXES = frozenset(

@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from functools import partial
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import reason
-from napari_deepmtj.io._examine import Found, GivenTimes, find, table_of
-from napari_deepmtj.io._glance import Glance, lead_of
-from napari_deepmtj.io._index import FrameIndex, Packets
+from napari_deepmtj.video.ffmpeg.header import Glance, lead_of
+from napari_deepmtj.video.ffmpeg.index import FrameIndex, Packets
+from napari_deepmtj.video.ffmpeg.scan import Found, GivenTimes, find, table_of
+from napari_deepmtj.video.source import reason
 
 #: No frame is stored further behind one that is displayed after it: decoded picture buffers hold
 #: 16 frames at most (ITU-T H.264, A.3.1 and H.265, A.4.2), which may be 32 fields.

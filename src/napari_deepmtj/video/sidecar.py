@@ -12,7 +12,7 @@ from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.paths import clip_stem
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.io._grey import ColourRange  # at run time: pydantic looks at `ClipInfo`
+from napari_deepmtj.video.grey import ColourRange  # at run time: pydantic looks at `ClipInfo`
 
 SCHEMA = 1
 

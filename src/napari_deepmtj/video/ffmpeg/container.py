@@ -12,8 +12,8 @@ from typing import Any
 import av
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import reason
-from napari_deepmtj.io._part import FilePart
+from napari_deepmtj.video.dicom.streams import FilePart
+from napari_deepmtj.video.source import reason
 
 #: What PyAV raises on damaged files; it is many things.
 AV_ERRORS = (

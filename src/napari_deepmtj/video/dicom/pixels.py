@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._grey import luma, luma_table
-from napari_deepmtj.io._stack import require_size
+from napari_deepmtj.video.grey import luma, luma_table
+from napari_deepmtj.video.stacks.stack import require_size
 
 AnyArray = npt.NDArray[Any]
 UInt8Array = npt.NDArray[np.uint8]

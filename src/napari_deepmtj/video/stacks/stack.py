@@ -21,9 +21,9 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import BaseSource, reason
-from napari_deepmtj.io._blocks import Blocks
-from napari_deepmtj.io._grey import luma
+from napari_deepmtj.video.grey import luma
+from napari_deepmtj.video.source import BaseSource, reason
+from napari_deepmtj.video.stacks.blocks import Blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

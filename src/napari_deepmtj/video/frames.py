@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_deepmtj.errors import VideoError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.video import VideoSource
+    from napari_deepmtj.video.opening import VideoSource
 
 UInt8Array = npt.NDArray[np.uint8]
 AnyArray = npt.NDArray[Any]

@@ -22,8 +22,8 @@ from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import CalibrationError, VideoError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io._base import BaseSource
-    from napari_deepmtj.io._grey import ColourRange
+    from napari_deepmtj.video.grey import ColourRange
+    from napari_deepmtj.video.source import BaseSource
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -161,7 +161,7 @@ def open_video(
     CalibrationError
         If its side-car is not as documented, or its region reaches beyond the picture.
     """
-    from napari_deepmtj.io.sidecar import read_sidecar, sidecar_path
+    from napari_deepmtj.video.sidecar import read_sidecar, sidecar_path
 
     path = Path(path)
     kind = sniff(path)
@@ -247,7 +247,7 @@ def sniff(path: Path) -> str:
     """
     try:
         if path.is_dir():
-            from napari_deepmtj.io._arrays import ZARR_FILES
+            from napari_deepmtj.video.stacks.arrays import ZARR_FILES
 
             return "zarr" if any((path / file).is_file() for file in ZARR_FILES) else "folder"
         with path.open("rb") as file:
@@ -302,7 +302,7 @@ def kind_of(head: bytes) -> str | None:
         marks = head[offset::packet][:3]
         if marks == b"GGG"[: len(marks)] and len(marks) >= 2:
             return "mpegts"
-    from napari_deepmtj.io._dicom_file import is_dicom  # without preamble; last, it looks closely
+    from napari_deepmtj.video.dicom.file import is_dicom  # without preamble; last, it looks closely
 
     return "dicom" if is_dicom(head) else None
 
@@ -320,31 +320,31 @@ def _open_as(
 ) -> BaseSource:
     """Open a file of a known kind; the libraries are imported only when needed."""
     if kind == "folder":
-        from napari_deepmtj.io._sequence import open_folder
+        from napari_deepmtj.video.stacks.folder import open_folder
 
         return open_folder(path)
     if kind == "dicom":
-        from napari_deepmtj.io._dicom import open_dicom
+        from napari_deepmtj.video.dicom.source import open_dicom
 
         return open_dicom(path, colour_range)
     if kind == "tiff":
-        from napari_deepmtj.io._tiff import TiffSource
+        from napari_deepmtj.video.stacks.tiff import TiffSource
 
         return TiffSource(path)
     if kind == "picture":
-        from napari_deepmtj.io._stack import PictureSource
+        from napari_deepmtj.video.stacks.stack import PictureSource
 
         return PictureSource(path)
     if kind in ("npy", "zarr"):
-        from napari_deepmtj.io._arrays import NpySource, ZarrSource
+        from napari_deepmtj.video.stacks.arrays import NpySource, ZarrSource
 
         return NpySource(path) if kind == "npy" else ZarrSource(path)
     if kind == "hdf5":
-        from napari_deepmtj.io._telemed import TvdSource
+        from napari_deepmtj.video.stacks.telemed import TvdSource
 
         return TvdSource(path)
-    from napari_deepmtj.io._av import AvSource
-    from napari_deepmtj.io._telemed import apply_mat, mat_path
+    from napari_deepmtj.video.ffmpeg.source import AvSource
+    from napari_deepmtj.video.stacks.telemed import apply_mat, mat_path
 
     # the times beside a clip count only where there is one for every frame
     background = background and mat_path(path) is None

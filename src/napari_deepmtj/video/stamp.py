@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._part import FilePart
+from napari_deepmtj.video.dicom.streams import FilePart
 
 #: Seconds that a file must have been left alone before what was found in it is kept for who opens
 #: it again: clocks of file systems are too coarse to tell two writings in one of their ticks apart.

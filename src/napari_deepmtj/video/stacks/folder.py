@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import BaseSource
-from napari_deepmtj.io._stack import StackSource, opened_picture, pillow_array
-from napari_deepmtj.io._telemed import apply_mat
-from napari_deepmtj.io._tiff import TiffSource, header_of
+from napari_deepmtj.video.source import BaseSource
+from napari_deepmtj.video.stacks.stack import StackSource, opened_picture, pillow_array
+from napari_deepmtj.video.stacks.telemed import apply_mat
+from napari_deepmtj.video.stacks.tiff import TiffSource, header_of
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -65,7 +65,7 @@ def open_folder(folder: Path) -> BaseSource:
             path=folder,
         )
     if dicom:
-        from napari_deepmtj.io._dicom import open_dicom_series
+        from napari_deepmtj.video.dicom.source import open_dicom_series
 
         return open_dicom_series(folder, dicom)
     kinds = Counter(found[path] for path in pictures)
@@ -181,7 +181,7 @@ class _reading:  # noqa: N801 - used as a context manager
 
 def _kinds(folder: Path) -> dict[Path, str]:
     """Return the files of a folder that are clips or pictures, and what they are."""
-    from napari_deepmtj.io.video import kind_of
+    from napari_deepmtj.video.opening import kind_of
 
     found: dict[Path, str] = {}
     others: list[Path] = []

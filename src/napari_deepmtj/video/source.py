@@ -18,7 +18,7 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._part import FilePart
+from napari_deepmtj.video.dicom.streams import FilePart
 
 UInt8Array = npt.NDArray[np.uint8]
 

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._dicom_grey import Pixels, number, numbers
-from napari_deepmtj.io._part import Inflated
-from napari_deepmtj.io._stack import overheard
+from napari_deepmtj.video.dicom.pixels import Pixels, number, numbers
+from napari_deepmtj.video.dicom.streams import Inflated
+from napari_deepmtj.video.stacks.stack import overheard
 
 #: The tags that are parsed. `SeriesInstanceUID` only tells series apart and goes nowhere.
 _TAGS = [

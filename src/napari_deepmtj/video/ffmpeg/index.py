@@ -19,11 +19,11 @@ from typing import Any, Self
 import av
 
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import reason
-from napari_deepmtj.io._container import AV_ERRORS, decode_packets, decoded, open_container
-from napari_deepmtj.io._ending import is_whole_gif
-from napari_deepmtj.io._part import FilePart
-from napari_deepmtj.io._stamp import Stamp, require_unchanged
+from napari_deepmtj.video.dicom.streams import FilePart
+from napari_deepmtj.video.ffmpeg.container import AV_ERRORS, decode_packets, decoded, open_container
+from napari_deepmtj.video.ffmpeg.ending import is_whole_gif
+from napari_deepmtj.video.source import reason
+from napari_deepmtj.video.stamp import Stamp, require_unchanged
 
 #: Bytes of an MPEG-4 picture without content at most (`MAX_NVOP_SIZE` of FFmpeg's mpeg4videodec.h).
 _PLACEHOLDER = 19

@@ -16,12 +16,12 @@ import numpy as np
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import reason
-from napari_deepmtj.io._container import AV_ERRORS, decode_packets, open_container
-from napari_deepmtj.io._display import Display
-from napari_deepmtj.io._grey import is_monochrome_h264
-from napari_deepmtj.io._part import FilePart
-from napari_deepmtj.io._stamp import Stamp
+from napari_deepmtj.video.dicom.streams import FilePart
+from napari_deepmtj.video.display import Display
+from napari_deepmtj.video.ffmpeg.container import AV_ERRORS, decode_packets, open_container
+from napari_deepmtj.video.grey import is_monochrome_h264
+from napari_deepmtj.video.source import reason
+from napari_deepmtj.video.stamp import Stamp
 
 #: Frames at the beginning that are decoded at once, to hold the table against the decoder.
 CHECKED_FRAMES = 16

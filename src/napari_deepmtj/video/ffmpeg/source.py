@@ -20,16 +20,16 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import BaseSource, reason
-from napari_deepmtj.io._container import AV_ERRORS
-from napari_deepmtj.io._display import AS_STORED
-from napari_deepmtj.io._examine import Found, GivenTimes
-from napari_deepmtj.io._glance import glance
-from napari_deepmtj.io._grey import ColourRange, Levels, coloured, grey_of, luma_table
-from napari_deepmtj.io._index import Decoder, FrameIndex
-from napari_deepmtj.io._indexing import Indexing
-from napari_deepmtj.io._part import FilePart
-from napari_deepmtj.io._stamp import require_unchanged
+from napari_deepmtj.video.dicom.streams import FilePart
+from napari_deepmtj.video.display import AS_STORED
+from napari_deepmtj.video.ffmpeg.background import Indexing
+from napari_deepmtj.video.ffmpeg.container import AV_ERRORS
+from napari_deepmtj.video.ffmpeg.header import glance
+from napari_deepmtj.video.ffmpeg.index import Decoder, FrameIndex
+from napari_deepmtj.video.ffmpeg.scan import Found, GivenTimes
+from napari_deepmtj.video.grey import ColourRange, Levels, coloured, grey_of, luma_table
+from napari_deepmtj.video.source import BaseSource, reason
+from napari_deepmtj.video.stamp import require_unchanged
 
 UInt8Array = npt.NDArray[np.uint8]
 

@@ -19,14 +19,14 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import BaseSource
-from napari_deepmtj.io._dicom_file import DicomFile, NoPictureError
-from napari_deepmtj.io._dicom_regions import choose
-from napari_deepmtj.io._part import FilePart
-from napari_deepmtj.io._stack import StackSource
+from napari_deepmtj.video.dicom.file import DicomFile, NoPictureError
+from napari_deepmtj.video.dicom.regions import choose
+from napari_deepmtj.video.dicom.streams import FilePart
+from napari_deepmtj.video.source import BaseSource
+from napari_deepmtj.video.stacks.stack import StackSource
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io._grey import ColourRange
+    from napari_deepmtj.video.grey import ColourRange
 
 
 def open_dicom(path: Path, colour_range: ColourRange | None = None) -> BaseSource:
@@ -179,8 +179,8 @@ class DicomSource(StackSource):
 
 def _open_stream(file: DicomFile, colour_range: ColourRange | None) -> BaseSource:
     """Open the video inside a DICOM file whose transfer syntax is MPEG-2, H.264 or HEVC."""
-    from napari_deepmtj.io._av import AvSource
-    from napari_deepmtj.io.video import kind_of
+    from napari_deepmtj.video.ffmpeg.source import AvSource
+    from napari_deepmtj.video.opening import kind_of
 
     digest = _digest([file])
     part = FilePart(f"dicom-{digest[:10]}", file.path, tuple(file.spans[0]))

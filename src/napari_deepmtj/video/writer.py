@@ -1,6 +1,6 @@
 """Writing videos, a frame at a time: annotated ones for people, grey ones for made-up clips.
 
-What is drawn on the frames is decided elsewhere. Reading is `io.video`.
+What is drawn on the frames is decided elsewhere. Reading is `video.opening`.
 """
 
 from __future__ import annotations

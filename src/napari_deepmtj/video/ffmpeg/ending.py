@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_deepmtj.io._part import FilePart
+from napari_deepmtj.video.dicom.streams import FilePart
 
 #: Identifiers of the elements that hold head and content of a Matroska file (RFC 9559, 5.1).
 _HEAD, _SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import reason
-from napari_deepmtj.io._grey import luma
-from napari_deepmtj.io._stack import StackSource, overheard, require_size
+from napari_deepmtj.video.grey import luma
+from napari_deepmtj.video.source import reason
+from napari_deepmtj.video.stacks.stack import StackSource, overheard, require_size
 
 AnyArray = npt.NDArray[Any]
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, VideoError
-from napari_deepmtj.io._base import BaseSource, reason
-from napari_deepmtj.io._blocks import Blocks, require_blocks
-from napari_deepmtj.io._stack import StackSource, require_size
+from napari_deepmtj.video.source import BaseSource, reason
+from napari_deepmtj.video.stacks.blocks import Blocks, require_blocks
+from napari_deepmtj.video.stacks.stack import StackSource, require_size
 
 #: Scales of a `.tvd.h5` file, cm per pixel: from the depth setting, and from the probe.
 _SCALES = ("image_dx_cm_per_px", "physical_dx1_cm_per_px")

@@ -16,9 +16,9 @@ import numpy as np
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import MissingExtraError, VideoError
-from napari_deepmtj.io._base import BaseSource, reason
-from napari_deepmtj.io._blocks import require_blocks
-from napari_deepmtj.io._stack import ArraySource, overheard
+from napari_deepmtj.video.source import BaseSource, reason
+from napari_deepmtj.video.stacks.blocks import require_blocks
+from napari_deepmtj.video.stacks.stack import ArraySource, overheard
 
 #: Files one of which lies in the folder of every Zarr store, of format 2 or 3.
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")

@@ -18,12 +18,12 @@ import numpy as np
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io._base import reason
-from napari_deepmtj.io._container import AV_ERRORS, decode_packets, open_container
-from napari_deepmtj.io._ending import ends_early
-from napari_deepmtj.io._glance import Glance, lead_of, no_frames
-from napari_deepmtj.io._index import Decoder, FrameIndex, Packets, scan, seconds_of
-from napari_deepmtj.io._stamp import identity, require_unchanged
+from napari_deepmtj.video.ffmpeg.container import AV_ERRORS, decode_packets, open_container
+from napari_deepmtj.video.ffmpeg.ending import ends_early
+from napari_deepmtj.video.ffmpeg.header import Glance, lead_of, no_frames
+from napari_deepmtj.video.ffmpeg.index import Decoder, FrameIndex, Packets, scan, seconds_of
+from napari_deepmtj.video.source import reason
+from napari_deepmtj.video.stamp import identity, require_unchanged
 
 GivenTimes = Callable[[int], FrameTimes | None]
 
