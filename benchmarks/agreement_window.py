@@ -31,7 +31,7 @@ BIAS_MM = (0.9, -0.2)
 
 def make(folder: Path, seed: int) -> tuple[Path, np.ndarray]:
     """Write clip and labels; return the clip and all differences, second minus first, in mm."""
-    from napari_deepmtj.io.labels import labels_path, read_labels, write_labels
+    from napari_deepmtj.labels.table import labels_path, read_labels, write_labels
     from napari_deepmtj.phantom import demo_clip
     from napari_deepmtj.phantom.cohort import write_clip
 

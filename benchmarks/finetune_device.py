@@ -26,7 +26,7 @@ import torch
 from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.evaluation.metrics import compare
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.phantom.cohort import PhantomClip, Subject, subjects
 from napari_deepmtj.training.events import Validated
 from napari_deepmtj.training.loop import train

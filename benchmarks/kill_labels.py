@@ -41,8 +41,8 @@ from typing import Any
 
 from kill_labels_child import Content, child, content_of, digest, edited
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.label_store import LabelStore
-from napari_deepmtj.io.labels import read_labels
+from napari_deepmtj.labels.store import LabelStore
+from napari_deepmtj.labels.table import read_labels
 
 MODES = ("fast", "slow", "compact", "full", "taken")
 WEIGHTS = (3, 3, 3, 2, 1)

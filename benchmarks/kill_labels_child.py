@@ -19,8 +19,9 @@ from typing import Any
 from napari_deepmtj.core.labels import Edit, Label, StateEdit
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io import _journal, label_store
-from napari_deepmtj.io.label_store import LabelLocked, LabelStore
+from napari_deepmtj.labels import _journal
+from napari_deepmtj.labels import store as label_store
+from napari_deepmtj.labels.store import LabelLocked, LabelStore
 
 CLIPS = ("Läufer 1.avi", '=cmd|"x",y.avi', "b\n.mp4")
 FRAMES = 15

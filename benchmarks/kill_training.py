@@ -21,8 +21,8 @@ import torch
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Failed, Notice
 from napari_deepmtj.core.labels import Label
-from napari_deepmtj.io.labelled import find_labelled
-from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.labels.labelled import find_labelled
+from napari_deepmtj.labels.table import labels_path, write_labels
 from napari_deepmtj.training import epochs
 from napari_deepmtj.training.loop import train
 from napari_deepmtj.training.plan import plan

@@ -28,7 +28,7 @@ import torch
 
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.labels import Label
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.phantom.anatomy import mtj_mm, sample_scenes
 from napari_deepmtj.phantom.materials import sample_materials

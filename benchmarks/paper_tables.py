@@ -29,7 +29,7 @@ from napari_deepmtj.evaluation.literature import FIG_2B, INCONSISTENCIES, TABLE_
 from napari_deepmtj.evaluation.methods import Method, Network, Tracker
 from napari_deepmtj.evaluation.runner import evaluate
 from napari_deepmtj.evaluation.summary import curve, summarise
-from napari_deepmtj.io.labels import labels_path
+from napari_deepmtj.labels.table import labels_path
 from napari_deepmtj.phantom.cohort import RATE, write_clip
 from napari_deepmtj.phantom.motion import Movement
 from napari_deepmtj.phantom.study import Group, Part, Study, StudyClip, study

@@ -11,7 +11,7 @@ import pytest
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.labels import Label
-from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.labels.table import labels_path, write_labels
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 

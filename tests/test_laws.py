@@ -215,8 +215,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     [
         "core.trajectory",
         "core.labels",
-        "io.labels",
-        "io.label_store",
+        "labels.table",
+        "labels.store",
         "io.exports",
         "video.opening",
         "annotation.session",

@@ -17,7 +17,7 @@ from napari_deepmtj.annotation.queue import Known, Plan, Queue
 from napari_deepmtj.annotation.strategies import Every
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io.labels import read_labels
+from napari_deepmtj.labels.table import read_labels
 
 
 def test_a_click_on_the_picture_labels_in_pixels_and_goes_on(

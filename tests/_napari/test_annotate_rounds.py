@@ -10,8 +10,8 @@ from napari_deepmtj._napari import (
 )
 from napari_deepmtj._napari.label_file import pause
 from napari_deepmtj.annotation.rounds import Mode
-from napari_deepmtj.io.label_store import LabelStore
-from napari_deepmtj.io.labels import read_labels, write_labels
+from napari_deepmtj.labels.store import LabelStore
+from napari_deepmtj.labels.table import read_labels, write_labels
 
 
 def test_a_file_that_is_edited_elsewhere_is_asked_about(begin, annotation, open_clip, path):

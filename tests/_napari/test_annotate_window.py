@@ -16,8 +16,8 @@ from napari_deepmtj._napari.settings import PLUGIN, Settings
 from napari_deepmtj._napari.shortcuts import SHORTCUTS
 from napari_deepmtj._napari.widgets.annotate import AnnotateWidget
 from napari_deepmtj.core.trajectory import Origin
-from napari_deepmtj.io.label_store import LabelLocked, LabelStore
-from napari_deepmtj.io.labels import read_labels
+from napari_deepmtj.labels.store import LabelLocked, LabelStore
+from napari_deepmtj.labels.table import read_labels
 
 pytestmark = pytest.mark.gui
 

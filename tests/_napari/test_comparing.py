@@ -20,7 +20,7 @@ from napari_deepmtj._napari.settings import PLUGIN
 from napari_deepmtj._napari.widgets import agreement
 from napari_deepmtj.core.labels import CONSENSUS, Label
 from napari_deepmtj.errors import MissingExtraError
-from napari_deepmtj.io.labels import write_labels
+from napari_deepmtj.labels.table import write_labels
 from napari_deepmtj.video.opening import open_video
 
 pytest.importorskip("pingouin", reason="the extra statistics is not installed")

@@ -17,7 +17,7 @@ from napari_deepmtj._napari.session import session_of
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.evaluation.comparison import ClipFacts, Marks
-from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.labels.table import labels_path, write_labels
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.cards import RECORDING
 from napari_deepmtj.weights.store import load_model, save_model

@@ -9,7 +9,7 @@ from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.training import Choice, training_of
 from napari_deepmtj.core.labels import Label
-from napari_deepmtj.io.labels import write_labels
+from napari_deepmtj.labels.table import write_labels
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import list_models, load_model
 

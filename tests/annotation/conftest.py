@@ -15,7 +15,7 @@ from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
-from napari_deepmtj.io.label_store import LabelLocked, LabelStore
+from napari_deepmtj.labels.store import LabelLocked, LabelStore
 from napari_deepmtj.video.stacks.stack import ArraySource
 
 

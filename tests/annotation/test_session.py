@@ -7,7 +7,7 @@ from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.core.labels import Edit
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labels import read_labels, write_labels
+from napari_deepmtj.labels.table import read_labels, write_labels
 
 
 def here(session):
@@ -158,7 +158,7 @@ def test_what_the_store_merged_by_itself_is_known(begin, store, monkeypatch):
     assert [label.x_px for label in store.labels] == [31.0, 2.0]
     store.compact()
     elsewhere(40.0)
-    monkeypatch.setattr("napari_deepmtj.io.label_store.COMPACT_AFTER", 1)  # merges while it saves
+    monkeypatch.setattr("napari_deepmtj.labels.store.COMPACT_AFTER", 1)  # merges while it saves
     session.place.next()
     session.nudge(0, 1)
     session.place.previous()

@@ -9,7 +9,7 @@ import torch
 
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.evaluation.metrics import ERROR_COLUMNS
-from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.labels.table import labels_path, write_labels
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import load_model, save_model

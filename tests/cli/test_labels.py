@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from napari_deepmtj.core.labels import Edit, Label
-from napari_deepmtj.io.formats import Format
-from napari_deepmtj.io.label_store import LabelStore
-from napari_deepmtj.io.labels import read_labels, write_labels
+from napari_deepmtj.labels.formats import Format
+from napari_deepmtj.labels.store import LabelStore
+from napari_deepmtj.labels.table import read_labels, write_labels
 from napari_deepmtj.video.opening import open_video
 
 PLACES = {0: (40.25, 20.0), 5: (1 / 3, 7.5), 7: (None, None)}

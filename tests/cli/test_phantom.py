@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_deepmtj.io.labels import labels_path, read_labels
+from napari_deepmtj.labels.table import labels_path, read_labels
 from napari_deepmtj.phantom import study as module
 from napari_deepmtj.phantom.study import Design, Part, study
 

@@ -13,7 +13,7 @@ from napari_deepmtj.cli.app import app
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.labels.table import labels_path, write_labels
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.weights.store import MODELS_VARIABLE, list_models

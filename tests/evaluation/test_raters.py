@@ -10,7 +10,7 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import CalibrationError, LabelError
 from napari_deepmtj.evaluation.raters import gather
-from napari_deepmtj.io.labels import write_labels
+from napari_deepmtj.labels.table import write_labels
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.video.stacks.stack import ArraySource
 

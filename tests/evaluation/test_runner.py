@@ -13,8 +13,8 @@ from napari_deepmtj.evaluation.cases import find_cases
 from napari_deepmtj.evaluation.comparison import Comparison, Evaluation
 from napari_deepmtj.evaluation.methods import Network
 from napari_deepmtj.evaluation.runner import CaseDone, evaluate
-from napari_deepmtj.io.labels import labels_path, read_labels, write_labels
-from napari_deepmtj.io.subjects import ByPattern
+from napari_deepmtj.labels.subjects import ByPattern
+from napari_deepmtj.labels.table import labels_path, read_labels, write_labels
 from napari_deepmtj.weights.store import Model
 
 MakeClip = Callable[..., Path]

@@ -18,7 +18,7 @@ from napari_deepmtj.evaluation.comparison import Comparison
 from napari_deepmtj.evaluation.gallery import Pictures, gallery, worst_frames
 from napari_deepmtj.evaluation.methods import Method, Network, Tracker
 from napari_deepmtj.evaluation.runner import CaseDone, evaluate
-from napari_deepmtj.io.labels import labels_path, read_labels, write_labels
+from napari_deepmtj.labels.table import labels_path, read_labels, write_labels
 from napari_deepmtj.report.evaluation_tables import remarks
 from napari_deepmtj.tracking.flow import Step
 from napari_deepmtj.video.sidecar import ClipInfo, read_sidecar, write_sidecar

@@ -10,8 +10,8 @@ from label_folders import NAME, journal_of, killed, label, new, reopened
 
 from napari_deepmtj.core.labels import Edit, StateEdit
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.label_store import LabelStore, state_path
-from napari_deepmtj.io.labels import read_labels
+from napari_deepmtj.labels.store import LabelStore, state_path
+from napari_deepmtj.labels.table import read_labels
 
 
 def test_edits_are_there_again_and_undone_by_their_inverse(tmp_path: Path) -> None:

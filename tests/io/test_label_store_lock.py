@@ -16,10 +16,10 @@ import pytest
 
 from napari_deepmtj.core.labels import Edit, Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io import _lock
-from napari_deepmtj.io._lock import Holder, Lock
-from napari_deepmtj.io.label_store import LabelLocked, LabelStore
-from napari_deepmtj.io.labels import read_labels
+from napari_deepmtj.labels import lock as _lock
+from napari_deepmtj.labels.lock import Holder, Lock
+from napari_deepmtj.labels.store import LabelLocked, LabelStore
+from napari_deepmtj.labels.table import read_labels
 
 NAME = "a.mtj-labels.csv"
 LOCK = "a.mtj-labels.lock"

@@ -11,8 +11,8 @@ import pytest
 
 from napari_deepmtj.core.labels import Edit, Label, StateEdit
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.label_store import LabelStore, OutsideChange, state_path
-from napari_deepmtj.io.labels import read_labels, write_labels
+from napari_deepmtj.labels.store import LabelStore, OutsideChange, state_path
+from napari_deepmtj.labels.table import read_labels, write_labels
 
 NAME = "a.mtj-labels.csv"
 

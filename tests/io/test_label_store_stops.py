@@ -14,9 +14,10 @@ from label_folders import NAME, journal_of, killed, label, new, reopened
 
 from napari_deepmtj.core.labels import Edit, StateEdit
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io import _journal, label_store
-from napari_deepmtj.io.label_store import LabelStore, state_path
-from napari_deepmtj.io.labels import read_labels, write_labels
+from napari_deepmtj.labels import _journal
+from napari_deepmtj.labels import store as label_store
+from napari_deepmtj.labels.store import LabelStore, state_path
+from napari_deepmtj.labels.table import read_labels, write_labels
 
 
 class Broken:

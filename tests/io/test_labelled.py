@@ -10,9 +10,9 @@ import pytest
 
 from napari_deepmtj.core.labels import CONSENSUS
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labelled import find_labelled
-from napari_deepmtj.io.labels import labels_path, read_labels, write_labels
-from napari_deepmtj.io.subjects import ByPattern, ByTable, by_folder
+from napari_deepmtj.labels.labelled import find_labelled
+from napari_deepmtj.labels.subjects import ByPattern, ByTable, by_folder
+from napari_deepmtj.labels.table import labels_path, read_labels, write_labels
 
 Write = Callable[..., Path]
 

@@ -12,7 +12,7 @@ import pytest
 from napari_deepmtj.core.labels import LABEL_COLUMNS, Label
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labels import (
+from napari_deepmtj.labels.table import (
     guarded,
     label_bytes,
     labels_path,

@@ -2,10 +2,10 @@ import pytest
 
 from napari_deepmtj.core.labels import Edit, Label, StateEdit
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io._journal import journals
-from napari_deepmtj.io.label_store import LabelStore
-from napari_deepmtj.io.labels import write_labels
-from napari_deepmtj.io.written import read_written
+from napari_deepmtj.labels._journal import journals
+from napari_deepmtj.labels.store import LabelStore
+from napari_deepmtj.labels.table import write_labels
+from napari_deepmtj.labels.written import read_written
 
 
 def label(frame):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from napari_deepmtj.core.jobs import Done
-from napari_deepmtj.io.labels import labels_path, read_labels
+from napari_deepmtj.labels.table import labels_path, read_labels
 from napari_deepmtj.phantom import demo_clip, speckle, subjects, write_cohort
 from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, layers, mtj_mm
 from napari_deepmtj.video.opening import VideoSource, open_video

@@ -12,7 +12,7 @@ import torch
 
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.labels import labels_path, read_labels
+from napari_deepmtj.labels.table import labels_path, read_labels
 from napari_deepmtj.phantom import subjects
 from napari_deepmtj.phantom.anatomy import layers
 from napari_deepmtj.phantom.cohort import DEMO_SEED, PhantomClip

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_deepmtj.core.labels import Edit, Label
-from napari_deepmtj.io.label_store import LabelStore
+from napari_deepmtj.labels.store import LabelStore
 
 NAME = "a.mtj-labels.csv"
 

@@ -15,7 +15,7 @@ import torch
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io.labelled import find_labelled
+from napari_deepmtj.labels.labelled import find_labelled
 from napari_deepmtj.training import epochs as epochs_module
 from napari_deepmtj.training import stepping
 from napari_deepmtj.training.events import Learned, Trained, Validated

@@ -18,7 +18,7 @@ from napari_deepmtj.errors import LabelError, WeightsError
 from napari_deepmtj.evaluation.doubt import coverage_interval, squared_distance
 from napari_deepmtj.inference.decode import REGION, Decoding, calibrated_covariance
 from napari_deepmtj.inference.peak import Peak
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.training.fit_confidence import (
     confidence_of,
     fit_confidence,

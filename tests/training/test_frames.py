@@ -16,8 +16,8 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.inference.preprocess import to_network_input
-from napari_deepmtj.io.labelled import find_labelled
-from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.labels.labelled import find_labelled
+from napari_deepmtj.labels.table import labels_path, write_labels
 from napari_deepmtj.phantom.study import Design, study
 from napari_deepmtj.training import frames as frames_module
 from napari_deepmtj.training.batches import FrameSet

@@ -6,7 +6,7 @@ import pytest
 
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.training.split import PAPER, Split, SplitRule
 
 

@@ -21,7 +21,7 @@ from napari_deepmtj._napari.jobs import Job
 from napari_deepmtj._napari.session import Session, session_of
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.io.labels import SUFFIX
+from napari_deepmtj.labels.table import SUFFIX
 
 if TYPE_CHECKING:
     from napari_deepmtj.evaluation.agreement import Agreement, Rater

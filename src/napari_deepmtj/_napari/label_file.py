@@ -11,8 +11,8 @@ from napari_deepmtj._napari import clips
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.label_store import LabelLocked, LabelStore
-from napari_deepmtj.io.labels import SUFFIX
+from napari_deepmtj.labels.store import LabelLocked, LabelStore
+from napari_deepmtj.labels.table import SUFFIX
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.annotating import Annotation

@@ -156,8 +156,8 @@ def _compared(
     from napari_deepmtj.evaluation.comparison import marks_on
     from napari_deepmtj.evaluation.methods import Network
     from napari_deepmtj.evaluation.runner import evaluate
-    from napari_deepmtj.io.labelled import find_labelled
-    from napari_deepmtj.io.written import read_written
+    from napari_deepmtj.labels.labelled import find_labelled
+    from napari_deepmtj.labels.written import read_written
     from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 

@@ -246,8 +246,8 @@ class Training:
 
 def _settled(files: tuple[Path, ...], choice: Choice) -> Plan:
     """Read labels and settle a run; in a worker."""
-    from napari_deepmtj.io.labelled import find_labelled
-    from napari_deepmtj.io.subjects import subject_rule
+    from napari_deepmtj.labels.labelled import find_labelled
+    from napari_deepmtj.labels.subjects import subject_rule
     from napari_deepmtj.training.plan import plan
 
     rule = subject_rule(pattern=choice.pattern)

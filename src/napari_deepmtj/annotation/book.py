@@ -1,7 +1,7 @@
 """A label file while one person edits it: labels by frame, flags, and every edit with its undo.
 
 What is edited, and where a person is, is decided by `session` and `place`; the file is
-`io.label_store`.
+`labels.store`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from napari_deepmtj.errors import LabelError
 if TYPE_CHECKING:
     from napari_deepmtj.annotation.queue import Item
     from napari_deepmtj.core.labels import Json
-    from napari_deepmtj.io.label_store import LabelStore
+    from napari_deepmtj.labels.store import LabelStore
 
 AnyEdit = Edit | StateEdit
 Whose = tuple[str, int]  #: An annotator and a round.

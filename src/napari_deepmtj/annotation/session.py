@@ -18,7 +18,7 @@ from napari_deepmtj.annotation.rounds import Begun, Mode, frames_of, latest, mea
 from napari_deepmtj.core.labels import CONSENSUS, Edit, Label, now
 from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.label_store import LabelStore
+from napari_deepmtj.labels.store import LabelStore
 from napari_deepmtj.video.opening import VideoSource
 
 

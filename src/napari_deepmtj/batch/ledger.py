@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from napari_deepmtj.errors import LabelError, ResultError
-from napari_deepmtj.io._lock import Lock
+from napari_deepmtj.labels.lock import Lock
 
 #: Name of the ledger in a batch's folder, and of its lock.
 NAME, LOCK_NAME = "mtj-batch.jsonl", ".mtj-batch.lock"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from napari_deepmtj.calibration.roi import PRESETS
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, ResultError
-from napari_deepmtj.io.labels import unguarded
+from napari_deepmtj.labels.table import unguarded
 from napari_deepmtj.video.sidecar import DistalSide
 
 if TYPE_CHECKING:

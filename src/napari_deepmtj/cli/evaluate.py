@@ -105,7 +105,7 @@ def evaluate(
     if (data or phantom) and any((subjects, subject_pattern, annotator)):
         raise typer.BadParameter("--subjects, --subject-pattern and --annotator are of own clips")
     from napari_deepmtj.evaluation.cases import find_cases
-    from napari_deepmtj.io.subjects import subject_rule
+    from napari_deepmtj.labels.subjects import subject_rule
     from napari_deepmtj.report.evaluation_files import require_new
 
     if not overwrite:

@@ -42,8 +42,8 @@ def fit_confidence(
     """
     from napari_deepmtj.cli._console import print_line
     from napari_deepmtj.cli._jobs import run_job
-    from napari_deepmtj.io.labelled import find_labelled
-    from napari_deepmtj.io.subjects import subject_rule
+    from napari_deepmtj.labels.labelled import find_labelled
+    from napari_deepmtj.labels.subjects import subject_rule
     from napari_deepmtj.training.fit_confidence import fit_confidence as fit
 
     rule = subject_rule(subjects, subject_pattern)

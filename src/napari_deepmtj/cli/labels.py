@@ -1,6 +1,6 @@
 """`napari-deepmtj labels import|export`: label files of other programs, into ours and out of it.
 
-What the formats hold is `io.formats`; here files are chosen, and it is told what was left over.
+What the formats hold is `labels.formats`; here files are chosen, and it is told what was left over.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typer
 
 from napari_deepmtj.cli._console import print_error, print_line, print_notice
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats import Format
+from napari_deepmtj.labels.formats import Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +51,8 @@ def import_labels(
     The format is recognised by what is in the file. Rows without a clip, a frame or a place in the
     picture are listed, and the exit code is then 1.
     """
-    from napari_deepmtj.io.formats import convert
-    from napari_deepmtj.io.labels import SUFFIX, write_labels
+    from napari_deepmtj.labels.formats import convert
+    from napari_deepmtj.labels.table import SUFFIX, write_labels
 
     if not out.name.endswith(SUFFIX):
         raise typer.BadParameter(f"must end in {SUFFIX}", param_hint="--out")
@@ -100,9 +100,9 @@ def export_labels(
 
     Label Studio needs --clips for the size of the pictures; SLEAP and COCO use it if given.
     """
-    from napari_deepmtj.io.formats import convert
-    from napari_deepmtj.io.labels import SUFFIX
-    from napari_deepmtj.io.written import read_written
+    from napari_deepmtj.labels.formats import convert
+    from napari_deepmtj.labels.table import SUFFIX
+    from napari_deepmtj.labels.written import read_written
 
     if out.name.endswith(SUFFIX):
         raise typer.BadParameter(f"must not end in {SUFFIX}", param_hint="--out")

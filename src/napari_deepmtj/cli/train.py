@@ -131,8 +131,8 @@ def _clips(
     """Return the labelled clips asked for, or the cohort's split of its own."""
     from napari_deepmtj.cli._jobs import run_job
     from napari_deepmtj.errors import DeepMTJError
-    from napari_deepmtj.io.labelled import find_labelled
-    from napari_deepmtj.io.subjects import subject_rule
+    from napari_deepmtj.labels.labelled import find_labelled
+    from napari_deepmtj.labels.subjects import subject_rule
 
     if bool(data) == cohort:
         raise DeepMTJError("give labels to learn from with --data, or --cohort for the phantom")

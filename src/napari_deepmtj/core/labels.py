@@ -1,6 +1,6 @@
 """A label: where a person, or a phantom's truth, says the MTJ is in one frame; and its edits.
 
-Reading and writing label files is `io.labels`; keeping edits on disk is `io.label_store`.
+Reading and writing label files is `labels.table`; keeping edits on disk is `labels.store`.
 """
 
 from __future__ import annotations

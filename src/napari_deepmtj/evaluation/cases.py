@@ -1,6 +1,6 @@
 """What a method is evaluated on: clips, or single pictures, with labels and whose they are.
 
-Labelled clips on disk are found by `io.labelled`. Other collections, made up or published, make
+Labelled clips on disk are found by `labels.labelled`. Other collections, made up or published, make
 their own `Case`s.
 """
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 from napari_deepmtj.core.labels import PHANTOM, Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labelled import LabelledClip, find_labelled
-from napari_deepmtj.io.subjects import SubjectRule, by_folder
+from napari_deepmtj.labels.labelled import LabelledClip, find_labelled
+from napari_deepmtj.labels.subjects import SubjectRule, by_folder
 from napari_deepmtj.video.sidecar import read_sidecar
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def find_cases(
     *,
     annotator: str | None = None,
 ) -> list[Case]:
-    """Return the labelled clips meant, as `io.labelled.find_labelled` finds them.
+    """Return the labelled clips meant, as `labels.labelled.find_labelled` finds them.
 
     Raises
     ------

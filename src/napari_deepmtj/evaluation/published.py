@@ -1,4 +1,4 @@
-"""Published collections as cases; how their files are read is `io.formats`."""
+"""Published collections as cases; how their files are read is `labels.formats`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.evaluation.cases import Case
-from napari_deepmtj.io.formats.deepmtj2021 import read_test_set
+from napari_deepmtj.labels.formats.deepmtj2021 import read_test_set
 from napari_deepmtj.video.opening import open_video
 
 #: Who labelled the test set of P21.

@@ -20,7 +20,7 @@ from napari_deepmtj.evaluation.agreement import (
     raters_of_labels,
     study,
 )
-from napari_deepmtj.io.written import read_written
+from napari_deepmtj.labels.written import read_written
 from napari_deepmtj.video.opening import VideoSource
 from napari_deepmtj.video.sidecar import read_sidecar
 

@@ -21,7 +21,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.core.labels import PHANTOM, Label
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.labels import labels_path, write_labels
+from napari_deepmtj.labels.table import labels_path, write_labels
 from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, Scene, mtj_mm, sample_scenes
 from napari_deepmtj.phantom.devices import StyleSet, outside_fan
 from napari_deepmtj.phantom.materials import Materials, Motion, sample_materials

@@ -14,7 +14,7 @@ from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.evaluation.comparison import Comparison
 from napari_deepmtj.evaluation.summary import Summary, curve, summarise
-from napari_deepmtj.io.labels import guarded
+from napari_deepmtj.labels.table import guarded
 
 #: Every frame of every method, all of it as JSON, and in sum.
 CSV_NAME, JSON_NAME, SUMMARY_NAME = "evaluation.csv", "evaluation.json", "evaluation-summary.csv"

@@ -13,7 +13,7 @@ from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.errors import MissingExtraError, ResultError
 from napari_deepmtj.evaluation.agreement import Agreement, Pair
 from napari_deepmtj.evaluation.reliability import Estimate
-from napari_deepmtj.io.labels import guarded
+from napari_deepmtj.labels.table import guarded
 from napari_deepmtj.report.agreement import bland_altman_figure
 from napari_deepmtj.report.plots import save_figure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from napari_deepmtj.core.jobs import Done, Progress
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.phantom.study import Part, Study, StudyClip
 from napari_deepmtj.training.split import Split
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_deepmtj.core.jobs import Done, Failed, Notice
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.training.augment import Batch
 from napari_deepmtj.training.batches import FrameSet

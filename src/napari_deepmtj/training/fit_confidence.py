@@ -31,7 +31,7 @@ from napari_deepmtj.inference.decode import (
     calibrated_covariance,
     confidence_features,
 )
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.training.fit import fit_logistic
 from napari_deepmtj.training.lab import LabLabels, halves, look_at
 from napari_deepmtj.weights.cards import RECORDING, WeightCard

@@ -26,7 +26,7 @@ from napari_deepmtj.core.geometry import PixelMap
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError, LabelError, VideoError
 from napari_deepmtj.inference.preprocess import to_network_input
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.video.opening import VideoSource
 
 UInt8Array = npt.NDArray[np.uint8]

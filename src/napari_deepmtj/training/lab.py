@@ -19,7 +19,7 @@ from napari_deepmtj.inference.decode import Decoding, observe
 from napari_deepmtj.inference.offset import distal_side_of
 from napari_deepmtj.inference.preprocess import normalise, to_network_input
 from napari_deepmtj.inference.setup import Setup, prepare
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.training.observed import Observed, joined
 from napari_deepmtj.video.opening import VideoSource
 from napari_deepmtj.weights.store import Model

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.training.recipes import FrameRecipe, Recipe, departures, load_recipe
 from napari_deepmtj.training.settings import Coordinates, Loss, Network, loss_of_card
 from napari_deepmtj.training.split import By, Sides, Split, SplitRule

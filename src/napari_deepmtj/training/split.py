@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labelled import LabelledClip
+from napari_deepmtj.labels.labelled import LabelledClip
 
 Sides = tuple[LabelledClip, ...]
 By = Literal["subject", "clip", "paper"]

@@ -8,7 +8,7 @@ import pytest
 
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats import authors
+from napari_deepmtj.labels.formats import authors
 
 MakeClip = Callable[..., Path]
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats.deepmtj2021 import read_test_set
+from napari_deepmtj.labels.formats.deepmtj2021 import read_test_set
 
 N = 4
 

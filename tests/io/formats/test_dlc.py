@@ -15,7 +15,7 @@ import pytest
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError, MissingExtraError
-from napari_deepmtj.io.formats import dlc
+from napari_deepmtj.labels.formats import deeplabcut as dlc
 
 MakeClip = Callable[..., Path]
 HEAD = ("scorer,anna,anna", "bodyparts,MTJ,MTJ", "coords,x,y")

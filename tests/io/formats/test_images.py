@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats import images
+from napari_deepmtj.labels.formats import images
 
 MakeClip = Callable[..., Path]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats._match import (
+from napari_deepmtj.labels.formats.match import (
     ClipIndex,
     Found,
     Imported,

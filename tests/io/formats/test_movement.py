@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.core.labels import Label
-from napari_deepmtj.io.formats import dlc, sleap
+from napari_deepmtj.labels.formats import deeplabcut as dlc
+from napari_deepmtj.labels.formats import sleap
 
 REASON = "movement is not installed (dependency group interop)"
 load_poses = pytest.importorskip("movement.io.load_poses", reason=REASON)

@@ -12,7 +12,7 @@ from PIL import Image
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError, MissingExtraError
-from napari_deepmtj.io.formats import sleap
+from napari_deepmtj.labels.formats import sleap
 
 MakeClip = Callable[..., Path]
 

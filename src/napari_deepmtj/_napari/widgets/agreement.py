@@ -34,7 +34,7 @@ from napari_deepmtj._napari.widgets.forms import (
     side_by_side,
 )
 from napari_deepmtj.errors import MissingExtraError
-from napari_deepmtj.io.labels import SUFFIX
+from napari_deepmtj.labels.table import SUFFIX
 from napari_deepmtj.report.agreement import draw_bland_altman
 from napari_deepmtj.report.study import earlier_files, table_rows, together_rows, worst_frames
 

@@ -30,7 +30,7 @@ from napari_deepmtj._napari.label_file import open_labels, pause
 from napari_deepmtj._napari.shortcuts import SHORTCUTS
 from napari_deepmtj._napari.widgets.annotate_forms import QueueForm, RoundForm
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.labels import SUFFIX, labels_path
+from napari_deepmtj.labels.table import SUFFIX, labels_path
 
 #: Milliseconds without an action that are a pause: then the label file is written, so that other
 #: programs see the labels, and it is looked at whether they changed it.

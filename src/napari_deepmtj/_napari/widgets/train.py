@@ -29,7 +29,7 @@ from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj._napari.training import FINETUNE, Choice, training_of
 from napari_deepmtj._napari.widgets.forms import button, leave, side_by_side
 from napari_deepmtj.errors import MissingExtraError
-from napari_deepmtj.io.labels import SUFFIX
+from napari_deepmtj.labels.table import SUFFIX
 from napari_deepmtj.training.recipes import FrameRecipe, available, load_recipe
 from napari_deepmtj.training.split import By
 from napari_deepmtj.weights.store import list_models

@@ -1,6 +1,6 @@
 """Results for other programs: one table of formats that command line and napari both offer.
 
-Each format writes a `Trajectory` and reads back `Track`s. Label files are `io.formats`; videos
+Each format writes a `Trajectory` and reads back `Track`s. Label files are `labels.formats`; videos
 and reports are `report`.
 """
 

@@ -1,6 +1,6 @@
 """DeepLabCut's predictions, CSV and HDF5, from a trajectory: a row for every frame of the clip.
 
-The tables themselves are `io.formats.dlc`; hand labels go that way too.
+The tables themselves are `labels.formats.deeplabcut`; hand labels go that way too.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.formats import dlc
-from napari_deepmtj.io.formats._dlc_table import read_table
 from napari_deepmtj.io.interchange._track import Options, Track, Unit, track_of
+from napari_deepmtj.labels.formats import deeplabcut as dlc
+from napari_deepmtj.labels.formats.deeplabcut_table import read_table
 
 HELD: tuple[Unit, ...] = ("px",)
 SCORER = "napari-deepmtj"

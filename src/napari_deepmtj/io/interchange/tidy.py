@@ -18,7 +18,7 @@ from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.io.exports import DIGITS
 from napari_deepmtj.io.interchange._track import Options, Track
-from napari_deepmtj.io.labels import guarded, unguarded
+from napari_deepmtj.labels.table import guarded, unguarded
 
 #: What stands before the columns of the trajectory, and what behind.
 CLIP_COLUMNS = ("clip", "clip_sha256")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats._hdf import read_hdf
-from napari_deepmtj.io.formats.authors import cell_number, csv_rows
-from napari_deepmtj.io.labels import unguarded
+from napari_deepmtj.labels.formats.authors import cell_number, csv_rows
+from napari_deepmtj.labels.formats.hdf import read_hdf
+from napari_deepmtj.labels.table import unguarded
 
 #: Levels of the columns, outermost first; files of one animal have no "individuals".
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")

@@ -16,14 +16,14 @@ from pathlib import Path
 from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats._match import (
+from napari_deepmtj.labels.formats.match import (
     ClipIndex,
     Found,
     Imported,
     match,
     one_a_frame,
 )
-from napari_deepmtj.io.labels import guarded, unguarded
+from napari_deepmtj.labels.table import guarded, unguarded
 
 #: Name, underscore, frame from 0 in five digits or more.
 _PLACE = re.compile(r"(?P<name>.+)_(?P<frame>[0-9]{5,9})", re.DOTALL)

@@ -1,7 +1,7 @@
 """Three sides of a label file: as it was, ours, and what another program made of it.
 
 How it was is known without keeping it: what we did not edit is as we read it, and of what we did
-the journal has every value before and after. Reading and writing is `io.label_store`.
+the journal has every value before and after. Reading and writing is `labels.store`.
 """
 
 from __future__ import annotations

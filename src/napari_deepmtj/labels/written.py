@@ -1,6 +1,6 @@
 """Reading labels for figures and exports: not while edits of them are in a journal only.
 
-The file itself is read by `io.labels`; journals are written by `io.label_store`.
+The file itself is read by `labels.table`; journals are written by `labels.store`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io._journal import journal_stem, journals, read_journal
-from napari_deepmtj.io._merge import Said, same
-from napari_deepmtj.io.labels import read_labels
+from napari_deepmtj.labels._journal import journal_stem, journals, read_journal
+from napari_deepmtj.labels._merge import Said, same
+from napari_deepmtj.labels.table import read_labels
 
 
 def read_written(path: str | Path, *, n_frames: Mapping[str, int] | None = None) -> list[Label]:

@@ -18,7 +18,8 @@ from typing import Any
 from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats._match import (
+from napari_deepmtj.labels.formats.deeplabcut import POINT, Empty
+from napari_deepmtj.labels.formats.match import (
     ClipIndex,
     Found,
     Imported,
@@ -30,7 +31,6 @@ from napari_deepmtj.io.formats._match import (
     sizes,
     stems,
 )
-from napari_deepmtj.io.formats.dlc import POINT, Empty
 
 #: What sleap-io writes for the height and width of a picture that it does not know.
 _UNKNOWN_SIZE = (100, 100)

@@ -2,7 +2,7 @@
 
 `authors` is the original programs' `labels.csv`, `dlc` DeepLabCut, `sleap` SLEAP, `images` the
 JSON of COCO and Label Studio; `convert` recognises a file. Our own `*.mtj-labels.csv` is
-`io.labels`.
+`labels.table`.
 """
 
 from __future__ import annotations

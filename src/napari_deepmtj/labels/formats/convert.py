@@ -10,8 +10,9 @@ from pathlib import Path
 
 from napari_deepmtj.core.labels import LABEL_COLUMNS, Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats import Format, authors, dlc, images, sleap
-from napari_deepmtj.io.formats._match import ClipIndex, Imported, Unmatched
+from napari_deepmtj.labels.formats import Format, authors, images, sleap
+from napari_deepmtj.labels.formats import deeplabcut as dlc
+from napari_deepmtj.labels.formats.match import ClipIndex, Imported, Unmatched
 
 __all__ = ["ClipIndex", "Imported", "Unmatched", "read", "recognise", "write"]
 

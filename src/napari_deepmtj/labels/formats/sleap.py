@@ -16,7 +16,9 @@ from napari_deepmtj.core.atomic import atomic_path
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError, MissingExtraError
-from napari_deepmtj.io.formats._match import (
+from napari_deepmtj.labels.formats.deeplabcut import POINT
+from napari_deepmtj.labels.formats.images import chosen_point
+from napari_deepmtj.labels.formats.match import (
     ClipIndex,
     Found,
     Imported,
@@ -27,8 +29,6 @@ from napari_deepmtj.io.formats._match import (
     picture_place,
     sizes,
 )
-from napari_deepmtj.io.formats.dlc import POINT
-from napari_deepmtj.io.formats.images import chosen_point
 
 
 def read(

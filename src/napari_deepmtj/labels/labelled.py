@@ -13,9 +13,9 @@ from pathlib import Path
 
 from napari_deepmtj.core.labels import CONSENSUS, PHANTOM, Label
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labels import SUFFIX, labels_path
-from napari_deepmtj.io.subjects import SubjectRule, by_folder
-from napari_deepmtj.io.written import read_written
+from napari_deepmtj.labels.subjects import SubjectRule, by_folder
+from napari_deepmtj.labels.table import SUFFIX, labels_path
+from napari_deepmtj.labels.written import read_written
 from napari_deepmtj.video.opening import VideoSource, open_video
 
 

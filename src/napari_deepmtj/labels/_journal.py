@@ -3,7 +3,7 @@
 A line is `<crc32 of the JSON, 8 hex digits> <JSON>`; the JSON has no line breaks. Lines are
 numbered from 1 after a head. A line whose write failed is cut off, else overwritten by the next.
 What is in no whole line was never acknowledged. Which value wins when a journal meets its label
-file is decided in `io._merge`.
+file is decided in `labels._merge`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from napari_deepmtj.core.labels import Edit, Label, StateEdit
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.labels import SUFFIX
+from napari_deepmtj.labels.table import SUFFIX
 
 SCHEMA = 1
 

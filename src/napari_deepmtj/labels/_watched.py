@@ -1,6 +1,6 @@
 """A label file and its state file, held in memory and watched for changes made outside.
 
-What becomes of such a change is `io._merge`; when the files are written is `io.label_store`.
+What becomes of such a change is `labels._merge`; when the files are written is `labels.store`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import BinaryIO, NamedTuple, cast
 from napari_deepmtj.core.atomic import LockedError, atomic_write
 from napari_deepmtj.core.labels import Json, Label
 from napari_deepmtj.errors import LabelError, ResultError
-from napari_deepmtj.io._merge import Key, Value
-from napari_deepmtj.io.labels import SUFFIX, label_bytes, parse_labels
+from napari_deepmtj.labels._merge import Key, Value
+from napari_deepmtj.labels.table import SUFFIX, label_bytes, parse_labels
 
 SCHEMA = 1
 

@@ -1,7 +1,7 @@
 """The labels of one file while they are edited: every edit is on disk before the next.
 
-The journal's lines are `io._journal`, the lock is `io._lock`, the files themselves are
-`io._watched`, and what changed outside is `io._merge`.
+The journal's lines are `labels._journal`, the lock is `labels.lock`, the files themselves are
+`labels._watched`, and what changed outside is `labels._merge`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal, Self, cast
 
 from napari_deepmtj.core.labels import Edit, Json, Label, StateEdit
 from napari_deepmtj.errors import LabelError, ResultError
-from napari_deepmtj.io._journal import (
+from napari_deepmtj.labels._journal import (
     Journal,
     discard,
     journal_path,
@@ -25,9 +25,9 @@ from napari_deepmtj.io._journal import (
     read_journal,
     sync_folder,
 )
-from napari_deepmtj.io._lock import LabelLocked, Lock
-from napari_deepmtj.io._merge import Key, OutsideChange, Said, Value, compare, key_of
-from napari_deepmtj.io._watched import Found, LabelFile, StateFile, WatchedFile, state_path
+from napari_deepmtj.labels._merge import Key, OutsideChange, Said, Value, compare, key_of
+from napari_deepmtj.labels._watched import Found, LabelFile, StateFile, WatchedFile, state_path
+from napari_deepmtj.labels.lock import LabelLocked, Lock
 
 __all__ = ["LabelLocked", "LabelStore", "OutsideChange", "state_path"]
 

@@ -19,9 +19,9 @@ from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
-from napari_deepmtj.io.formats._dlc_table import LEVELS, Table, read_table
-from napari_deepmtj.io.formats._hdf import write_hdf
-from napari_deepmtj.io.formats._match import (
+from napari_deepmtj.labels.formats.deeplabcut_table import LEVELS, Table, read_table
+from napari_deepmtj.labels.formats.hdf import write_hdf
+from napari_deepmtj.labels.formats.match import (
     ClipIndex,
     Found,
     Imported,
@@ -32,7 +32,7 @@ from napari_deepmtj.io.formats._match import (
     picture_place,
     stems,
 )
-from napari_deepmtj.io.labels import guarded
+from napari_deepmtj.labels.table import guarded
 
 #: Body part under which the MTJ is written, and looked for where a file has several.
 POINT = "MTJ"
