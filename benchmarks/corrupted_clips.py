@@ -23,7 +23,7 @@ from markdown_tables import markdown, write_between
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.inference.predictor import TOLERANCE_MM, track
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.tracking import flow
 from napari_deepmtj.tracking.fusion import fuse
 from napari_deepmtj.weights.store import DEFAULT_MODEL, load_model

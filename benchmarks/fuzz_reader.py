@@ -331,7 +331,7 @@ def main() -> int:
     for module in (
         "cli.app",
         "inference.predictor",
-        "io.exports",
+        "results.trajectory_file",
         "video.stacks.folder",
         "video.dicom.source",
     ):

@@ -22,7 +22,7 @@ from markdown_tables import markdown, write_between
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.trajectory import Flag, Trajectory
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.tracking.gate import Limits, gate
 from napari_deepmtj.weights.store import load_model
 

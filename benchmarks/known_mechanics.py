@@ -28,8 +28,8 @@ from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 from napari_deepmtj.phantom.cohort import subjects
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.tracking.analysis import Analysis, Plan, analyse, passive_curve
 from napari_deepmtj.tracking.cycles import find_cycles
 from napari_deepmtj.tracking.fusion import fuse

@@ -217,7 +217,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "core.labels",
         "labels.table",
         "labels.store",
-        "io.exports",
+        "results.trajectory_file",
         "video.opening",
         "annotation.session",
         "annotation.useful",

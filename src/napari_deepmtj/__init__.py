@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory as Trajectory
     from napari_deepmtj.errors import DeepMTJError as DeepMTJError
     from napari_deepmtj.inference.predictor import track as track
-    from napari_deepmtj.io.exports import read_trajectory as read_trajectory
-    from napari_deepmtj.io.exports import write_trajectory as write_trajectory
+    from napari_deepmtj.results.trajectory_file import read_trajectory as read_trajectory
+    from napari_deepmtj.results.trajectory_file import write_trajectory as write_trajectory
     from napari_deepmtj.video.opening import open_video as open_video
     from napari_deepmtj.weights.store import load_model as load_model
 
@@ -32,8 +32,8 @@ _PUBLIC = {
     "DeepMTJError": "errors",
     "track": "inference.predictor",
     "open_video": "video.opening",
-    "read_trajectory": "io.exports",
-    "write_trajectory": "io.exports",
+    "read_trajectory": "results.trajectory_file",
+    "write_trajectory": "results.trajectory_file",
     "load_model": "weights.store",
 }
 

@@ -9,7 +9,7 @@ from napari_deepmtj._napari import (
     styles,
 )
 from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj.io.exports import write_trajectory
+from napari_deepmtj.results.trajectory_file import write_trajectory
 
 
 def test_predictions_are_shown_when_wanted_and_corrected_by_dragging(

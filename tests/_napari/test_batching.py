@@ -17,7 +17,7 @@ from napari_deepmtj._napari.session import session_of
 from napari_deepmtj.core.paths import attention_path
 from napari_deepmtj.inference.backends import BACKEND_VARIABLE
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.weights.store import load_model
 
 

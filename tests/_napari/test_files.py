@@ -25,7 +25,7 @@ from napari_deepmtj._napari.tracking import Request, TrackRun
 from napari_deepmtj._napari.writer import save_result
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import ResultError, VideoError
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 
 MANIFEST = Path(napari_deepmtj.__file__).with_name("napari.yaml")
 ROOT = Path(__file__).parents[2]

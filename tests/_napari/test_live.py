@@ -14,7 +14,7 @@ from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.widgets import track as track_module
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import load_model, save_model
 

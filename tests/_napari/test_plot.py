@@ -13,7 +13,7 @@ from napari_deepmtj._napari.signals import NO_DISPLACEMENT, NO_SIGNALS, NO_TIMES
 from napari_deepmtj._napari.writer import save_result
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.trajectory import Flag, Origin
-from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.tracking.gate import Limits, gate
 from napari_deepmtj.tracking.series import Duration, flagged
 from napari_deepmtj.tracking.smooth import Fill, smooth

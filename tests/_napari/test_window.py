@@ -15,7 +15,7 @@ from napari_deepmtj._napari.settings import Settings
 from napari_deepmtj._napari.widgets import track as track_module
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.inference.predictor import TrackedBatch
-from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory
 
 pytestmark = pytest.mark.gui
 

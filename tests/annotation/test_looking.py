@@ -12,7 +12,7 @@ from napari_deepmtj.annotation.proposals import saved_prediction
 from napari_deepmtj.annotation.queue import runs_of
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.errors import ResultError, VideoError
-from napari_deepmtj.io.exports import write_trajectory
+from napari_deepmtj.results.trajectory_file import write_trajectory
 from napari_deepmtj.video.opening import open_video
 
 

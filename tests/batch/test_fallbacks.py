@@ -13,7 +13,7 @@ from napari_deepmtj.batch.study import entries_of_files
 from napari_deepmtj.core.jobs import Done, Notice
 from napari_deepmtj.inference import backends
 from napari_deepmtj.inference.backends_torch import TorchBackend
-from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory
 
 pytestmark = pytest.mark.usefixtures("models")
 

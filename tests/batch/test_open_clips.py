@@ -13,7 +13,7 @@ from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.inference.predictor import track
-from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.stacks.stack import ArraySource
 from napari_deepmtj.weights.store import load_model

@@ -16,8 +16,8 @@ from napari_deepmtj.batch.study import Entry, entries_of_files
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.paths import attention_path, video_path
-from napari_deepmtj.io.attention import read_attention
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.results.attention_file import read_attention
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.video.writer import VideoWriter

@@ -19,7 +19,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import ResultError, WeightsError
 from napari_deepmtj.inference import predictor
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.weights.store import load_model

@@ -8,8 +8,8 @@ import pytest
 
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.labels import Label
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
 from napari_deepmtj.labels.table import read_labels, write_labels
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 

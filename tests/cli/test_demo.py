@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.labels.table import labels_path, read_labels
 from napari_deepmtj.phantom import demo_clip
+from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.video.opening import open_video
 
 WORDS = ("demo", "--frames", 4, "--device", "cpu", "--model", "tiny")

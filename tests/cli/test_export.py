@@ -1,7 +1,7 @@
 import pytest
 
-from napari_deepmtj.io import interchange
-from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.results import formats as interchange
+from napari_deepmtj.results.trajectory_file import read_trajectory
 
 TINY = ("--model", "tiny", "--roi", "full", "--scale", "0.1")
 
@@ -128,7 +128,7 @@ def test_what_people_read(run, csv, to, name, start):
 
 def test_the_help_names_what_there_is():
     from napari_deepmtj.cli import export
-    from napari_deepmtj.io import interchange
+    from napari_deepmtj.results import formats as interchange
 
     assert tuple(interchange.FORMATS) == export.TABLES
     assert (interchange.UNITS, interchange.INTERPOLATIONS) == (export.UNITS, export.INTERPOLATIONS)

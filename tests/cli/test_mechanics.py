@@ -12,7 +12,7 @@ from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
-from napari_deepmtj.io.exports import write_trajectory
+from napari_deepmtj.results.trajectory_file import write_trajectory
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 SCALE = Scale.isotropic(0.1, "test")

@@ -15,7 +15,7 @@ from napari_deepmtj.cli.track import expand, parse_frames, parse_scale
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.inference import predictor
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.writer import VideoWriter
 from napari_deepmtj.weights.store import load_model

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.attention import AttentionInfo, AttentionWriter, read_attention
+from napari_deepmtj.results.attention_file import AttentionInfo, AttentionWriter, read_attention
 
 INFO = AttentionInfo(
     range(3, 21, 2), (4.5, 2.25), (10.5, -3.0), "level-2", "share of the attention", "vgg"

@@ -15,7 +15,11 @@ from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import COLUMNS, Flag, FramePrediction, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.exports import check_overwrite, read_trajectory, write_trajectory
+from napari_deepmtj.results.trajectory_file import (
+    check_overwrite,
+    read_trajectory,
+    write_trajectory,
+)
 
 SCALE = Scale(0.0883, 0.0791, "given by hand")
 

@@ -16,12 +16,12 @@ from PIL import Image
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.io.exports import write_trajectory
 from napari_deepmtj.report import batch
 from napari_deepmtj.report.batch import PICTURES, BatchResults, write_batch_report
 from napari_deepmtj.report.page import Markup
 from napari_deepmtj.report.sparks import HEIGHT, STEP, spark
 from napari_deepmtj.report.thumbnails import WIDTH, thumbnail
+from napari_deepmtj.results.trajectory_file import write_trajectory
 
 #: The frame of the fixture that is not in view.
 HIDDEN = 12

@@ -9,9 +9,9 @@ from PIL import Image
 from napari_deepmtj.core.jobs import Failed
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.attention import AttentionInfo, AttentionWriter
 from napari_deepmtj.report.overlay import COLOUR, OPACITY, Overlay
 from napari_deepmtj.report.video import write_annotated_video
+from napari_deepmtj.results.attention_file import AttentionInfo, AttentionWriter
 
 #: Maps of 8 x 16 over the region at (10, 20) of 140 x 70 px; frames 0, 2, 4.
 STEP, ORIGIN = (70 / 8, 140 / 16), (20 - 0.5 + 70 / 16, 10 - 0.5 + 140 / 32)

@@ -9,7 +9,7 @@ import pytest
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.trajectory import Flag, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.tracking.gate import COLUMNS, Gated, Limits, gate
 from napari_deepmtj.tracking.series import Duration
 from napari_deepmtj.tracking.smooth import smooth

@@ -11,7 +11,7 @@ import pytest
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.tracking.series import Duration, Series
 from napari_deepmtj.tracking.smooth import (
     AuthorsChain,

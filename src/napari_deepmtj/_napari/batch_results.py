@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_deepmtj._napari.session import Session
     from napari_deepmtj.core.trajectory import Trajectory
     from napari_deepmtj.inference.attention import AttentionMap
-    from napari_deepmtj.io.attention import AttentionInfo
+    from napari_deepmtj.results.attention_file import AttentionInfo
     from napari_deepmtj.video.opening import VideoSource
 
 
@@ -103,7 +103,7 @@ def load(name: str, path: Path) -> Loaded:
     ResultError
         If it cannot be read.
     """
-    from napari_deepmtj.io.exports import read_trajectory
+    from napari_deepmtj.results.trajectory_file import read_trajectory
     from napari_deepmtj.tracking.gate import gate
 
     trajectory = read_trajectory(path)
@@ -118,7 +118,7 @@ def load(name: str, path: Path) -> Loaded:
 def _maps(result: Path) -> Maps | None:
     from napari_deepmtj.core.paths import attention_path
     from napari_deepmtj.inference.attention import AttentionMap
-    from napari_deepmtj.io.attention import read_attention
+    from napari_deepmtj.results.attention_file import read_attention
     from napari_deepmtj.weights.store import read_card, resolve_model
 
     path = attention_path(result)
@@ -334,7 +334,7 @@ def save(corrected: Iterable[tuple[Path, Trajectory]]) -> int:
     ResultError
         If one cannot be written.
     """
-    from napari_deepmtj.io.exports import write_trajectory
+    from napari_deepmtj.results.trajectory_file import write_trajectory
 
     saved = 0
     for path, rows in corrected:

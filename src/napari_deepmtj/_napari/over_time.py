@@ -186,11 +186,11 @@ class OverTime:
             self.tell(str(error))
 
     def export(self, path: Path, key: str) -> None:
-        """Write the result that is shown in a format of `io.interchange`."""
+        """Write the result that is shown in a format of `results.formats`."""
         trajectory = self._ready()
 
         def written() -> tuple[str, ...]:
-            from napari_deepmtj.io.interchange import write
+            from napari_deepmtj.results.formats import write
 
             assert trajectory is not None
             return write(trajectory, path, key)

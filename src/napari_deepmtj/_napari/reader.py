@@ -88,7 +88,7 @@ def results_layer(path: str | Path) -> LayerTuple:
     ResultError
         If it is no trajectory of ours.
     """
-    from napari_deepmtj.io.exports import read_trajectory
+    from napari_deepmtj.results.trajectory_file import read_trajectory
 
     trajectory = read_trajectory(path)
     _wake()

@@ -1,4 +1,4 @@
-"""Writes a Points layer of ours as `.mtj.csv` and `.mtj.json`; the format is `io.exports`."""
+"""Writes a Points layer of ours as `.mtj.csv` and `.mtj.json`; the format is `results.trajectory_file`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_points(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     ResultError
         If the layer is none of ours or the file cannot be written.
     """
-    from napari_deepmtj.io.exports import write_trajectory
+    from napari_deepmtj.results.trajectory_file import write_trajectory
 
     held = attributes.get("metadata", {}).get(convert.KEY, {})
     trajectory = held.get("trajectory")
@@ -71,7 +71,7 @@ def save_result(layer: Any, clip: Path | None, folder: Path | None) -> Path:
         If there is neither a folder nor a clip on disk, or the file cannot be written.
     """
     from napari_deepmtj.core.paths import result_path
-    from napari_deepmtj.io.exports import write_trajectory
+    from napari_deepmtj.results.trajectory_file import write_trajectory
 
     trajectory = convert.trajectory_of(layer)
     name = trajectory.provenance.clip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.paths import result_path
 from napari_deepmtj.core.trajectory import Origin, Trajectory
-from napari_deepmtj.io.exports import read_trajectory
+from napari_deepmtj.results.trajectory_file import read_trajectory
 
 if TYPE_CHECKING:
     from napari_deepmtj.video.opening import VideoSource

@@ -17,9 +17,9 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.paths import attention_path, video_path
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
 from napari_deepmtj.inference import predictor
-from napari_deepmtj.io.attention import AttentionInfo, AttentionWriter
-from napari_deepmtj.io.exports import check_overwrite, write_trajectory
 from napari_deepmtj.report.video import write_annotated_video
+from napari_deepmtj.results.attention_file import AttentionInfo, AttentionWriter
+from napari_deepmtj.results.trajectory_file import check_overwrite, write_trajectory
 from napari_deepmtj.tracking.gate import gate
 
 if TYPE_CHECKING:

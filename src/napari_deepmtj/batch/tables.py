@@ -26,11 +26,11 @@ from napari_deepmtj.core.atomic import atomic_path, atomic_write
 from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.labels.table import guarded
 from napari_deepmtj.report.batch import BatchResults, write_batch_report
 from napari_deepmtj.report.page import Markup
 from napari_deepmtj.report.sparks import spark
+from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.video.opening import open_video
 
 if TYPE_CHECKING:

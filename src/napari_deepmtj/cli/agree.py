@@ -43,7 +43,6 @@ def agree(
     models' results and the side-cars beside the files; if one is lacking, all is in pixels.
     """
     from napari_deepmtj.evaluation.raters import gather
-    from napari_deepmtj.io.exports import read_trajectory
     from napari_deepmtj.report.study import (
         remarks,
         require_new,
@@ -51,6 +50,7 @@ def agree(
         table_rows,
         together_rows,
     )
+    from napari_deepmtj.results.trajectory_file import read_trajectory
 
     given = None if scale is None else parse_scale(scale)
     trajectories = [read_trajectory(path) for path in model or []]

@@ -36,9 +36,9 @@ def demo(
     """Make a moving ultrasound clip, track it, and compare with where its MTJ truly is."""
     from napari_deepmtj.core.paths import json_path, result_path
     from napari_deepmtj.evaluation.cases import find_cases
-    from napari_deepmtj.io.exports import write_trajectory
     from napari_deepmtj.report.plots import save_figure, time_plot
     from napari_deepmtj.report.video import write_annotated_video
+    from napari_deepmtj.results.trajectory_file import write_trajectory
     from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 

@@ -1,6 +1,6 @@
 """`napari-deepmtj export`: results as other programs and people read them.
 
-Tables are `io.interchange`, the video, the report and the methods `report`; here files are chosen.
+Tables are `results.formats`, the video, the report and the methods `report`; here files are chosen.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from napari_deepmtj.errors import DeepMTJError, ResultError
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory
-    from napari_deepmtj.io.interchange import Options
+    from napari_deepmtj.results.formats import Options
 
-#: What `io.interchange` offers, for the help, which loads none of it.
+#: What `results.formats` offers, for the help, which loads none of it.
 TABLES = ("tidy", "netcdf", "dlc-csv", "dlc-h5", "sto", "mot", "mot-us", "trc", "c3d")
 UNITS, INTERPOLATIONS = ("px", "mm", "m"), ("cubic", "linear")
 #: What is made for people, with what follows the clip's name.
@@ -85,8 +85,8 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Export results to other programs, or as a video, a one-page report, or a methods text."""
-    from napari_deepmtj.io.exports import read_trajectory
-    from napari_deepmtj.io.interchange import FORMATS, Options
+    from napari_deepmtj.results.formats import FORMATS, Options
+    from napari_deepmtj.results.trajectory_file import read_trajectory
 
     if to not in TABLES and to not in FOR_PEOPLE:
         raise typer.BadParameter(
@@ -165,7 +165,7 @@ class _Job:
 
 
 def _write_table(trajectories: list[Trajectory], path: Path, to: str, options: Options) -> None:
-    from napari_deepmtj.io import interchange
+    from napari_deepmtj.results import formats as interchange
 
     for notice in interchange.write(trajectories, path, to, options):
         print_notice(_led_by(_named(trajectories), notice))
@@ -218,7 +218,7 @@ def _paths(files: list[Path], to: str, out: Path | None) -> list[Path]:
 
 def _default(file: Path, to: str, folder: Path | None) -> Path:
     if to in TABLES:
-        from napari_deepmtj.io.interchange import default_path
+        from napari_deepmtj.results.formats import default_path
 
         return default_path(file, to, folder)
     stem = file.name.removesuffix(CSV_SUFFIX) if file.name.endswith(CSV_SUFFIX) else file.stem

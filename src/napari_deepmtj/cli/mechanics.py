@@ -110,7 +110,7 @@ def mechanics(
     Prints every figure with its unit and definition; writes the curves as CSV, the figures with
     all parameters as JSON.
     """
-    from napari_deepmtj.io.exports import read_trajectory
+    from napari_deepmtj.results.trajectory_file import read_trajectory
     from napari_deepmtj.tracking.analysis import Plan, analyse
 
     trajectory = read_trajectory(result)

@@ -1,6 +1,6 @@
 """`napari-deepmtj process`: gate, smooth and fill results that were saved.
 
-What the steps do is `tracking`; how results are written is `io.exports`.
+What the steps do is `tracking`; how results are written is `results.trajectory_file`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _process_one(
     """Process one result and return the line that says what was done."""
     from napari_deepmtj.core.atomic import atomic_write
     from napari_deepmtj.core.paths import CSV_SUFFIX, json_path
-    from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+    from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 
     if path.exists() and not json_path(path).exists():
         raise ResultError(

@@ -38,7 +38,7 @@ def reference(
     Scale and region are those of the result. `napari-deepmtj mechanics --reference` subtracts it.
     """
     from napari_deepmtj.core.paths import result_path
-    from napari_deepmtj.io.exports import read_trajectory, write_trajectory
+    from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
     from napari_deepmtj.tracking.flow import BlockMatching, LucasKanade
     from napari_deepmtj.tracking.reference import follow_reference, reference_path
 

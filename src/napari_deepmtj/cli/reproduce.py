@@ -42,7 +42,7 @@ def reproduce(
     """
     from napari_deepmtj.evaluation.reproduce import open_recorded
     from napari_deepmtj.evaluation.reproduce import reproduce as run
-    from napari_deepmtj.io.exports import read_trajectory
+    from napari_deepmtj.results.trajectory_file import read_trajectory
     from napari_deepmtj.video.finding import find_clip
 
     csv = result

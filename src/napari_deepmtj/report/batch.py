@@ -21,11 +21,11 @@ from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.core.paths import CSV_SUFFIX
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
-from napari_deepmtj.io.exports import read_trajectory
 from napari_deepmtj.report.facts import Shown, to_look_at
 from napari_deepmtj.report.page import Markup, Page
 from napari_deepmtj.report.sparks import STEP, spark
 from napari_deepmtj.report.thumbnails import WIDTH, thumbnail
+from napari_deepmtj.results.trajectory_file import read_trajectory
 
 if TYPE_CHECKING:
     from napari_deepmtj.video.opening import VideoSource

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.inference.attention import Display, display_of
-from napari_deepmtj.io.attention import AttentionInfo, read_attention
+from napari_deepmtj.results.attention_file import AttentionInfo, read_attention
 
 if TYPE_CHECKING:
     from PIL.Image import Image

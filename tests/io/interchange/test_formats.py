@@ -13,8 +13,8 @@ import pytest
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, ResultError
-from napari_deepmtj.io import interchange
-from napari_deepmtj.io.interchange import FORMATS, Options, netcdf
+from napari_deepmtj.results import formats as interchange
+from napari_deepmtj.results.formats import FORMATS, Options, netcdf
 
 Make = Callable[..., Trajectory]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.io import interchange
+from napari_deepmtj.results import formats as interchange
 
 REASON = "movement is not installed (dependency group interop)"
 load_poses = pytest.importorskip("movement.io.load_poses", reason=REASON)

@@ -8,7 +8,7 @@ import pytest
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.interchange._track import Options, Track, evenly, resampled, track_of
+from napari_deepmtj.results.formats.track import Options, Track, evenly, resampled, track_of
 
 Make = Callable[..., Trajectory]
 Position = Callable[[float], tuple[float, float]]

@@ -28,8 +28,8 @@ from napari_deepmtj._napari.widgets.plot_channels import ChannelsForm
 from napari_deepmtj._napari.widgets.plot_findings import FindingsForm, LimitsForm
 from napari_deepmtj._napari.widgets.plot_smooth import SmoothForm
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError
-from napari_deepmtj.io.interchange import FORMATS, default_path
 from napari_deepmtj.report.timeline import CONFIDENCE, CURVES, Timeline, describe_motion
+from napari_deepmtj.results.formats import FORMATS, default_path
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.plotting import TimeCanvas

@@ -11,9 +11,9 @@ import numpy as np
 
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.interchange._track import Options, Track, Unit, track_of
 from napari_deepmtj.labels.formats import deeplabcut as dlc
 from napari_deepmtj.labels.formats.deeplabcut_table import read_table
+from napari_deepmtj.results.formats.track import Options, Track, Unit, track_of
 
 HELD: tuple[Unit, ...] = ("px",)
 SCORER = "napari-deepmtj"

@@ -16,9 +16,9 @@ import pandas as pd
 from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.exports import DIGITS
-from napari_deepmtj.io.interchange._track import Options, Track
 from napari_deepmtj.labels.table import guarded, unguarded
+from napari_deepmtj.results.formats.track import Options, Track
+from napari_deepmtj.results.trajectory_file import DIGITS
 
 #: What stands before the columns of the trajectory, and what behind.
 CLIP_COLUMNS = ("clip", "clip_sha256")

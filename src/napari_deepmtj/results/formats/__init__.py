@@ -13,8 +13,8 @@ from pathlib import Path
 from napari_deepmtj.core.paths import CSV_SUFFIX
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.interchange import c3d, deeplabcut, netcdf, opensim, tidy, trc
-from napari_deepmtj.io.interchange._track import INTERPOLATIONS, UNITS, Options, Track, resampled
+from napari_deepmtj.results.formats import c3d, deeplabcut, netcdf, opensim, tidy, trc
+from napari_deepmtj.results.formats.track import INTERPOLATIONS, UNITS, Options, Track, resampled
 
 __all__ = [
     "FORMATS",

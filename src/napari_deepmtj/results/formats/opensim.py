@@ -16,7 +16,7 @@ import numpy as np
 from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.interchange._track import (
+from napari_deepmtj.results.formats.track import (
     AXES,
     UNITS,
     Options,
