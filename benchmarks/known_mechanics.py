@@ -28,16 +28,16 @@ from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.inference.predictor import track
+from napari_deepmtj.mechanics.analysis import Analysis, Plan, analyse, passive_curve
+from napari_deepmtj.mechanics.cycles import find_cycles
+from napari_deepmtj.mechanics.resample import resample
+from napari_deepmtj.mechanics.sync import by_trigger
+from napari_deepmtj.mechanics.tendon import PassiveCurve
 from napari_deepmtj.phantom.cohort import subjects
 from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
-from napari_deepmtj.tracking.analysis import Analysis, Plan, analyse, passive_curve
-from napari_deepmtj.tracking.cycles import find_cycles
 from napari_deepmtj.tracking.fusion import fuse
 from napari_deepmtj.tracking.gate import gate
-from napari_deepmtj.tracking.resample import resample
 from napari_deepmtj.tracking.smooth import smooth
-from napari_deepmtj.tracking.sync import by_trigger
-from napari_deepmtj.tracking.tendon import PassiveCurve
 from napari_deepmtj.video.opening import VideoSource, open_video
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.weights.store import load_model

@@ -16,7 +16,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.io.channels import Channels
+from napari_deepmtj.mechanics.channels import Channels
 from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, mtj_mm
 from napari_deepmtj.phantom.cohort import PhantomClip, Subject
 from napari_deepmtj.phantom.motion import course

@@ -173,8 +173,8 @@ def slider_and_clicks(person: Person) -> None:
 def gate_and_smooth(person: Person, png: Path | None) -> None:
     """Work the two forms, and compare with the core."""
     from napari_deepmtj.core.trajectory import Flag
+    from napari_deepmtj.mechanics.motion import motion
     from napari_deepmtj.tracking.gate import Limits, gate
-    from napari_deepmtj.tracking.mechanics import motion
     from napari_deepmtj.tracking.series import flagged
     from napari_deepmtj.tracking.smooth import smooth
 

@@ -223,7 +223,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "annotation.useful",
         "tracking.gate",
         "tracking.smooth",
-        "tracking.mechanics",
+        "mechanics.motion",
     ],
 )
 def test_reading_rooms_load_no_torch_and_no_qt(module: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import ChannelError, MissingExtraError
-from napari_deepmtj.io.channels import Channels, read_channels
+from napari_deepmtj.mechanics.channels import Channels, read_channels
 
 PLAIN = "time (s),Torque (Nm),Ankle angle [deg]\n0,1.5,-10\n0.1,2.25,\n0.2,3,-9.5\n"
 

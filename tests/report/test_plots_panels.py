@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.io.channels import Channels
+from napari_deepmtj.mechanics.channels import Channels
 from napari_deepmtj.report.panels import TimePanels
 from napari_deepmtj.report.plots import over_time
 from napari_deepmtj.report.timeline import Timeline

@@ -9,7 +9,8 @@ import pytest
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.io.channels import Channels
+from napari_deepmtj.mechanics.channels import Channels
+from napari_deepmtj.mechanics.motion import motion
 from napari_deepmtj.report.timeline import (
     NO_SIDE,
     Mark,
@@ -18,7 +19,6 @@ from napari_deepmtj.report.timeline import (
     nearest,
 )
 from napari_deepmtj.tracking.gate import Limits, gate
-from napari_deepmtj.tracking.mechanics import motion
 from napari_deepmtj.tracking.series import Duration
 from napari_deepmtj.tracking.smooth import Fill, smooth
 

@@ -10,8 +10,8 @@ import pytest
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.tracking.cycles import find_cycles, onset
-from napari_deepmtj.tracking.mechanics import Axis, motion, tendon_axis, velocity
+from napari_deepmtj.mechanics.cycles import find_cycles, onset
+from napari_deepmtj.mechanics.motion import Axis, motion, tendon_axis, velocity
 from napari_deepmtj.tracking.smooth import smooth
 
 Make = Callable[..., Trajectory]

@@ -14,9 +14,9 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
+from napari_deepmtj.mechanics.motion import motion
 from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.tracking.flow import LucasKanade
-from napari_deepmtj.tracking.mechanics import motion
 from napari_deepmtj.tracking.reference import follow_reference, reference_path
 from napari_deepmtj.video.stacks.stack import ArraySource
 

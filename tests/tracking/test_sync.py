@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import ChannelError
-from napari_deepmtj.io.channels import Channels
-from napari_deepmtj.tracking.resample import interpolate, resample
-from napari_deepmtj.tracking.sync import by_clock, by_correlation, by_trigger
+from napari_deepmtj.mechanics.channels import Channels
+from napari_deepmtj.mechanics.resample import interpolate, resample
+from napari_deepmtj.mechanics.sync import by_clock, by_correlation, by_trigger
 
 OFFSET = 1.237
 

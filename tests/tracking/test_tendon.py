@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.tracking.mtu import grieve_change, hawkins_hull_length, partition
-from napari_deepmtj.tracking.names import Muscle
-from napari_deepmtj.tracking.tendon import (
+from napari_deepmtj.mechanics.mtu import grieve_change, hawkins_hull_length, partition
+from napari_deepmtj.mechanics.names import Muscle
+from napari_deepmtj.mechanics.tendon import (
     PassiveCurve,
     corrected_elongation,
     stiffness,

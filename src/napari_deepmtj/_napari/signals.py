@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_deepmtj._napari import clips
-from napari_deepmtj.io.channels import Channels, read_channels
+from napari_deepmtj.mechanics.channels import Channels, read_channels
+from napari_deepmtj.mechanics.sync import Sync, by_clock, by_correlation, by_trigger
 from napari_deepmtj.report.timeline import DISPLACEMENT
-from napari_deepmtj.tracking.sync import Sync, by_clock, by_correlation, by_trigger
 
 if TYPE_CHECKING:
     from napari_deepmtj._napari.over_time import OverTime

@@ -1,6 +1,6 @@
 """What was recorded beside the clips of a study: external files, brought to each clip's time.
 
-Reading is `io.channels`, clocks are `tracking.sync`, figures `tracking.analysis`; here is what a
+Reading is `mechanics.channels`, clocks are `mechanics.sync`, figures `mechanics.analysis`; here is what a
 study table and the options of a batch say of them, and which column each figure goes to.
 """
 
@@ -16,15 +16,15 @@ import numpy as np
 from napari_deepmtj.batch.study import Entry
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ChannelError, DeepMTJError, ResultError
-from napari_deepmtj.tracking.names import MtuModel, Muscle
+from napari_deepmtj.mechanics.names import MtuModel, Muscle
 from napari_deepmtj.tracking.steps import parse_settings
 
 if TYPE_CHECKING:
-    from napari_deepmtj.io.channels import Channels
-    from napari_deepmtj.tracking.analysis import Analysis, Plan
-    from napari_deepmtj.tracking.mechanics import Side
+    from napari_deepmtj.mechanics.analysis import Analysis, Plan
+    from napari_deepmtj.mechanics.channels import Channels
+    from napari_deepmtj.mechanics.motion import Side
 
-#: What `measure` may name: channels and constants of `tracking.analysis.Plan`.
+#: What `measure` may name: channels and constants of `mechanics.analysis.Plan`.
 MEASURED = (
     *("ankle", "ankle_neutral", "knee", "shank_mm", "model", "muscle"),
     *("torque", "moment_arm", "share", "rest_length_mm", "flip"),
@@ -70,7 +70,7 @@ class Beside:
     Parameters
     ----------
     read : str
-        "rate_hz=1000,time=t": settings of `io.channels.read_channels`.
+        "rate_hz=1000,time=t": settings of `mechanics.channels.read_channels`.
     sync : str
         "clock:offset_s=0", "trigger:channel=NAME", "correlation:channel=NAME,sign=-1", for clips
         without a `sync_offset_s`; "" for none.
@@ -104,7 +104,7 @@ class Beside:
         ChannelError
             If a column of `OWN` holds no number.
         """
-        from napari_deepmtj.tracking.analysis import Plan
+        from napari_deepmtj.mechanics.analysis import Plan
 
         said = _parsed(self.measure)
         for column, name in OWN.items():
@@ -204,10 +204,10 @@ def _at_frames(
     entry: Entry, beside: Beside, trajectory: Trajectory, plan: Plan
 ) -> tuple[Channels, dict[str, object]]:
     """Return the channels at the times of the frames, and how their clock lies."""
-    from napari_deepmtj.io.channels import read_channels
-    from napari_deepmtj.tracking.mechanics import motion
-    from napari_deepmtj.tracking.resample import resample
-    from napari_deepmtj.tracking.sync import by_clock, find_sync
+    from napari_deepmtj.mechanics.channels import read_channels
+    from napari_deepmtj.mechanics.motion import motion
+    from napari_deepmtj.mechanics.resample import resample
+    from napari_deepmtj.mechanics.sync import by_clock, find_sync
 
     assert entry.external_file is not None
     moved = motion(trajectory, plan.distal)
@@ -232,7 +232,7 @@ def _at_frames(
 
 
 def _figures(trajectory: Trajectory, plan: Plan, channels: Channels) -> dict[str, object]:
-    from napari_deepmtj.tracking.analysis import analyse
+    from napari_deepmtj.mechanics.analysis import analyse
 
     done: Analysis = analyse(trajectory, replace(plan, cycles=False), channels=channels)
     row: dict[str, object] = {

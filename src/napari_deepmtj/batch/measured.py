@@ -9,17 +9,17 @@ import numpy as np
 
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.tracking.analysis import Plan, analyse
+from napari_deepmtj.mechanics.analysis import Plan, analyse
 from napari_deepmtj.tracking.gate import gate
 from napari_deepmtj.tracking.smooth import smooth
 
 if TYPE_CHECKING:
-    from napari_deepmtj.tracking.mechanics import Side
+    from napari_deepmtj.mechanics.motion import Side
 
 #: Share of positions that are less confident than `confidence_5_percent`.
 LOW = 0.05
 
-#: Columns of figures, by their names in `tracking.analysis`, for clips with a scale.
+#: Columns of figures, by their names in `mechanics.analysis`, for clips with a scale.
 FIGURES: dict[str, str] = {
     "excursion": "excursion_mm",
     "cycles": "cycles",

@@ -1,6 +1,6 @@
 """`napari-deepmtj mechanics`: what a trajectory, with torque and angles, says of a tendon.
 
-What is measured is `tracking.analysis`; here it is asked for, printed and saved.
+What is measured is `mechanics.analysis`; here it is asked for, printed and saved.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import typer
 
 from napari_deepmtj.cli._console import print_line, print_notice
 from napari_deepmtj.errors import ChannelError, ResultError
-from napari_deepmtj.tracking.names import MtuModel, Muscle
+from napari_deepmtj.mechanics.names import MtuModel, Muscle
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import Trajectory
-    from napari_deepmtj.io.channels import Channels
-    from napari_deepmtj.tracking.analysis import Analysis, Plan
-    from napari_deepmtj.tracking.mechanics import Motion, Side
-    from napari_deepmtj.tracking.sync import Sync
+    from napari_deepmtj.mechanics.analysis import Analysis, Plan
+    from napari_deepmtj.mechanics.channels import Channels
+    from napari_deepmtj.mechanics.motion import Motion, Side
+    from napari_deepmtj.mechanics.sync import Sync
 
 #: Beside the result, or in --out.
 TABLE, CYCLES, SYNC, SUMMARY = (
@@ -110,8 +110,8 @@ def mechanics(
     Prints every figure with its unit and definition; writes the curves as CSV, the figures with
     all parameters as JSON.
     """
+    from napari_deepmtj.mechanics.analysis import Plan, analyse
     from napari_deepmtj.results.trajectory_file import read_trajectory
-    from napari_deepmtj.tracking.analysis import Plan, analyse
 
     trajectory = read_trajectory(result)
     low, high = _pair(stiffness.removesuffix("N"), "--stiffness")
@@ -205,7 +205,7 @@ def _stamp(path: Path) -> dict[str, Any]:
 
 
 def _motion(trajectory: Trajectory, plan: Plan, reference: Trajectory | None) -> Motion:
-    from napari_deepmtj.tracking.mechanics import motion
+    from napari_deepmtj.mechanics.motion import motion
 
     moved = motion(trajectory, plan.distal, rest=plan.rest, reference=reference)
     if moved.time_unit != "s":
@@ -217,10 +217,10 @@ def _resampled(
     path: Path, read: str, sync: str | None, lowpass: float | None, moved: Motion
 ) -> tuple[Channels, Sync, dict[str, Any]]:
     """Return channels at the frames' times, how their clock lies, and what was done."""
-    from napari_deepmtj.io.channels import read_channels
-    from napari_deepmtj.tracking.resample import resample
+    from napari_deepmtj.mechanics.channels import read_channels
+    from napari_deepmtj.mechanics.resample import resample
+    from napari_deepmtj.mechanics.sync import find_sync
     from napari_deepmtj.tracking.steps import parse_settings
-    from napari_deepmtj.tracking.sync import find_sync
 
     if sync is None:
         raise typer.BadParameter(
@@ -247,7 +247,7 @@ def _resampled(
 def _passive(path: Path) -> Any:
     import pandas as pd
 
-    from napari_deepmtj.tracking.analysis import passive_curve
+    from napari_deepmtj.mechanics.analysis import passive_curve
 
     try:
         return passive_curve(pd.read_csv(path))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.tracking.mechanics import Side, tendon_axis
+from napari_deepmtj.mechanics.motion import Side, tendon_axis
 
 FloatArray = npt.NDArray[np.float64]
 

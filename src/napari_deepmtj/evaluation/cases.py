@@ -18,7 +18,7 @@ from napari_deepmtj.labels.subjects import SubjectRule, by_folder
 from napari_deepmtj.video.sidecar import read_sidecar
 
 if TYPE_CHECKING:
-    from napari_deepmtj.tracking.mechanics import Side
+    from napari_deepmtj.mechanics.motion import Side
     from napari_deepmtj.video.opening import VideoSource
 
 

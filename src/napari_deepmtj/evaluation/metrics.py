@@ -18,7 +18,7 @@ from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.evaluation.axis import clip_axis
 from napari_deepmtj.inference.predictor import TOLERANCE_MM, TOLERANCE_OF_WIDTH
-from napari_deepmtj.tracking.mechanics import Side
+from napari_deepmtj.mechanics.motion import Side
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
+from napari_deepmtj.mechanics.motion import Side, motion
 from napari_deepmtj.report.methods import card_of
-from napari_deepmtj.tracking.mechanics import Side, motion
 from napari_deepmtj.tracking.series import times_of
 
 #: Positions that are less probably within tolerance count as doubtful, as in tracking.

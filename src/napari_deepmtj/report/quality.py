@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_deepmtj.tracking.mechanics import Side
+    from napari_deepmtj.mechanics.motion import Side
     from napari_deepmtj.video.opening import VideoSource
 
 #: A4 in inches.

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.io.channels import Channels
-from napari_deepmtj.tracking.cycles import find_cycles
-from napari_deepmtj.tracking.mechanics import Motion, Side, motion
+from napari_deepmtj.mechanics.channels import Channels
+from napari_deepmtj.mechanics.cycles import find_cycles
+from napari_deepmtj.mechanics.motion import Motion, Side, motion
 from napari_deepmtj.tracking.series import BoolArray, FloatArray, TimeUnit, times_of
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import ChannelError, ResultError
-from napari_deepmtj.io.channels import Channels
+from napari_deepmtj.mechanics.channels import Channels
 from napari_deepmtj.tracking.filters import butterworth
 from napari_deepmtj.tracking.series import FloatArray
 

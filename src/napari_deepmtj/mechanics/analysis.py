@@ -14,19 +14,19 @@ import pandas as pd
 
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ChannelError, ResultError
-from napari_deepmtj.io.channels import Channels
-from napari_deepmtj.tracking.cycles import Cycles, find_cycles, onset
-from napari_deepmtj.tracking.mechanics import Motion, Side, motion
-from napari_deepmtj.tracking.mtu import grieve_change, hawkins_hull_length, partition
-from napari_deepmtj.tracking.names import MtuModel, Muscle
-from napari_deepmtj.tracking.series import FloatArray
-from napari_deepmtj.tracking.tendon import (
+from napari_deepmtj.mechanics.channels import Channels
+from napari_deepmtj.mechanics.cycles import Cycles, find_cycles, onset
+from napari_deepmtj.mechanics.motion import Motion, Side, motion
+from napari_deepmtj.mechanics.mtu import grieve_change, hawkins_hull_length, partition
+from napari_deepmtj.mechanics.names import MtuModel, Muscle
+from napari_deepmtj.mechanics.tendon import (
     PassiveCurve,
     corrected_elongation,
     stiffness,
     strain,
     tendon_force,
 )
+from napari_deepmtj.tracking.series import FloatArray
 
 #: What a unit of a channel is worth, by the unit that is needed.
 UNITS: dict[str, dict[str, float]] = {

@@ -1,6 +1,6 @@
 """How the clock of another device's channels lies to a clip's: by clock, trigger, or shape.
 
-Files are `io.channels`; values at the clip's times are `resample.py`.
+Files are `mechanics.channels`; values at the clip's times are `resample.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from scipy.signal import correlate
 
 from napari_deepmtj.errors import ChannelError
-from napari_deepmtj.io.channels import Channels
-from napari_deepmtj.tracking.mechanics import Motion
-from napari_deepmtj.tracking.resample import MAX_GAP_S, interpolate
+from napari_deepmtj.mechanics.channels import Channels
+from napari_deepmtj.mechanics.motion import Motion
+from napari_deepmtj.mechanics.resample import MAX_GAP_S, interpolate
 from napari_deepmtj.tracking.series import FloatArray
 
 How = Literal["shared clock", "trigger", "cross-correlation"]

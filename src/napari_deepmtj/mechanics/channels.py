@@ -1,6 +1,6 @@
 """Channels recorded beside a clip (torque, angle, trigger ...), from CSV and C3D files.
 
-Their own times stay theirs; bringing them to the clip's time is `tracking.sync`.
+Their own times stay theirs; bringing them to the clip's time is `mechanics.sync`.
 """
 
 from __future__ import annotations

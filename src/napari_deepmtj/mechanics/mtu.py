@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import ResultError
-from napari_deepmtj.tracking.names import Muscle
+from napari_deepmtj.mechanics.names import Muscle
 from napari_deepmtj.tracking.series import FloatArray
 
 #: G78: change in percent of shank length, constant, linear and quadratic, by ankle angle (neutral
