@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_deepmtj.errors import MissingExtraError, WeightsError
-from napari_deepmtj.io.keras import read_keras_layers
+from napari_deepmtj.weights.keras_file import read_keras_layers
 
 h5py = pytest.importorskip("h5py", reason="the extra h5 is not installed")
 

@@ -22,8 +22,8 @@ from typing import Any
 from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError, WeightsError
-from napari_deepmtj.io.keras import require_h5py
 from napari_deepmtj.weights.cards import WeightCard
+from napari_deepmtj.weights.keras_file import require_h5py
 from napari_deepmtj.weights.keras_import import import_keras
 from napari_deepmtj.weights.remote import REMOTES, RefusedError, Remote, RemoteFile, opened, sources
 from napari_deepmtj.weights.store import bundled_folder, read_card, save_model, user_folder

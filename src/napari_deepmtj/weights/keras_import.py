@@ -1,6 +1,6 @@
 """Turning the authors' Keras checkpoints (P20, P21) into models of this package.
 
-A checkpoint is recognised by the shapes of its arrays. The file itself is read in `io/keras.py`.
+A checkpoint is recognised by the shapes of its arrays. The file itself is read in `weights/keras_file.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import WeightsError
-from napari_deepmtj.io.keras import KerasLayer, read_keras_layers
 from napari_deepmtj.weights.cards import WeightCard
+from napari_deepmtj.weights.keras_file import KerasLayer, read_keras_layers
 from napari_deepmtj.weights.runtime import require_torch
 
 if TYPE_CHECKING:
