@@ -220,7 +220,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
         "results.trajectory_file",
         "video.opening",
         "annotation.session",
-        "annotation.useful",
+        "annotation.informativeness",
         "tracking.gate",
         "tracking.smooth",
         "mechanics.motion",

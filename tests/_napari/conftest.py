@@ -17,7 +17,7 @@ from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import PLUGIN, Settings
 from napari_deepmtj.annotation.queue import Known, Plan, Queue
 from napari_deepmtj.annotation.rounds import Mode
-from napari_deepmtj.annotation.strategies import Every
+from napari_deepmtj.annotation.selection import Every
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes

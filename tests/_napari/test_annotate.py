@@ -14,7 +14,7 @@ from napari_deepmtj._napari import (
 )
 from napari_deepmtj.annotation.marks import Mark, Role
 from napari_deepmtj.annotation.queue import Known, Plan, Queue
-from napari_deepmtj.annotation.strategies import Every
+from napari_deepmtj.annotation.selection import Every
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.labels.table import read_labels

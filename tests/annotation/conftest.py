@@ -8,8 +8,8 @@ import pytest
 
 from napari_deepmtj.annotation.queue import Plan, Queue
 from napari_deepmtj.annotation.rounds import Mode
+from napari_deepmtj.annotation.selection import Every
 from napari_deepmtj.annotation.session import AnnotationSession
-from napari_deepmtj.annotation.strategies import Every
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.provenance import Provenance

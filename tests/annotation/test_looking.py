@@ -5,9 +5,9 @@ import threading
 import numpy as np
 import pytest
 
-from napari_deepmtj.annotation.ahead import Ahead
 from napari_deepmtj.annotation.contrast import KEPT, ContrastSource, local_contrast
 from napari_deepmtj.annotation.marks import Role, marks_of
+from napari_deepmtj.annotation.prefetch import Ahead
 from napari_deepmtj.annotation.proposals import saved_prediction
 from napari_deepmtj.annotation.queue import runs_of
 from napari_deepmtj.annotation.rounds import Mode

@@ -7,7 +7,7 @@ import pytest
 from napari_deepmtj.annotation import queue as queue_module
 from napari_deepmtj.annotation.queue import Filter, Item, Known, Plan, Queue, relative
 from napari_deepmtj.annotation.rounds import Tolerance
-from napari_deepmtj.annotation.strategies import ByHand, Evenly, Every, LowestConfidence
+from napari_deepmtj.annotation.selection import ByHand, Evenly, Every, LowestConfidence
 from napari_deepmtj.core.jobs import Done, Notice, Progress
 from napari_deepmtj.core.labels import CONSENSUS, Label
 from napari_deepmtj.errors import LabelError, VideoError

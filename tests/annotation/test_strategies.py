@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_deepmtj.annotation.features import most_different, thumbnail, thumbnails
-from napari_deepmtj.annotation.strategies import (
+from napari_deepmtj.annotation.selection import (
     LONGEST_RANGE,
     STRATEGIES,
     ByHand,
@@ -14,6 +13,7 @@ from napari_deepmtj.annotation.strategies import (
     from_json,
     to_json,
 )
+from napari_deepmtj.annotation.thumbnails import most_different, thumbnail, thumbnails
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import LabelError
 

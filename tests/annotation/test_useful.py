@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_deepmtj.annotation.features import thumbnail
-from napari_deepmtj.annotation.useful import next_most_useful, usefulness
+from napari_deepmtj.annotation.informativeness import next_most_useful, usefulness
+from napari_deepmtj.annotation.thumbnails import thumbnail
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.errors import LabelError
 

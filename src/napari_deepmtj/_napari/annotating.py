@@ -24,8 +24,8 @@ from napari_deepmtj._napari.label_mouse import listen, on_edit
 from napari_deepmtj._napari.placement import Placement
 from napari_deepmtj._napari.queued_clips import QueuedClips
 from napari_deepmtj._napari.session import Session, session_of
-from napari_deepmtj.annotation.ahead import Ahead
 from napari_deepmtj.annotation.marks import Mark, Role, marks_of
+from napari_deepmtj.annotation.prefetch import Ahead
 from napari_deepmtj.annotation.queue import Item
 from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError, VideoError

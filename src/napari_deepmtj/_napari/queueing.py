@@ -1,6 +1,6 @@
 """The long work of annotation, in a worker: building a queue, predicting it, the next most useful.
 
-What is chosen is `annotation.queue` and `annotation.useful`, what is predicted `inference`.
+What is chosen is `annotation.queue` and `annotation.informativeness`, what is predicted `inference`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from napari_deepmtj._napari import clips, convert
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.jobs import Job
 from napari_deepmtj._napari.settings import read_settings
+from napari_deepmtj.annotation.informativeness import next_most_useful
 from napari_deepmtj.annotation.proposals import saved_prediction
 from napari_deepmtj.annotation.queue import Plan, Queue, relative, runs_of
-from napari_deepmtj.annotation.useful import next_most_useful
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, LabelError

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.annotation.rounds import Tolerance, disagree
-from napari_deepmtj.annotation.strategies import Evenly, Strategy, from_json, to_json
+from napari_deepmtj.annotation.selection import Evenly, Strategy, from_json, to_json
 from napari_deepmtj.core.jobs import Done, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.trajectory import Trajectory

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from napari_deepmtj.annotation.book import AnyEdit, Book, flag_name
-from napari_deepmtj.annotation.place import Place
+from napari_deepmtj.annotation.history import AnyEdit, Book, flag_name
+from napari_deepmtj.annotation.position import Place
 from napari_deepmtj.annotation.proposals import Proposal, moved, proposals_of
 from napari_deepmtj.annotation.queue import Item, Known
 from napari_deepmtj.annotation.rounds import Begun, Mode, frames_of, latest, mean_position

@@ -20,7 +20,7 @@ from napari_deepmtj._napari.label_file import Round
 from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj.annotation.queue import BATCH, Filter, Plan
 from napari_deepmtj.annotation.rounds import Mode, Tolerance
-from napari_deepmtj.annotation.strategies import (
+from napari_deepmtj.annotation.selection import (
     PAPER_FRAMES,
     ByHand,
     Evenly,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.annotation.features import most_different, thumbnails
+from napari_deepmtj.annotation.thumbnails import most_different, thumbnails
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import LabelError
 

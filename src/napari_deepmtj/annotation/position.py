@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from napari_deepmtj.annotation.book import AnyEdit, Book
+from napari_deepmtj.annotation.history import AnyEdit, Book
 from napari_deepmtj.annotation.queue import Item, Queue
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.annotation.features import thumbnail
 from napari_deepmtj.annotation.queue import Item
-from napari_deepmtj.annotation.strategies import LOOKED_AT, spread
+from napari_deepmtj.annotation.selection import LOOKED_AT, spread
+from napari_deepmtj.annotation.thumbnails import thumbnail
 from napari_deepmtj.core.jobs import Done, Progress
 from napari_deepmtj.core.trajectory import BY_HAND
 from napari_deepmtj.errors import LabelError
