@@ -6,12 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_deepmtj.batch.beside import CHANNEL_COLUMNS, Beside, measured_beside, require_sense
-from napari_deepmtj.batch.excursions import excursions
-from napari_deepmtj.batch.measured import FIGURES, measured, used_positions
+from napari_deepmtj.batch.clip_figures import FIGURES, measured, used_positions
+from napari_deepmtj.batch.external_channels import (
+    CHANNEL_COLUMNS,
+    Beside,
+    measured_beside,
+    require_sense,
+)
 from napari_deepmtj.batch.outputs import require_sense as require_outputs
 from napari_deepmtj.batch.outputs import smooth_key, smoothed, with_rows_by_hand
 from napari_deepmtj.batch.study import Entry
+from napari_deepmtj.batch.study_figures import excursions
 from napari_deepmtj.batch.tables import CLIP_NAMES
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.provenance import Provenance

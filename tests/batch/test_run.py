@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from napari_deepmtj.batch import check as opening
 from napari_deepmtj.batch import clip as clip_module
-from napari_deepmtj.batch import opening
 from napari_deepmtj.batch.ledger import NAME, Ledger
 from napari_deepmtj.batch.plan import Options, dry_run, make_plan
 from napari_deepmtj.batch.run import ClipBegan, ClipDone, ClipFailed, run

@@ -17,14 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_deepmtj.batch.books import Books
+from napari_deepmtj.batch.check import said_of
 from napari_deepmtj.batch.clip import led_by
 from napari_deepmtj.batch.control import Control, Pace
 from napari_deepmtj.batch.events import BatchEvent, ClipBegan, ClipProgress, Paused, Waiting
 from napari_deepmtj.batch.ledger import Line
 from napari_deepmtj.batch.local import HELD_S, Local
-from napari_deepmtj.batch.opening import said_of
 from napari_deepmtj.batch.plan import Options, Task, key_of
+from napari_deepmtj.batch.progress_log import Books
 from napari_deepmtj.batch.worker import Job, Outcome, work
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeepMTJError, DeviceError, MissingExtraError

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_deepmtj.batch import beside, outputs
-from napari_deepmtj.batch.beside import Beside
+from napari_deepmtj.batch import external_channels as beside
+from napari_deepmtj.batch import outputs
 from napari_deepmtj.batch.clip import Request
+from napari_deepmtj.batch.external_channels import Beside
 from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.presets import Preset, preset_named, read_presets
 from napari_deepmtj.batch.study import TABLE, Entry, columns_of

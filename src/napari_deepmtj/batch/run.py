@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 
-from napari_deepmtj.batch.books import Books
+from napari_deepmtj.batch.check import require_possible
 from napari_deepmtj.batch.control import Control, Pace, in_words
 from napari_deepmtj.batch.events import (
     BatchEvent,
@@ -27,8 +27,8 @@ from napari_deepmtj.batch.events import (
 )
 from napari_deepmtj.batch.ledger import only_here
 from napari_deepmtj.batch.local import Local
-from napari_deepmtj.batch.opening import require_possible
 from napari_deepmtj.batch.plan import Plan, Task
+from napari_deepmtj.batch.progress_log import Books
 from napari_deepmtj.batch.tables import write_tables
 from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.errors import DeepMTJError

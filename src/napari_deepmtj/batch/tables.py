@@ -17,11 +17,11 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_deepmtj.batch.beside import CHANNEL_COLUMNS, measured_beside
-from napari_deepmtj.batch.excursions import excursions
+from napari_deepmtj.batch.clip_figures import FIGURES, Used, measured, used_positions
+from napari_deepmtj.batch.external_channels import CHANNEL_COLUMNS, measured_beside
 from napari_deepmtj.batch.ledger import Ledger, Line
-from napari_deepmtj.batch.measured import FIGURES, Used, measured, used_positions
 from napari_deepmtj.batch.plan import Plan, Task
+from napari_deepmtj.batch.study_figures import excursions
 from napari_deepmtj.core.atomic import atomic_path, atomic_write
 from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.core.trajectory import COLUMNS, Trajectory

@@ -147,7 +147,7 @@ def batch(
         raise typer.BadParameter("give clips, folders, or --study TABLE")
 
     from napari_deepmtj.batch import plan as planning
-    from napari_deepmtj.batch.beside import Beside
+    from napari_deepmtj.batch.external_channels import Beside
 
     options = planning.Options(
         out=out,
@@ -172,7 +172,7 @@ def batch(
     )
     plan = planning.make_plan(_entries(clips or [], study, include or ["*"], pattern), options)
     if dry_run:
-        from napari_deepmtj.batch.opening import require_possible
+        from napari_deepmtj.batch.check import require_possible
 
         require_possible(plan)
         _print_plan(planning.dry_run(plan), out)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from napari_deepmtj.batch import beside, measured
+from napari_deepmtj.batch import clip_figures as measured
+from napari_deepmtj.batch import external_channels as beside
 from napari_deepmtj.batch.study import FACTS
 
 #: What says how one clip's cycles differ, and not the clips.
