@@ -13,8 +13,6 @@ from napari_deepmtj.batch.external_channels import (
     measured_beside,
     require_sense,
 )
-from napari_deepmtj.batch.outputs import require_sense as require_outputs
-from napari_deepmtj.batch.outputs import smooth_key, smoothed, with_rows_by_hand
 from napari_deepmtj.batch.study import Entry
 from napari_deepmtj.batch.study_figures import excursions
 from napari_deepmtj.batch.tables import CLIP_NAMES
@@ -23,6 +21,8 @@ from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.errors import ChannelError, ResultError
+from napari_deepmtj.pipeline.outputs import require_sense as require_outputs
+from napari_deepmtj.pipeline.outputs import smooth_key, smoothed, with_rows_by_hand
 
 #: Frames at 25 Hz, cycles of the movement, its half range in px, mm a pixel.
 N, CYCLES, HALF, MM = 101, 2, 20.0, 0.5

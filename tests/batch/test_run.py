@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from napari_deepmtj.batch import check as opening
-from napari_deepmtj.batch import clip as clip_module
 from napari_deepmtj.batch.ledger import NAME, Ledger
 from napari_deepmtj.batch.plan import Options, dry_run, make_plan
 from napari_deepmtj.batch.run import ClipBegan, ClipDone, ClipFailed, run
@@ -19,6 +18,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import ResultError, WeightsError
 from napari_deepmtj.inference import predictor
+from napari_deepmtj.pipeline import clip as clip_module
 from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar

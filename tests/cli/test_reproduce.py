@@ -12,8 +12,8 @@ from napari_deepmtj.cli.reproduce import DIFFERS
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.core.trajectory import Origin
-from napari_deepmtj.evaluation.redo import STEPS
-from napari_deepmtj.evaluation.reproduce import compare
+from napari_deepmtj.pipeline.replay import STEPS
+from napari_deepmtj.pipeline.reproduce import compare
 from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import load_model, save_model

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_deepmtj.batch.clip import require_extras
 from napari_deepmtj.batch.ledger import Line
 from napari_deepmtj.batch.plan import Plan, Task, is_valid, key_of, known_sha256
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.inference.attention import wanted_map
+from napari_deepmtj.pipeline.clip import require_extras
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import read_card, resolve_model
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.batch.check import said_of
-from napari_deepmtj.batch.clip import led_by
 from napari_deepmtj.batch.control import Control, Pace
 from napari_deepmtj.batch.events import BatchEvent, ClipBegan, ClipProgress, Paused, Waiting
 from napari_deepmtj.batch.ledger import Line
@@ -28,6 +27,7 @@ from napari_deepmtj.batch.progress_log import Books
 from napari_deepmtj.batch.worker import Job, Outcome, work
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeepMTJError, DeviceError, MissingExtraError
+from napari_deepmtj.pipeline.clip import led_by
 from napari_deepmtj.weights.store import resolve_model
 
 if TYPE_CHECKING:

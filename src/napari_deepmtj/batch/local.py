@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.batch.check import Opened, open_task, said_of
-from napari_deepmtj.batch.clip import Written, led_by, track_clip
 from napari_deepmtj.batch.control import Control, Pace
 from napari_deepmtj.batch.events import BatchEvent, ClipBegan, ClipProgress, Paused
 from napari_deepmtj.batch.progress_log import Books, Models, ends_all
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.inference.prefetch import prefetch
+from napari_deepmtj.pipeline.clip import Written, led_by, track_clip
 
 if TYPE_CHECKING:
     from napari_deepmtj.batch.plan import Task

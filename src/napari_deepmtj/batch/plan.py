@@ -16,8 +16,6 @@ from pathlib import Path
 import pandas as pd
 
 from napari_deepmtj.batch import external_channels as beside
-from napari_deepmtj.batch import outputs
-from napari_deepmtj.batch.clip import Request
 from napari_deepmtj.batch.external_channels import Beside
 from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.presets import Preset, preset_named, read_presets
@@ -32,6 +30,8 @@ from napari_deepmtj.core.paths import (
 )
 from napari_deepmtj.errors import DeepMTJError, ResultError
 from napari_deepmtj.inference.backends import BackendName
+from napari_deepmtj.pipeline import outputs
+from napari_deepmtj.pipeline.clip import Request
 from napari_deepmtj.video.sidecar import ClipInfo, DistalSide, read_sidecar, sidecar_path
 from napari_deepmtj.weights.store import DEFAULT_MODEL, read_card, resolve_model
 

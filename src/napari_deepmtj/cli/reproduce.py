@@ -13,7 +13,7 @@ from napari_deepmtj.core.paths import CSV_SUFFIX, JSON_SUFFIX
 from napari_deepmtj.errors import ResultError
 
 if TYPE_CHECKING:
-    from napari_deepmtj.evaluation.reproduce import Reproduction
+    from napari_deepmtj.pipeline.reproduce import Reproduction
 
 #: Exit code where the result was made again and is another one.
 DIFFERS = 3
@@ -40,8 +40,8 @@ def reproduce(
 
     Exit codes: 0 identical (positions to 0.001 px), 3 not identical, 1 it could not be done.
     """
-    from napari_deepmtj.evaluation.reproduce import open_recorded
-    from napari_deepmtj.evaluation.reproduce import reproduce as run
+    from napari_deepmtj.pipeline.reproduce import open_recorded
+    from napari_deepmtj.pipeline.reproduce import reproduce as run
     from napari_deepmtj.results.trajectory_file import read_trajectory
     from napari_deepmtj.video.finding import find_clip
 

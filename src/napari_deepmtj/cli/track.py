@@ -1,6 +1,6 @@
 """`napari-deepmtj track`: from clips to results, one clip after the other.
 
-What is done with a clip is `batch.clip`; what tracking does, `inference.predictor`.
+What is done with a clip is `pipeline.clip`; what tracking does, `inference.predictor`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from napari_deepmtj.inference.backends import BackendName
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from napari_deepmtj.batch.clip import Written
+    from napari_deepmtj.pipeline.clip import Written
 
 #: What computes, as every command that tracks asks for it.
 BackendOption = Annotated[
@@ -103,10 +103,16 @@ def track(
     wanted = slice(None) if frames is None else parse_frames(frames)
     files = expand(clips)
 
-    from napari_deepmtj.batch.clip import Request, led_by, make_folder, require_extras, track_clip
     from napari_deepmtj.core.paths import result_paths
     from napari_deepmtj.inference.attention import wanted_map
     from napari_deepmtj.inference.device import Runner
+    from napari_deepmtj.pipeline.clip import (
+        Request,
+        led_by,
+        make_folder,
+        require_extras,
+        track_clip,
+    )
     from napari_deepmtj.weights.store import load_model
 
     requests = [
@@ -207,7 +213,7 @@ def expand(patterns: Iterable[str]) -> list[Path]:
 
 def _told(events: Iterable[Any], name: str) -> Iterator[Any]:
     """Pass on a clip's events; its notices begin with its name."""
-    from napari_deepmtj.batch.clip import led_by
+    from napari_deepmtj.pipeline.clip import led_by
 
     for event in events:
         yield Notice(led_by(name, event.message)) if isinstance(event, Notice) else event

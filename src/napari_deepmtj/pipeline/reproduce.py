@@ -18,7 +18,7 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.evaluation.redo import STEPS, Context
+from napari_deepmtj.pipeline.replay import STEPS, Context
 
 if TYPE_CHECKING:
     from napari_deepmtj.video.opening import VideoSource

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_deepmtj.batch.outputs import smoothed, with_rows_by_hand
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.paths import attention_path, video_path
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
 from napari_deepmtj.inference import predictor
+from napari_deepmtj.pipeline.outputs import smoothed, with_rows_by_hand
 from napari_deepmtj.report.video import write_annotated_video
 from napari_deepmtj.results.attention_file import AttentionInfo, AttentionWriter
 from napari_deepmtj.results.trajectory_file import check_overwrite, write_trajectory
