@@ -22,7 +22,7 @@ import accuracy_phantom
 import accuracy_real
 from accuracy_frames import Judge, Piece, draw_pieces
 from markdown_tables import markdown, write_between
-from napari_deepmtj.inference.backends import SAME, BackendName, missing
+from napari_deepmtj.inference.backends.select import SAME, BackendName, missing
 from napari_deepmtj.weights.store import bundled_folder, load_model, read_card
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +73,7 @@ def speed(run: Run) -> str:
 
 
 def _rate(name: str, backend: BackendName, pixels: np.ndarray) -> float:
-    from napari_deepmtj.inference.backends import open_backend
+    from napari_deepmtj.inference.backends.select import open_backend
 
     opening = open_backend(load_model(name), backend, "cpu", threads=1)
     while True:

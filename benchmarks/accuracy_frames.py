@@ -92,7 +92,7 @@ class Judge:
     name : str
         Id or file of the model.
     backend : str
-        What computes it; see `inference.backends`.
+        What computes it; see `inference.backends.select`.
     everywhere : bool
         Whether to give a position for every picture, also where it is called out of view.
     """

@@ -28,10 +28,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from markdown_tables import markdown, write_between
 from napari_deepmtj.core.jobs import Notice
-from napari_deepmtj.inference import backends_openvino
-from napari_deepmtj.inference.backends import BackendName, missing, open_backend
-from napari_deepmtj.inference.backends_cache import Export
-from napari_deepmtj.inference.backends_speed import processor, rates
+from napari_deepmtj.inference.backends import openvino as backends_openvino
+from napari_deepmtj.inference.backends.cache import Export
+from napari_deepmtj.inference.backends.select import BackendName, missing, open_backend
+from napari_deepmtj.inference.backends.speed import processor, rates
 from napari_deepmtj.inference.preprocess import normalise
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.weights.cards import WeightCard

@@ -41,7 +41,7 @@ from napari_deepmtj._napari import clips, convert
 from napari_deepmtj._napari.batching import batching_of
 from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.session import session_of
-from napari_deepmtj.inference.backends import BACKEND_VARIABLE
+from napari_deepmtj.inference.backends.select import BACKEND_VARIABLE
 from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.video.writer import VideoWriter

@@ -26,7 +26,7 @@ import speed_parts as parts
 from machine import features
 from markdown_tables import markdown, write_between
 from napari_deepmtj.errors import DeviceError
-from napari_deepmtj.inference.backends import BackendName, missing
+from napari_deepmtj.inference.backends.select import BackendName, missing
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import Model, bundled_folder, find_models, load_model
 from speed_clips import KINDS, ROI, repeat, write_clips

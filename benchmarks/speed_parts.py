@@ -16,7 +16,7 @@ import torch
 
 from napari_deepmtj.core.geometry import PixelMap
 from napari_deepmtj.core.jobs import Done, Failed, Notice
-from napari_deepmtj.inference.backends import Backend, open_backend
+from napari_deepmtj.inference.backends.select import Backend, open_backend
 from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import TrackedBatch, track
 from napari_deepmtj.inference.preprocess import to_network_inputs

@@ -24,9 +24,9 @@ from scipy import ndimage
 
 from markdown_tables import markdown, write_between
 from napari_deepmtj.core.geometry import PixelMap, Roi
-from napari_deepmtj.inference.backends_torch import TorchBackend
+from napari_deepmtj.inference.backends.torch_cpu import TorchBackend
 from napari_deepmtj.inference.decode import decode
-from napari_deepmtj.inference.familiar import Familiar
+from napari_deepmtj.inference.out_of_distribution import Familiar
 from napari_deepmtj.inference.preprocess import to_network_inputs
 from napari_deepmtj.training.dataset import render_chunk, without_calf
 from napari_deepmtj.training.recipes import CHUNK, SceneSet

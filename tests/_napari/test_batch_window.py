@@ -11,7 +11,7 @@ from napari_deepmtj._napari.session import session_of
 from napari_deepmtj._napari.settings import PLUGIN, Settings
 from napari_deepmtj._napari.widgets import batch_form
 from napari_deepmtj._napari.widgets.batch_form import EACH, NONE, WHOLE
-from napari_deepmtj.inference.backends import BACKEND_VARIABLE
+from napari_deepmtj.inference.backends.select import BACKEND_VARIABLE
 
 pytestmark = pytest.mark.gui
 

@@ -15,7 +15,7 @@ from napari_deepmtj._napari.convert import Kind
 from napari_deepmtj._napari.reader import clip_layer
 from napari_deepmtj._napari.session import session_of
 from napari_deepmtj.core.paths import attention_path
-from napari_deepmtj.inference.backends import BACKEND_VARIABLE
+from napari_deepmtj.inference.backends.select import BACKEND_VARIABLE
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.weights.store import load_model

@@ -11,8 +11,8 @@ from napari_deepmtj.batch.plan import Options, make_plan
 from napari_deepmtj.batch.run import run
 from napari_deepmtj.batch.study import entries_of_files
 from napari_deepmtj.core.jobs import Done, Notice
-from napari_deepmtj.inference import backends
-from napari_deepmtj.inference.backends_torch import TorchBackend
+from napari_deepmtj.inference.backends import select as backends
+from napari_deepmtj.inference.backends.torch_cpu import TorchBackend
 from napari_deepmtj.results.trajectory_file import read_trajectory
 
 pytestmark = pytest.mark.usefixtures("models")

@@ -8,9 +8,9 @@ import torch
 
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.jobs import Done, Notice
-from napari_deepmtj.inference import accelerator
-from napari_deepmtj.inference.accelerator import Accelerator, faster
-from napari_deepmtj.inference.backends_torch import TorchBackend
+from napari_deepmtj.inference.backends import accelerator
+from napari_deepmtj.inference.backends.accelerator import Accelerator, faster
+from napari_deepmtj.inference.backends.torch_cpu import TorchBackend
 from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import TrackedBatch, track
 from napari_deepmtj.weights.store import Model

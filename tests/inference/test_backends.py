@@ -7,8 +7,10 @@ from small_networks import opened, small_model
 
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeviceError
-from napari_deepmtj.inference import backends, backends_speed, backends_torch
-from napari_deepmtj.inference.backends import BackendName
+from napari_deepmtj.inference.backends import select as backends
+from napari_deepmtj.inference.backends import speed as backends_speed
+from napari_deepmtj.inference.backends import torch_cpu as backends_torch
+from napari_deepmtj.inference.backends.select import BackendName
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from napari_deepmtj.inference import backends_cache
-from napari_deepmtj.inference.backends_cache import (
+from napari_deepmtj.inference.backends import cache as backends_cache
+from napari_deepmtj.inference.backends.cache import (
     Export,
     cache_folder,
     kept_export,

@@ -7,8 +7,9 @@ import pytest
 import torch
 from small_networks import opened, small_model
 
-from napari_deepmtj.inference import backends_gate, backends_openvino
-from napari_deepmtj.inference.backends_gate import Gate, Sample, measured
+from napari_deepmtj.inference.backends import int8_gate as backends_gate
+from napari_deepmtj.inference.backends import openvino as backends_openvino
+from napari_deepmtj.inference.backends.int8_gate import Gate, Sample, measured
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.weights.store import load_model
 

@@ -9,7 +9,7 @@ import torch
 from small_networks import SMALL, opened, small_model
 from torch import nn
 
-from napari_deepmtj.inference.backends_torch import folded, normalised
+from napari_deepmtj.inference.backends.torch_cpu import folded, normalised
 from napari_deepmtj.inference.decode import Decoding, observe
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.inference.preprocess import normalise
@@ -141,7 +141,7 @@ def test_nothing_is_reported_to_anybody():
 import socket, sys
 def refuse(*_, **__): raise AssertionError("a connection")
 socket.socket.connect = refuse
-from napari_deepmtj.inference.backends_openvino import runtime
+from napari_deepmtj.inference.backends.openvino import runtime
 runtime()
 assert sys.modules["openvino_telemetry"] is None
 from openvino.tools.ovc import telemetry_utils
@@ -178,7 +178,7 @@ def test_grey_levels_are_normalised_by_one_thread(monkeypatch):
         seen.append(torch.get_num_threads())
         return normalise(*arguments, **names)
 
-    monkeypatch.setattr("napari_deepmtj.inference.backends_torch.normalise", watched)
+    monkeypatch.setattr("napari_deepmtj.inference.backends.torch_cpu.normalise", watched)
     grey = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 4, 6)
     torch.set_num_threads(2)
     try:

@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_deepmtj.inference import backends_speed
-from napari_deepmtj.inference.backends_speed import (
+from napari_deepmtj.inference.backends import speed as backends_speed
+from napari_deepmtj.inference.backends.speed import (
     Way,
     cores,
     fastest,

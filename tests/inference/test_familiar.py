@@ -12,7 +12,7 @@ import torch
 from napari_deepmtj.core.jobs import Done, Notice
 from napari_deepmtj.core.trajectory import Flag
 from napari_deepmtj.errors import WeightsError
-from napari_deepmtj.inference.familiar import Familiar, colour_notice, notice_of
+from napari_deepmtj.inference.out_of_distribution import Familiar, colour_notice, notice_of
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.networks.build import build
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from napari_deepmtj.inference.backends import Backend, open_backend
+from napari_deepmtj.inference.backends.select import Backend, open_backend
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import Model, save_model

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_deepmtj.inference.familiar import CALLED_WRONGLY, Familiar
+from napari_deepmtj.inference.out_of_distribution import CALLED_WRONGLY, Familiar
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.training.familiar import LEAST, fit, fit_familiar
 from napari_deepmtj.training.recipes import load_recipe

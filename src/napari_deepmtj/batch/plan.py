@@ -29,7 +29,7 @@ from napari_deepmtj.core.paths import (
     video_path,
 )
 from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.inference.backends import BackendName
+from napari_deepmtj.inference.backends.select import BackendName
 from napari_deepmtj.pipeline import outputs
 from napari_deepmtj.pipeline.clip import Request
 from napari_deepmtj.video.sidecar import ClipInfo, DistalSide, read_sidecar, sidecar_path
@@ -64,7 +64,7 @@ class Options:
     beside : Beside
         How external files are read, and what is measured with them.
     device, backend
-        As `inference.backends.open_backend` takes them.
+        As `inference.backends.select.open_backend` takes them.
     batch : int
         Frames computed at a time, at most.
     at_once : int

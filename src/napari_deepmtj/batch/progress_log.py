@@ -32,7 +32,7 @@ class Models:
     Parameters
     ----------
     device, backend
-        As `inference.backends.open_backend` takes them.
+        As `inference.backends.select.open_backend` takes them.
     batch : int
         Frames computed at a time, at most.
     """

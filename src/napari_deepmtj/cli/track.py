@@ -20,7 +20,7 @@ from napari_deepmtj.cli._jobs import open_clip, run_job
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import CalibrationError, DeepMTJError
-from napari_deepmtj.inference.backends import BackendName
+from napari_deepmtj.inference.backends.select import BackendName
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:

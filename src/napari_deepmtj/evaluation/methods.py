@@ -97,7 +97,7 @@ class Network:
     label : str
         What it is called; its id by default.
     backend : str
-        As `inference.backends.open_backend` takes it.
+        As `inference.backends.select.open_backend` takes it.
     """
 
     model: Model

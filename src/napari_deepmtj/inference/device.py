@@ -21,7 +21,7 @@ from napari_deepmtj.weights.runtime import require_torch
 if TYPE_CHECKING:
     import torch
 
-    from napari_deepmtj.inference.backends import Backend
+    from napari_deepmtj.inference.backends.select import Backend
     from napari_deepmtj.weights.store import Model
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -120,7 +120,7 @@ class Runner:
             raise DeviceError(f"a batch of {batch} frames is impossible; give 1 or more")
         if device != "auto":
             resolve_device(device)
-        from napari_deepmtj.inference.backends import open_backend
+        from napari_deepmtj.inference.backends.select import open_backend
 
         self._open = partial(opener or open_backend, model, backend)
         self._wanted = device

@@ -28,7 +28,7 @@ from napari_deepmtj.core.trajectory import (
 from napari_deepmtj.errors import DeepMTJError, VideoError
 from napari_deepmtj.inference.attention import AttentionMap, select, wanted_map
 from napari_deepmtj.inference.device import Runner
-from napari_deepmtj.inference.familiar import notice_of
+from napari_deepmtj.inference.out_of_distribution import notice_of
 from napari_deepmtj.inference.preprocess import to_network_inputs
 from napari_deepmtj.inference.reading import Allocate, even, read_inputs, read_regions
 from napari_deepmtj.inference.setup import TOLERANCE_MM as TOLERANCE_MM
@@ -36,7 +36,7 @@ from napari_deepmtj.inference.setup import TOLERANCE_OF_WIDTH as TOLERANCE_OF_WI
 from napari_deepmtj.inference.setup import Setup, prepare, provenance_of
 
 if TYPE_CHECKING:
-    from napari_deepmtj.inference.backends import Backend
+    from napari_deepmtj.inference.backends.select import Backend
     from napari_deepmtj.inference.decode import Decoded
     from napari_deepmtj.networks.interface import NetworkOutput
     from napari_deepmtj.video.opening import VideoSource

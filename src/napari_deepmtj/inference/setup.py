@@ -19,8 +19,8 @@ from napari_deepmtj.calibration.roi import resolve_roi
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.inference.familiar import Familiar, colour_notice
 from napari_deepmtj.inference.offset import offset_of
+from napari_deepmtj.inference.out_of_distribution import Familiar, colour_notice
 
 if TYPE_CHECKING:
     from napari_deepmtj.inference.device import Runner

@@ -23,7 +23,7 @@ class NetworkOutput(NamedTuple):
         Non-negative attention maps, coarse to fine, each over the whole input.
     features : Tensor or None, shape (B, F)
         What the whole picture looks like to the network: by it, pictures like none that the
-        network knows are told (`inference.familiar`).
+        network knows are told (`inference.out_of_distribution`).
     """
 
     heatmap: Tensor | None

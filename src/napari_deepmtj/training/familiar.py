@@ -1,6 +1,6 @@
 """Fit what tells pictures that a model is not meant for, on scenes it never learned from.
 
-The numbers and what is done with them are `inference.familiar`.
+The numbers and what is done with them are `inference.out_of_distribution`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from napari_deepmtj.inference.familiar import CALLED_WRONGLY, Familiar
+from napari_deepmtj.inference.out_of_distribution import CALLED_WRONGLY, Familiar
 from napari_deepmtj.training.dataset import RenderedScenes, without_calf
 from napari_deepmtj.training.observed import scene_batches
 from napari_deepmtj.training.recipes import CHUNK, SceneRecipe

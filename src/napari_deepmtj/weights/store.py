@@ -58,7 +58,7 @@ class Model:
         In evaluation mode, fp32, on the CPU. Shared by whoever holds the model: copy it before
         moving it to a device or training it.
     familiar : mapping of str to ndarray
-        By what `inference.familiar` tells pictures that the model is not meant for; empty if the
+        By what `inference.out_of_distribution` tells pictures that the model is not meant for; empty if the
         file has none.
     """
 

@@ -20,7 +20,7 @@ from napari_deepmtj._napari.batch_gather import Wanted, keep_preset, presets
 from napari_deepmtj._napari.settings import read_settings
 from napari_deepmtj._napari.widgets.forms import button, leave, side_by_side
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.inference.backends import BackendName, missing
+from napari_deepmtj.inference.backends.select import BackendName, missing
 from napari_deepmtj.weights.store import list_models, read_card, resolve_model
 
 if TYPE_CHECKING:

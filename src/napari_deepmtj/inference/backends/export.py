@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from napari_deepmtj.errors import DeviceError
-from napari_deepmtj.inference.backends import REMEDY
-from napari_deepmtj.inference.backends_torch import folded, what
+from napari_deepmtj.inference.backends.select import REMEDY
+from napari_deepmtj.inference.backends.torch_cpu import folded, what
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.weights.store import hash_tensors
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 
 from napari_deepmtj.core.jobs import Notice
-from napari_deepmtj.inference.backends_cache import Export, kept_export
-from napari_deepmtj.inference.backends_export import Flat, key_of, name_of, output_of, quietly
-from napari_deepmtj.inference.backends_speed import fastest_way, thread_counts
-from napari_deepmtj.inference.backends_torch import normalised, what
+from napari_deepmtj.inference.backends.cache import Export, kept_export
+from napari_deepmtj.inference.backends.export import Flat, key_of, name_of, output_of, quietly
+from napari_deepmtj.inference.backends.speed import fastest_way, thread_counts
+from napari_deepmtj.inference.backends.torch_cpu import normalised, what
 from napari_deepmtj.networks.interface import NetworkOutput
 
 if TYPE_CHECKING:

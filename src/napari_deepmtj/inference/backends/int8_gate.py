@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.core.geometry import PixelMap
-from napari_deepmtj.inference.backends_cache import Export, kept_export
+from napari_deepmtj.inference.backends.cache import Export, kept_export
 from napari_deepmtj.inference.decode import Decoding, observe
 from napari_deepmtj.inference.preprocess import normalise, to_network_input
 from napari_deepmtj.phantom.cohort import PhantomClip, subjects
 
 if TYPE_CHECKING:
-    from napari_deepmtj.inference.backends import Backend
+    from napari_deepmtj.inference.backends.select import Backend
     from napari_deepmtj.weights.cards import WeightCard
 
 FloatArray = npt.NDArray[np.float64]

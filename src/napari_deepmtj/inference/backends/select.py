@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeviceError
-from napari_deepmtj.inference.backends_speed import cores, known, rates, settled
+from napari_deepmtj.inference.backends.speed import cores, known, rates, settled
 
 if TYPE_CHECKING:
     import torch
@@ -138,7 +138,7 @@ def open_backend(
     DeviceError
         If the backend is unknown, not installed, or does not compute on that device.
     """
-    from napari_deepmtj.inference.accelerator import Accelerator
+    from napari_deepmtj.inference.backends.accelerator import Accelerator
     from napari_deepmtj.inference.device import resolve_device
 
     name = _named(backend)
@@ -175,7 +175,7 @@ def _open(name: BackendName, model: Model, threads: int) -> Generator[Notice, No
             f"[{_NEEDS[name][1]}], or choose --backend torch"
         )
     if name is BackendName.TORCH:
-        from napari_deepmtj.inference.backends_torch import TorchBackend
+        from napari_deepmtj.inference.backends.torch_cpu import TorchBackend
 
         return TorchBackend(model, threads)
     from napari_deepmtj.networks.build import is_ours
@@ -186,10 +186,10 @@ def _open(name: BackendName, model: Model, threads: int) -> Generator[Notice, No
             "cannot be given it; choose --backend torch"
         )
     if name is BackendName.ONNXRUNTIME:
-        from napari_deepmtj.inference.backends_onnx import open_onnxruntime
+        from napari_deepmtj.inference.backends.onnx import open_onnxruntime
 
         return (yield from open_onnxruntime(model, threads))
-    from napari_deepmtj.inference.backends_openvino import open_openvino
+    from napari_deepmtj.inference.backends.openvino import open_openvino
 
     return (yield from open_openvino(model, threads, int8=name is BackendName.OPENVINO_INT8))
 
@@ -200,7 +200,7 @@ def _fastest(model: Model, threads: int) -> Generator[Notice, None, Backend]:
     Which one that is depends on the network's architecture, not its weights, so that only the
     first model of its kind is exported for all of them.
     """
-    from napari_deepmtj.inference.backends_torch import what
+    from napari_deepmtj.inference.backends.torch_cpu import what
     from napari_deepmtj.networks.build import is_ours
 
     ours = is_ours(model.network)

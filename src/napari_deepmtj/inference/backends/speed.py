@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from napari_deepmtj.inference.backends_cache import digest_of, store_figures, stored_figures
+from napari_deepmtj.inference.backends.cache import digest_of, store_figures, stored_figures
 
 #: Pictures at a time that are tried. More do not pay on a CPU: what one layer hands to the next
 #: no longer fits its caches.

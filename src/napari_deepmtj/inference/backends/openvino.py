@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 
 from napari_deepmtj.core.jobs import Notice
-from napari_deepmtj.inference.backends_cache import Export, kept_export
-from napari_deepmtj.inference.backends_export import Flat, key_of, name_of, output_of, quietly
-from napari_deepmtj.inference.backends_speed import Way, fastest_way, processor
-from napari_deepmtj.inference.backends_torch import normalised, what
+from napari_deepmtj.inference.backends.cache import Export, kept_export
+from napari_deepmtj.inference.backends.export import Flat, key_of, name_of, output_of, quietly
+from napari_deepmtj.inference.backends.speed import Way, fastest_way, processor
+from napari_deepmtj.inference.backends.torch_cpu import normalised, what
 from napari_deepmtj.networks.interface import NetworkOutput
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def open_openvino(
     )
     if not int8:
         return OpenVinoBackend(plain, model, FP32, threads)
-    from napari_deepmtj.inference import backends_gate
+    from napari_deepmtj.inference.backends import int8_gate as backends_gate
 
     small = yield from kept_export(
         name_of(model, INT8),
@@ -207,7 +207,7 @@ def exported(model: Model) -> Export:
 
 def quantised(model: Model, plain: Export, threads: int) -> Export:
     """Return a model in 8 bit with the gate's figures; without its files if they are too high."""
-    from napari_deepmtj.inference import backends_gate
+    from napari_deepmtj.inference.backends import int8_gate as backends_gate
 
     calibration, test = backends_gate.samples(model.card)
     small = quantise(plain, calibration.inputs(model.card.normalisation))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from napari_deepmtj.inference.backends_torch import folded
+from napari_deepmtj.inference.backends.torch_cpu import folded
 from napari_deepmtj.inference.decode import Decoding, observe
 from napari_deepmtj.inference.preprocess import normalise_grey
 from napari_deepmtj.inference.resize import DeviceResize

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_deepmtj.inference.backends_speed import Way, fastest_way, thread_counts
+from napari_deepmtj.inference.backends.speed import Way, fastest_way, thread_counts
 from napari_deepmtj.inference.preprocess import normalise
 from napari_deepmtj.networks.build import is_ours
 from napari_deepmtj.networks.interface import NetworkOutput
