@@ -9,7 +9,7 @@ import torch
 
 from napari_deepmtj.inference.out_of_distribution import CALLED_WRONGLY, Familiar
 from napari_deepmtj.networks.build import build
-from napari_deepmtj.training.familiar import LEAST, fit, fit_familiar
+from napari_deepmtj.training.fit_out_of_distribution import LEAST, fit, fit_familiar
 from napari_deepmtj.training.recipes import load_recipe
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import load_model, save_card, save_model

@@ -25,7 +25,7 @@ from napari_deepmtj.training.fit_confidence import (
     fit_doubt,
     fit_offset,
 )
-from napari_deepmtj.training.lab import LabLabels, halves
+from napari_deepmtj.training.lab_labels import LabLabels, halves
 from napari_deepmtj.training.observed import Observed
 from napari_deepmtj.video.stacks.stack import ArraySource
 from napari_deepmtj.weights.store import MODELS_VARIABLE, load_model, read_card

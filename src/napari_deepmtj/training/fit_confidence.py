@@ -33,7 +33,7 @@ from napari_deepmtj.inference.decode import (
 )
 from napari_deepmtj.labels.labelled import LabelledClip
 from napari_deepmtj.training.fit import fit_logistic
-from napari_deepmtj.training.lab import LabLabels, halves, look_at
+from napari_deepmtj.training.lab_labels import LabLabels, halves, look_at
 from napari_deepmtj.weights.cards import RECORDING, WeightCard
 from napari_deepmtj.weights.download import target_of
 from napari_deepmtj.weights.store import load_model, resolve_model, save_card

@@ -33,8 +33,8 @@ from napari_deepmtj.training.checkpoint import (
 )
 from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered
 from napari_deepmtj.training.events import Learned, Trained, TrainingEvent
-from napari_deepmtj.training.familiar import fit_familiar
 from napari_deepmtj.training.fit import fit_decoding
+from napari_deepmtj.training.fit_out_of_distribution import fit_familiar
 from napari_deepmtj.training.losses import heatmap_loss
 from napari_deepmtj.training.observed import observe_batches, scene_batches
 from napari_deepmtj.training.recipes import SceneRecipe
