@@ -65,7 +65,7 @@ def main() -> int:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_deepmtj._napari.session import session_of
+    from napari_deepmtj._napari.viewer.session import session_of
 
     gaps: list[float] = []
 

@@ -36,7 +36,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from scipy.ndimage import zoom
 
-from napari_deepmtj._napari.annotating import annotation_of
+from napari_deepmtj._napari.annotation.controller import annotation_of
 from napari_deepmtj.labels.table import read_labels
 from napari_deepmtj.phantom import subjects
 from napari_deepmtj.video.writer import VideoWriter

@@ -37,10 +37,11 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from batch_clips import MODEL, make_model
-from napari_deepmtj._napari import clips, convert
-from napari_deepmtj._napari.batching import batching_of
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.batch.controller import batching_of
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.inference.backends.select import BACKEND_VARIABLE
 from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar

@@ -105,9 +105,10 @@ def main() -> int:
 
     import napari
 
-    from napari_deepmtj._napari import clips, convert
-    from napari_deepmtj._napari.convert import Kind
-    from napari_deepmtj._napari.session import session_of
+    from napari_deepmtj._napari.layers import convert
+    from napari_deepmtj._napari.layers.convert import Kind
+    from napari_deepmtj._napari.viewer import clips
+    from napari_deepmtj._napari.viewer.session import session_of
 
     with tempfile.TemporaryDirectory() as folder:
         path, screen = make_clip(Path(folder), arguments.layout, arguments.seed)

@@ -53,7 +53,7 @@ class Window:
     def __init__(self, clip: Path) -> None:
         import napari
 
-        from napari_deepmtj._napari.session import session_of
+        from napari_deepmtj._napari.viewer.session import session_of
 
         self.viewer = napari.Viewer()
         self.viewer.window.resize(*WINDOW)
@@ -114,7 +114,7 @@ def ways(asked: argparse.Namespace) -> tuple[tuple[str, list[int]], ...]:
 
 def scrub(clip: Path, asked: argparse.Namespace) -> dict[str, list[float]]:
     """Step the slider; return seconds until the picture is there, and until its MTJ is."""
-    from napari_deepmtj._napari.convert import Kind
+    from napari_deepmtj._napari.layers.convert import Kind
 
     window = Window(clip)
     session, form = window.session, window.form(asked.model)
@@ -150,7 +150,7 @@ def stream(clip: Path, asked: argparse.Namespace) -> dict[str, Any]:
     import torch
     from qtpy.QtCore import QTimer
 
-    from napari_deepmtj._napari.convert import Kind
+    from napari_deepmtj._napari.layers.convert import Kind
 
     torch.zeros(1)
     window = Window(clip)
@@ -200,7 +200,7 @@ def opening(_: Path, __: argparse.Namespace) -> dict[str, float]:
     for _n in range(20):
         QApplication.processEvents()
     began = time.perf_counter()
-    import napari_deepmtj._napari.widgets.track  # noqa: F401
+    import napari_deepmtj._napari.tracking.widget  # noqa: F401
 
     imported = time.perf_counter()
     viewer.window.add_plugin_dock_widget("napari-deepmtj", "Track MTJ")

@@ -39,7 +39,7 @@ class Person:
     def __init__(self, shots: Path) -> None:
         import napari
 
-        from napari_deepmtj._napari.session import session_of
+        from napari_deepmtj._napari.viewer.session import session_of
 
         self.viewer = napari.Viewer()
         self.viewer.window.resize(*WINDOW)
@@ -136,7 +136,7 @@ def make_clip(folder: Path) -> Path:
 
 def track(person: Person, clip: Path) -> None:
     """Track the phantom with the dock open; count how often it is drawn anew."""
-    from napari_deepmtj._napari.tracking import Request, TrackRun
+    from napari_deepmtj._napari.tracking.run import Request, TrackRun
 
     drawn: list[float] = []
     person.form.canvas.mpl_connect("draw_event", lambda event: drawn.append(time.monotonic()))
@@ -227,8 +227,8 @@ def gate_and_smooth(person: Person, png: Path | None) -> None:
 
 def long_trajectory(person: Person, seed: int) -> None:
     """Pan 20,000 rows, and move the cursor over them."""
-    from napari_deepmtj._napari import convert
-    from napari_deepmtj._napari.placement import Placement
+    from napari_deepmtj._napari.layers import convert
+    from napari_deepmtj._napari.layers.placement import Placement
     from napari_deepmtj.core.geometry import Scale
     from napari_deepmtj.core.provenance import Provenance
     from napari_deepmtj.core.timebase import FrameTimes

@@ -18,7 +18,7 @@ import napari
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.viewer.session import session_of
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ def main() -> int:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_deepmtj._napari.convert import Kind
-    from napari_deepmtj._napari.session import session_of
+    from napari_deepmtj._napari.layers.convert import Kind
+    from napari_deepmtj._napari.viewer.session import session_of
 
     def wait(until: Callable[[], bool], limit: float = LIMIT) -> None:
         end = time.monotonic() + limit

@@ -51,9 +51,9 @@ def main() -> int:
 
 def drive(folder: Path, arguments: argparse.Namespace) -> int:
     """Label, train, track, compare."""
-    from napari_deepmtj._napari import convert
-    from napari_deepmtj._napari.convert import Kind
-    from napari_deepmtj._napari.training import training_of
+    from napari_deepmtj._napari.layers import convert
+    from napari_deepmtj._napari.layers.convert import Kind
+    from napari_deepmtj._napari.training.controller import training_of
     from napari_deepmtj.phantom.cohort import demo_clip, subjects, write_clip
 
     phantoms = [subject.clip(0, n_frames=FRAMES) for subject in subjects(2, SEED)]

@@ -163,7 +163,7 @@ def test_the_checker_sees_what_breaks_a_law(module: str, source: str, complaint:
         ("core.x", "from napari_deepmtj.errors import DeepMTJError\nfrom . import geometry"),
         ("core.x", "from napari_deepmtj import __version__\nimport numpy"),
         ("training.x", "import torch\nfrom napari_deepmtj.networks.interface import NetworkOutput"),
-        ("_napari.widgets.x", "from napari_deepmtj._napari.jobs import f\nimport napari"),
+        ("_napari.widgets.x", "from napari_deepmtj._napari.viewer.jobs import f\nimport napari"),
         ("io.x", "def f():\n    import av"),
         ("core.x", "#\n" * 400),
     ],
@@ -237,7 +237,7 @@ def test_reading_and_annotating_load_no_torch(module: str) -> None:
 
 def test_the_form_for_tracking_loads_nothing_that_takes_long() -> None:
     slow = ("torch", "scipy.ndimage", "pandas", "av")
-    assert loaded_by("import napari_deepmtj._napari.widgets.track", slow) == set()
+    assert loaded_by("import napari_deepmtj._napari.tracking.widget", slow) == set()
 
 
 def test_loading_the_manifest_loads_none_of_our_modules() -> None:

@@ -8,13 +8,16 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_deepmtj._napari import calibration, clips, convert, jobs, tracking
-from napari_deepmtj._napari.annotating import annotation_of
-from napari_deepmtj._napari.label_file import Round, open_labels
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN, Settings
+from napari_deepmtj._napari.annotation.controller import annotation_of
+from napari_deepmtj._napari.annotation.label_file import Round, open_labels
+from napari_deepmtj._napari.calibration import controller as calibration
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import run as tracking
+from napari_deepmtj._napari.viewer import clips, jobs
+from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.settings import PLUGIN, Settings
 from napari_deepmtj.annotation.queue import Known, Plan, Queue
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.selection import Every
@@ -114,7 +117,7 @@ def tiny_model(tmp_path, monkeypatch):
 @pytest.fixture
 def open_window(make_napari_viewer_proxy, tiny_model, monkeypatch):
     """Open a window with clips and the Track form, set to the tiny model on the CPU."""
-    from napari_deepmtj._napari.widgets import track
+    from napari_deepmtj._napari.tracking import widget as track
 
     def make(*paths, roi="auto"):
         monkeypatch.setattr(track, "read_settings", lambda: Settings(tiny_model, "cpu", roi))

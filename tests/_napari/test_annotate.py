@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from annotating_by_hand import mouse, points, press, texts
 
-from napari_deepmtj._napari import (
-    label_layers,
-    queued_clips,
-    styles,
-)
+from napari_deepmtj._napari.annotation import layers as label_layers
+from napari_deepmtj._napari.annotation import queued_clips
+from napari_deepmtj._napari.layers import styles
 from napari_deepmtj.annotation.marks import Mark, Role
 from napari_deepmtj.annotation.queue import Known, Plan, Queue
 from napari_deepmtj.annotation.selection import Every

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 from annotating_by_hand import mouse, points, press, texts
 
-from napari_deepmtj._napari import (
-    clips,
-    styles,
-)
-from napari_deepmtj._napari.convert import Kind
+from napari_deepmtj._napari.layers import styles
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.results.trajectory_file import write_trajectory
 
 

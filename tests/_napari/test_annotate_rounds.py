@@ -5,10 +5,8 @@ from dataclasses import replace
 import pytest
 from annotating_by_hand import points, press
 
-from napari_deepmtj._napari import (
-    label_file,
-)
-from napari_deepmtj._napari.label_file import pause
+from napari_deepmtj._napari.annotation import label_file
+from napari_deepmtj._napari.annotation.label_file import pause
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.labels.store import LabelStore
 from napari_deepmtj.labels.table import read_labels, write_labels

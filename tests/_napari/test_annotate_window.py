@@ -8,13 +8,13 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
-from napari_deepmtj._napari import queueing
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.label_layers import marks_of
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN, Settings
-from napari_deepmtj._napari.shortcuts import SHORTCUTS
-from napari_deepmtj._napari.widgets.annotate import AnnotateWidget
+from napari_deepmtj._napari.annotation import queue_jobs as queueing
+from napari_deepmtj._napari.annotation.layers import marks_of
+from napari_deepmtj._napari.annotation.shortcuts import SHORTCUTS
+from napari_deepmtj._napari.annotation.widget import AnnotateWidget
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.settings import PLUGIN, Settings
 from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.labels.store import LabelLocked, LabelStore
 from napari_deepmtj.labels.table import read_labels

@@ -6,11 +6,12 @@ import pytest
 import zarr
 from napari.layers import Image, Layer
 
-from napari_deepmtj._napari import clips, convert, drawings
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.settings import Settings
-from napari_deepmtj._napari.widgets import track as track_module
+from napari_deepmtj._napari.layers import convert, drawings
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import widget as track_module
+from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.settings import Settings
 from napari_deepmtj.core.geometry import Roi, Scale
 
 HEIGHT, WIDTH = 48, 96

@@ -6,13 +6,13 @@ import torch.nn.functional as F
 from napari.layers import Image, Layer
 from torch import nn
 
-from napari_deepmtj._napari import convert
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.settings import Settings
-from napari_deepmtj._napari.tracking import Request, TrackRun
-from napari_deepmtj._napari.widgets import track as track_module
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import widget as track_module
+from napari_deepmtj._napari.tracking.run import Request, TrackRun
+from napari_deepmtj._napari.viewer.settings import Settings
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.inference.predictor import Began, TrackedBatch, track

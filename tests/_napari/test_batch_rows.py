@@ -9,8 +9,8 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_deepmtj._napari.batch_rows import FILTERS, ORDERS, Row, Rows, rows_of
-from napari_deepmtj._napari.widgets.batch_table import (
+from napari_deepmtj._napari.batch.rows import FILTERS, ORDERS, Row, Rows, rows_of
+from napari_deepmtj._napari.batch.table import (
     COLUMNS,
     BatchModel,
     batch_table,

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
-from napari_deepmtj._napari import convert
-from napari_deepmtj._napari.batching import batching_of
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN, Settings
-from napari_deepmtj._napari.widgets import batch_form
-from napari_deepmtj._napari.widgets.batch_form import EACH, NONE, WHOLE
+from napari_deepmtj._napari.batch import form as batch_form
+from napari_deepmtj._napari.batch.controller import batching_of
+from napari_deepmtj._napari.batch.form import EACH, NONE, WHOLE
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.settings import PLUGIN, Settings
 from napari_deepmtj.inference.backends.select import BACKEND_VARIABLE
 
 pytestmark = pytest.mark.gui

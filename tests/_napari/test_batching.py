@@ -7,13 +7,14 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
-from napari_deepmtj._napari import batching as module
-from napari_deepmtj._napari import clips, convert
-from napari_deepmtj._napari.batch_gather import Wanted
-from napari_deepmtj._napari.batching import NO_FOLDER, NOTHING, batching_of
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.batch import controller as module
+from napari_deepmtj._napari.batch.controller import NO_FOLDER, NOTHING, batching_of
+from napari_deepmtj._napari.batch.entries import Wanted
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.core.paths import attention_path
 from napari_deepmtj.inference.backends.select import BACKEND_VARIABLE
 from napari_deepmtj.inference.predictor import track
@@ -262,7 +263,7 @@ def test_what_the_window_knows_of_a_clip_goes_with_it(
     assert [row.scale for row in batching.rows] == ["none", "napari layer"]
     assert batching.plan.tasks[0].request.roi == "auto"
     assert batching.plan.tasks[1].entry.source is clips.source_of(array)
-    from napari_deepmtj._napari import calibration
+    from napari_deepmtj._napari.calibration import controller as calibration
 
     calibration.apply_scale(session, video, scale)
     batching.look()

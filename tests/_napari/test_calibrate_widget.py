@@ -6,12 +6,13 @@ from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_deepmtj._napari import clips, convert
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN
-from napari_deepmtj._napari.widgets.calibrate import CalibrateWidget
+from napari_deepmtj._napari.calibration.widget import CalibrateWidget
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.settings import PLUGIN
 from napari_deepmtj.calibration.scale import Suggestion
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.video.sidecar import read_sidecar

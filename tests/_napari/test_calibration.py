@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from napari.layers import Image, Layer, Shapes
 
-from napari_deepmtj._napari import calibration, clips, convert, drawings
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.tracking import Request, TrackRun
-from napari_deepmtj._napari.widgets.track import TrackWidget
+from napari_deepmtj._napari.calibration import controller as calibration
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers import convert, drawings
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking.run import Request, TrackRun
+from napari_deepmtj._napari.tracking.widget import TrackWidget
+from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.calibration.picture import Detection
 from napari_deepmtj.calibration.scale import Suggestion
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale

@@ -10,14 +10,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QLabel, QMessageBox
 
-from napari_deepmtj._napari import calibration, clips, comparing
-from napari_deepmtj._napari.comparing import comparison_of
-from napari_deepmtj._napari.convert import layer_of_trajectory
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN
-from napari_deepmtj._napari.widgets import agreement
+from napari_deepmtj._napari.calibration import controller as calibration
+from napari_deepmtj._napari.comparison import annotators as comparing
+from napari_deepmtj._napari.comparison import annotators_widget as agreement
+from napari_deepmtj._napari.comparison.annotators import comparison_of
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers.convert import layer_of_trajectory
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.settings import PLUGIN
 from napari_deepmtj.core.labels import CONSENSUS, Label
 from napari_deepmtj.errors import MissingExtraError
 from napari_deepmtj.labels.table import write_labels

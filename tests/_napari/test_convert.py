@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from napari.layers import Image, Layer, Points, Shapes, Tracks
 
-from napari_deepmtj._napari import convert, drawings, styles
-from napari_deepmtj._napari.convert import KEY, Kind
-from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.layers import convert, drawings, styles
+from napari_deepmtj._napari.layers.convert import KEY, Kind
+from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import BY_HAND, Origin

@@ -16,13 +16,14 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 import napari_deepmtj
-from napari_deepmtj._napari import calibration, convert
-from napari_deepmtj._napari.commands import open_clips
-from napari_deepmtj._napari.reader import get_reader
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN, Settings, read_settings
-from napari_deepmtj._napari.tracking import Request, TrackRun
-from napari_deepmtj._napari.writer import save_result
+from napari_deepmtj._napari.calibration import controller as calibration
+from napari_deepmtj._napari.contributions.commands import open_clips
+from napari_deepmtj._napari.contributions.reader import get_reader
+from napari_deepmtj._napari.contributions.writer import save_result
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.tracking.run import Request, TrackRun
+from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.settings import PLUGIN, Settings, read_settings
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import ResultError, VideoError
 from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
@@ -134,7 +135,7 @@ def test_no_pattern_claims_everything_or_what_the_reader_refuses(plugin):
 
 
 def reader_suffixes():
-    from napari_deepmtj._napari.reader import PICTURES, VIDEOS
+    from napari_deepmtj._napari.contributions.reader import PICTURES, VIDEOS
 
     return VIDEOS | PICTURES
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_deepmtj._napari.jobs import INTERVAL, Job, in_batches
+from napari_deepmtj._napari.viewer.jobs import INTERVAL, Job, in_batches
 from napari_deepmtj.core.jobs import Done, Failed, Progress
 from napari_deepmtj.errors import VideoError
 

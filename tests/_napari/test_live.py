@@ -7,11 +7,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from napari_deepmtj._napari import clips, convert, live, styles
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.live import live_of
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.widgets import track as track_module
+from napari_deepmtj._napari.layers import convert, styles
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import preview as live
+from napari_deepmtj._napari.tracking import widget as track_module
+from napari_deepmtj._napari.tracking.preview import live_of
+from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.results.trajectory_file import read_trajectory

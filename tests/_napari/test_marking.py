@@ -7,13 +7,13 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 
-from napari_deepmtj._napari import clips
-from napari_deepmtj._napari import marking as module
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.marking import LABEL, layers_of_marks, marking_of
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.comparison import models as module
+from napari_deepmtj._napari.comparison.models import LABEL, layers_of_marks, marking_of
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.evaluation.comparison import ClipFacts, Marks

@@ -10,12 +10,12 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
-from napari_deepmtj._napari import opening
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.opening import is_provisional
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.settings import PLUGIN, Settings
-from napari_deepmtj._napari.widgets import track as track_module
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.tracking import widget as track_module
+from napari_deepmtj._napari.viewer import opening
+from napari_deepmtj._napari.viewer.opening import is_provisional
+from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.settings import PLUGIN, Settings
 from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video.ffmpeg import background as _indexing

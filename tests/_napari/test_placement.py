@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from napari.layers import Image, Shapes
 
-from napari_deepmtj._napari import clips
-from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import CalibrationError

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_deepmtj._napari import calibration, clips, convert, over_time
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.over_time import BUSY, NOTHING, over_time_of
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.signals import NO_DISPLACEMENT, NO_SIGNALS, NO_TIMES, WAYS
-from napari_deepmtj._napari.writer import save_result
+from napari_deepmtj._napari.calibration import controller as calibration
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.contributions.writer import save_result
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.plot import controller as over_time
+from napari_deepmtj._napari.plot.channels import NO_DISPLACEMENT, NO_SIGNALS, NO_TIMES, WAYS
+from napari_deepmtj._napari.plot.controller import BUSY, NOTHING, over_time_of
+from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.trajectory import Flag, Origin
 from napari_deepmtj.results.trajectory_file import read_trajectory

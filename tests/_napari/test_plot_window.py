@@ -9,10 +9,12 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QLabel
 
-from napari_deepmtj._napari import clips, convert, over_time
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.widgets.plot import OverTimeWidget
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.plot import controller as over_time
+from napari_deepmtj._napari.plot.widget import OverTimeWidget
+from napari_deepmtj._napari.viewer import clips
 
 pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 N = 36
@@ -158,7 +160,7 @@ def test_a_hidden_dock_computes_nothing_and_catches_up(window, qtbot):
 @pytest.mark.gui
 def test_without_matplotlib_the_dock_says_what_to_install(viewer, monkeypatch, qtbot, in_a_loop):
     monkeypatch.setattr(over_time, "Job", in_a_loop)
-    monkeypatch.setitem(sys.modules, "napari_deepmtj._napari.plotting", None)
+    monkeypatch.setitem(sys.modules, "napari_deepmtj._napari.plot.canvas", None)
     form = OverTimeWidget(viewer)
     qtbot.addWidget(form)
     assert form.canvas is None

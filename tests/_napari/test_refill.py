@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_deepmtj._napari import clips, convert, refill
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.placement import Placement
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import corrections as refill
+from napari_deepmtj._napari.viewer import clips
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_deepmtj._napari import calibration, clips, convert
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.placement import Placement
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.session import session_of
+from napari_deepmtj._napari.calibration import controller as calibration
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.core.geometry import Scale
 
 

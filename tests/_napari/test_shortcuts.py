@@ -8,8 +8,8 @@ from napari import layers
 from napari.components import ViewerModel
 from napari.utils.shortcuts import default_shortcuts
 
-from napari_deepmtj._napari import shortcuts
-from napari_deepmtj._napari.shortcuts import SHORTCUTS
+from napari_deepmtj._napari.annotation import shortcuts
+from napari_deepmtj._napari.annotation.shortcuts import SHORTCUTS
 
 KINDS = (
     layers.Layer,

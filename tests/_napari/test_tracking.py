@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_deepmtj._napari import convert, drawings
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.tracking import Request, TrackRun
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.layers import convert, drawings
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.tracking.run import Request, TrackRun
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import load_model

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from napari_deepmtj._napari import training as module
-from napari_deepmtj._napari.reader import clip_layer
-from napari_deepmtj._napari.session import session_of
-from napari_deepmtj._napari.training import Choice, training_of
+from napari_deepmtj._napari.contributions.reader import clip_layer
+from napari_deepmtj._napari.training import controller as module
+from napari_deepmtj._napari.training.controller import Choice, training_of
+from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.labels.table import write_labels
 from napari_deepmtj.video.opening import open_video

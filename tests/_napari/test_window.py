@@ -9,10 +9,11 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
-from napari_deepmtj._napari import convert, tracking
-from napari_deepmtj._napari.convert import Kind
-from napari_deepmtj._napari.settings import Settings
-from napari_deepmtj._napari.widgets import track as track_module
+from napari_deepmtj._napari.layers import convert
+from napari_deepmtj._napari.layers.convert import Kind
+from napari_deepmtj._napari.tracking import run as tracking
+from napari_deepmtj._napari.tracking import widget as track_module
+from napari_deepmtj._napari.viewer.settings import Settings
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.inference.predictor import TrackedBatch
 from napari_deepmtj.results.trajectory_file import read_trajectory
@@ -186,7 +187,7 @@ def test_every_menu_entry_works(open_window, make_clip, monkeypatch, qtbot, tmp_
     viewer, _, session = open_window()
     bare = make_clip().rename(tmp_path / "IM_0001")
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_, **__: ([str(bare)], ""))
-    monkeypatch.setattr("napari_deepmtj._napari.commands.read_settings", Settings)
+    monkeypatch.setattr("napari_deepmtj._napari.contributions.commands.read_settings", Settings)
 
     def find(menu, text):
         for action in menu.actions():

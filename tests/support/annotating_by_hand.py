@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 from app_model.types import KeyBinding
 
-from napari_deepmtj._napari import label_layers
+from napari_deepmtj._napari.annotation import layers as label_layers
 
 
 def press(viewer, key):

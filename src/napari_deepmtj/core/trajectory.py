@@ -1,7 +1,7 @@
 """The MTJ over time: one row a frame, in pixels, millimetres and seconds, with uncertainty.
 
 The table's columns are schema 1 of `.mtj.csv`. Missing is NaN, never (0, 0). Reading and
-writing files is `results.trajectory_file`; turning it into layers is `_napari.convert`.
+writing files is `results.trajectory_file`; turning it into layers is `_napari.layers.convert`.
 """
 
 from __future__ import annotations

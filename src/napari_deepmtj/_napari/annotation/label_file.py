@@ -1,0 +1,143 @@
+"""Opening, pausing and giving back the label file of a viewer's annotation; asking about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj.annotation.rounds import Mode
+from napari_deepmtj.annotation.session import AnnotationSession
+from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.labels.store import LabelLocked, LabelStore
+from napari_deepmtj.labels.table import SUFFIX
+
+if TYPE_CHECKING:
+    from napari_deepmtj._napari.annotation.controller import Annotation
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a person asks for when opening a label file.
+
+    Parameters
+    ----------
+    path : Path
+        The label file.
+    annotator : str
+        Who labels.
+    number : int
+        Which round.
+    mode : Mode
+        What it is for.
+    of : (annotator, round) or None
+        What is reviewed or labelled again.
+    seed : int
+        Of the order of a blinded round.
+    """
+
+    path: Path
+    annotator: str
+    number: int = 1
+    mode: Mode = Mode.LABEL
+    of: tuple[str, int] | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something only a person can decide; nothing waits for it.
+
+    Parameters
+    ----------
+    text : str
+        What is asked.
+    answers : tuple of (str, callable)
+        What may be said, and what is then done.
+    """
+
+    text: str
+    answers: tuple[tuple[str, Callable[[], Any]], ...]
+
+
+def open_labels(annotation: Annotation, asked: Round, *, take_over: bool = False) -> None:
+    """Open a label file and go on where this annotator and round were left.
+
+    One that another program edits is asked about.
+    """
+    annotation.close()
+    annotation.message = ""
+    annotation.question = None
+    try:
+        store = LabelStore.open(asked.path, take_over=take_over)
+    except LabelLocked as error:
+        annotation.question = Question(
+            str(error),
+            (
+                ("Take over", lambda: open_labels(annotation, asked, take_over=True)),
+                ("Leave it", lambda: None),
+            ),
+        )
+        return
+    except DeepMTJError as error:
+        annotation.message = str(error)
+        return
+    try:
+        core = AnnotationSession(
+            store, asked.annotator, asked.number, asked.mode, asked.of, asked.seed
+        )
+    except DeepMTJError as error:
+        store.close()
+        annotation.message = str(error)
+        return
+    annotation.tell(*store.notices)
+    annotation.begin(core)
+
+
+def files_at_hand(annotation: Annotation) -> list[Path]:
+    """Return the label file that is being edited, else those beside the active clip."""
+    core, clip = annotation.core, annotation.window.active
+    if core is not None:
+        return [Path(core.book.store.path)]
+    path = None if clip is None else clips.source_of(clip).path
+    return [] if path is None else sorted(path.parent.glob(f"*{SUFFIX}"))
+
+
+def pause(annotation: Annotation) -> None:
+    """Write the label file, now that a person pauses, or take up what changed outside.
+
+    Where both changed the same labels, the person is asked.
+    """
+    core = annotation.core
+    if core is None or annotation.question is not None:
+        return
+    book, store = core.book, core.book.store
+    try:
+        change = store.outside_change()
+        if change is None:
+            store.compact()
+            return
+        said = f"{store.path.name} was changed by another program: {change}"
+        if not change.conflicts:
+            store.merge(change)
+            book.refresh()
+            annotation.tell(f"{said}; merged.")
+            annotation.show()
+            return
+    except DeepMTJError as error:
+        annotation.tell(str(error))
+        return
+
+    def take(prefer: Literal["ours", "theirs"]) -> None:
+        store.merge(change, prefer)
+        book.refresh()
+
+    annotation.question = Question(
+        f"{said}.",
+        (
+            ("Keep mine", lambda: annotation.do(lambda _: take("ours"))),
+            ("Take theirs", lambda: annotation.do(lambda _: take("theirs"))),
+        ),
+    )

@@ -1,0 +1,90 @@
+"""The one table of annotation's keys; none of them means anything else in napari."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_deepmtj._napari.annotation.controller import Annotation
+
+#: Pixels that one press moves a point, alone and with Shift.
+NUDGE, FINE = 1.0, 0.1
+
+LAST = "This is the last frame of the queue."
+FIRST = "This is the first frame of the queue."
+DONE = "All frames from here on are labelled."
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """One key and what it does.
+
+    Parameters
+    ----------
+    key : str
+        As napari writes it.
+    text : str
+        What it does, for people.
+    act : callable
+        Does it.
+    """
+
+    key: str
+    text: str
+    act: Callable[[Annotation], Any]
+
+
+def _nudge(dx: float, dy: float) -> Callable[[Annotation], Any]:
+    return lambda a: a.do(lambda session: session.nudge(dx, dy))
+
+
+SHORTCUTS: tuple[Shortcut, ...] = (
+    Shortcut("W", "next frame of the queue", lambda a: a.do(lambda s: s.place.next(), LAST)),
+    Shortcut("Q", "frame before in the queue", lambda a: a.do(lambda s: s.place.previous(), FIRST)),
+    Shortcut(
+        "Shift+W",
+        "skip to the next unlabelled frame",
+        lambda a: a.do(lambda s: s.place.skip(), DONE),
+    ),
+    Shortcut("N", "not visible", lambda a: a.do(lambda s: s.not_visible())),
+    Shortcut("Shift+N", "delete the label", lambda a: a.do(lambda s: s.delete())),
+    Shortcut("G", "good: accept what is proposed", lambda a: a.accept()),
+    Shortcut("Shift+G", "flag, or unflag", lambda a: a.do(lambda s: s.flag())),
+    Shortcut("Ctrl+Z", "undo", lambda a: a.do(lambda s: s.undo(), "There is nothing to undo.")),
+    Shortcut(
+        "Ctrl+Shift+Z", "redo", lambda a: a.do(lambda s: s.redo(), "There is nothing to redo.")
+    ),
+    Shortcut(
+        "Shift+Q", "copy the label before in the clip", lambda a: a.do(lambda s: s.copy_previous())
+    ),
+    Shortcut("U", "1 px up", _nudge(0, -NUDGE)),
+    Shortcut("J", "1 px down", _nudge(0, NUDGE)),
+    Shortcut("H", "1 px left", _nudge(-NUDGE, 0)),
+    Shortcut("K", "1 px right", _nudge(NUDGE, 0)),
+    Shortcut("Shift+U", "0.1 px up", _nudge(0, -FINE)),
+    Shortcut("Shift+J", "0.1 px down", _nudge(0, FINE)),
+    Shortcut("Shift+H", "0.1 px left", _nudge(-FINE, 0)),
+    Shortcut("Shift+K", "0.1 px right", _nudge(FINE, 0)),
+    Shortcut("8", "zoom to the last label", lambda a: a.zoom_to_last()),
+    Shortcut("9", "local contrast", lambda a: a.toggle("contrast")),
+    Shortcut("0", "click to label, on or off", lambda a: a.toggle("label_mode")),
+    Shortcut("Shift+O", "labels of others", lambda a: a.toggle("others")),
+)
+
+
+def bind(viewer: Any, annotation: Annotation) -> None:
+    """Let the keys work in a viewer."""
+    for shortcut in SHORTCUTS:
+
+        def press(_: Any, act: Callable[[Annotation], Any] = shortcut.act) -> None:
+            act(annotation)
+
+        viewer.bind_key(shortcut.key, press, overwrite=True)
+
+
+def unbind(viewer: Any) -> None:
+    """Give the keys back."""
+    for shortcut in SHORTCUTS:
+        viewer.bind_key(shortcut.key, None, overwrite=True)
