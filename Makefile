@@ -36,7 +36,7 @@ suite: system-screen setup
 interop:
 	$(MAKE) setup VENV=$(VENV)-interop
 	$(VENV)-interop/bin/python -m pip install -c constraints.txt --group interop
-	$(VENV)-interop/bin/python -m pytest tests/io/formats tests/io/interchange
+	$(VENV)-interop/bin/python -m pytest tests/labels/formats tests/results/formats
 
 setup: $(STAMP)
 

@@ -14,34 +14,41 @@ import napari_deepmtj
 
 PACKAGE = "napari_deepmtj"
 SOURCE = Path(napari_deepmtj.__file__).parent
-MAX_LINES = 400
+MAX_LINES = 600
 
 #: Room -> the rooms it is built on. A room may import those and whatever they are built on.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "core": {"errors"},
-    "io": {"core"},
-    "calibration": {"io"},
-    "phantom": {"io"},
-    "annotation": {"core", "io"},
-    "tracking": {"io"},
+    "video": {"core"},
+    "labels": {"video"},
+    "results": {"video", "labels"},
+    "calibration": {"video"},
+    "phantom": {"video", "labels"},
+    "annotation": {"results"},
+    "tracking": {"video"},
+    "mechanics": {"results", "tracking"},
     "networks": {"errors"},
-    "weights": {"io", "networks"},
-    "inference": {"core", "io", "calibration", "phantom", "weights"},
-    "evaluation": {"core", "tracking", "inference"},
-    "training": {"io", "phantom", "inference", "evaluation"},
-    "report": {"core", "tracking", "evaluation"},
-    "batch": {"inference", "tracking", "report"},
-    "cli": {"batch", "training", "report", "phantom", "annotation"},
-    "_napari": {"batch", "training", "report", "phantom", "annotation"},
+    "weights": {"core", "networks"},
+    "inference": {"video", "calibration", "phantom", "weights"},
+    "evaluation": {"labels", "mechanics", "inference"},
+    "training": {"labels", "phantom", "inference", "evaluation"},
+    "report": {"evaluation"},
+    "pipeline": {"inference", "report"},
+    "batch": {"pipeline"},
+    "cli": {"batch", "training", "phantom", "annotation"},
+    "_napari": {"batch", "training", "phantom", "annotation"},
 }
 
 #: Outside package -> the only rooms that may import it.
 OWNERS: dict[str, set[str]] = {
     **{name: {"_napari"} for name in ("napari", "qtpy", "magicgui", "superqt", "PySide6", "PyQt6")},
     "torch": {"phantom", "networks", "weights", "training", "inference"},
-    **{name: {"io"} for name in ("av", "pydicom", "imagecodecs", "tifffile", "h5py", "zarr")},
-    **{name: {"io"} for name in ("tables", "sleap_io", "ezc3d", "xarray", "movement")},
+    **{name: {"video"} for name in ("av", "pydicom", "imagecodecs", "zarr")},
+    "tifffile": {"video", "results"},
+    "h5py": {"video", "labels", "weights"},
+    **{name: {"labels"} for name in ("tables", "sleap_io")},
+    **{name: {"results", "mechanics"} for name in ("ezc3d", "xarray", "movement")},
     "cv2": {"tracking"},
     **{name: {"batch"} for name in ("distributed", "dask_jobqueue")},
     **{name: {"evaluation"} for name in ("pingouin", "statsmodels")},
@@ -134,10 +141,10 @@ def test_every_room_that_exists_is_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "complaint"),
     [
-        ("core.x", "from napari_deepmtj.video.opening import open_video", "imports io"),
-        ("core.x", "def f():\n    import napari_deepmtj.video.opening", "core.x:2 imports io"),
-        ("core.x", "from ..io import video", "imports io"),
-        ("io.x", "from napari_deepmtj import tracking", "imports tracking"),
+        ("core.x", "from napari_deepmtj.video.opening import open_video", "imports video"),
+        ("core.x", "def f():\n    import napari_deepmtj.video.opening", "core.x:2 imports video"),
+        ("core.x", "from ..video import opening", "imports video"),
+        ("video.x", "from napari_deepmtj import tracking", "imports tracking"),
         ("cli.x", "from napari_deepmtj._napari import reader", "imports _napari"),
         ("_napari.x", "from napari_deepmtj.cli import app", "imports cli"),
         ("core.x", "from napari_deepmtj import open_video", "past its room"),
@@ -148,7 +155,7 @@ def test_every_room_that_exists_is_in_the_table() -> None:
         ("evaluation.x", "importlib.import_module('tifffile')", "imports tifffile"),
         ("inference.x", "import cv2", "imports cv2"),
         ("weights.x", "import pickle", "imports pickle"),
-        ("core.x", "#\n" * 401, "401 lines"),
+        ("core.x", "#\n" * 601, "601 lines"),
     ],
 )
 def test_the_checker_sees_what_breaks_a_law(module: str, source: str, complaint: str) -> None:
@@ -163,9 +170,9 @@ def test_the_checker_sees_what_breaks_a_law(module: str, source: str, complaint:
         ("core.x", "from napari_deepmtj.errors import DeepMTJError\nfrom . import geometry"),
         ("core.x", "from napari_deepmtj import __version__\nimport numpy"),
         ("training.x", "import torch\nfrom napari_deepmtj.networks.interface import NetworkOutput"),
-        ("_napari.widgets.x", "from napari_deepmtj._napari.viewer.jobs import f\nimport napari"),
-        ("io.x", "def f():\n    import av"),
-        ("core.x", "#\n" * 400),
+        ("_napari.tracking.x", "from napari_deepmtj._napari.viewer.jobs import f\nimport napari"),
+        ("video.x", "def f():\n    import av"),
+        ("core.x", "#\n" * 600),
     ],
 )
 def test_the_checker_lets_the_rest_pass(module: str, source: str) -> None:
@@ -230,7 +237,7 @@ def test_reading_rooms_load_no_torch_and_no_qt(module: str) -> None:
     assert loaded_by(f"import napari_deepmtj.{module}") == set()
 
 
-@pytest.mark.parametrize("module", ["reader", "widgets.annotate"])
+@pytest.mark.parametrize("module", ["contributions.reader", "annotation.widget"])
 def test_reading_and_annotating_load_no_torch(module: str) -> None:
     assert "torch" not in loaded_by(f"import napari_deepmtj._napari.{module}")
 

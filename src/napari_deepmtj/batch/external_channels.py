@@ -1,7 +1,7 @@
 """What was recorded beside the clips of a study: external files, brought to each clip's time.
 
-Reading is `mechanics.channels`, clocks are `mechanics.sync`, figures `mechanics.analysis`; here is what a
-study table and the options of a batch say of them, and which column each figure goes to.
+Reading is `mechanics.channels`, clocks are `mechanics.sync`, figures `mechanics.analysis`; here
+is what a study table and the options of a batch say of them, and which column each figure goes to.
 """
 
 from __future__ import annotations

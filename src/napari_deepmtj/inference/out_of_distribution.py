@@ -2,7 +2,7 @@
 
 By the network's pooled features a picture is more like calves with their MTJ in view, or more
 like everything else that is seen on screens. The numbers for that travel in the weights file;
-they are fitted in `training.fit_out_of_distribution`. Colour is told when a file is opened (`video.grey`).
+`training.fit_out_of_distribution` fits them. Colour is told when a file is opened (`video.grey`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Turning the authors' Keras checkpoints (P20, P21) into models of this package.
 
-A checkpoint is recognised by the shapes of its arrays. The file itself is read in `weights/keras_file.py`.
+A checkpoint is recognised by the shapes of its arrays. `weights.keras_file` reads the file.
 """
 
 from __future__ import annotations

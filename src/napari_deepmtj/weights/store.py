@@ -58,8 +58,8 @@ class Model:
         In evaluation mode, fp32, on the CPU. Shared by whoever holds the model: copy it before
         moving it to a device or training it.
     familiar : mapping of str to ndarray
-        By what `inference.out_of_distribution` tells pictures that the model is not meant for; empty if the
-        file has none.
+        By what `inference.out_of_distribution` tells pictures that the model is not meant for;
+        empty if the file has none.
     """
 
     card: WeightCard

@@ -1,6 +1,6 @@
-"""The long work of annotation, in a worker: building a queue, predicting it, the next most useful.
+"""The long work of annotation, in a worker: building a queue, predicting it, the next frames.
 
-What is chosen is `annotation.queue` and `annotation.informativeness`, what is predicted `inference`.
+`annotation.queue` and `annotation.informativeness` choose, `inference` predicts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes a Points layer of ours as `.mtj.csv` and `.mtj.json`; the format is `results.trajectory_file`."""
+"""Writes a Points layer of ours as `.mtj.csv` and `.mtj.json` (`results.trajectory_file`)."""
 
 from __future__ import annotations
 

@@ -185,4 +185,5 @@ def lead_of(seen: Glance, ids: Sequence[int], known: set[int]) -> int | None:
 
 
 def no_frames(path: Path | FilePart) -> VideoError:
+    """Return the error of a file in which no frame can be decoded."""
     return VideoError("holds no frame that can be decoded; export the clip again", path=path)

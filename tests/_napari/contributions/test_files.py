@@ -29,7 +29,7 @@ from napari_deepmtj.errors import ResultError, VideoError
 from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajectory
 
 MANIFEST = Path(napari_deepmtj.__file__).with_name("napari.yaml")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

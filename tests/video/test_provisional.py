@@ -307,7 +307,8 @@ def test_a_program_that_ends_while_frames_are_listed_ends_cleanly(
     how, clip_folder, tmp_path
 ) -> None:
     code = (
-        "from napari_deepmtj.io import _av, _index, _indexing\n"
+        "from napari_deepmtj.video.ffmpeg import background as _indexing\n"
+        "from napari_deepmtj.video.ffmpeg import index as _index, source as _av\n"
         "from napari_deepmtj.video.opening import open_video\n"
         "import time\n"
         "_av.SHORT_PATIENCE = 0.0\n"

@@ -1,0 +1,1 @@
+"""Annotate MTJ: form, controller, mouse, keys and layers."""

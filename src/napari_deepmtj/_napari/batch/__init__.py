@@ -1,0 +1,1 @@
+"""Batch track: form, table of clips, controller and results."""

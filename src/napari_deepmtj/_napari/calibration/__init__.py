@@ -1,0 +1,1 @@
+"""Calibrate: form and controller of scale and region."""

@@ -1,0 +1,1 @@
+"""Compare annotators and compare models: forms and controllers."""

@@ -1,0 +1,1 @@
+"""What the manifest names besides widgets: reader, writer, commands, sample data."""

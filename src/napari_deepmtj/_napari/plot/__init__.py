@@ -1,0 +1,1 @@
+"""MTJ over time: canvas, channels, findings and smoothing."""

@@ -1,0 +1,1 @@
+"""Track MTJ: form, run, live preview and corrections."""

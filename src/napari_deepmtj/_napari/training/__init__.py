@@ -1,0 +1,1 @@
+"""Train MTJ model: form and controller."""

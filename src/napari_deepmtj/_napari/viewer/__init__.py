@@ -1,0 +1,1 @@
+"""What belongs to one viewer: clips, opened files, jobs, settings and session."""

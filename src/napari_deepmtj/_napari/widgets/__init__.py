@@ -1,1 +1,0 @@
-"""widgets room; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""What runs a network: PyTorch on a processor or GPU, ONNX Runtime, OpenVINO."""

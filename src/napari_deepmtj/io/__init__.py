@@ -1,1 +1,0 @@
-"""io room; see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Label files: positions that people clicked, one a frame, or that the MTJ is not visible."""

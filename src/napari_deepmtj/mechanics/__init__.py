@@ -1,0 +1,1 @@
+"""From a trajectory to excursion, velocity, cycles, tendon and muscle-tendon unit."""

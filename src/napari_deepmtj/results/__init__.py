@@ -1,0 +1,1 @@
+"""Result files: `.mtj.csv`, attention maps, and what other programs read."""

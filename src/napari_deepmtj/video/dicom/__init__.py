@@ -1,0 +1,1 @@
+"""Ultrasound DICOM: frames, regions, times and scale."""

@@ -1,0 +1,1 @@
+"""Video containers through PyAV, with an index of their frames."""

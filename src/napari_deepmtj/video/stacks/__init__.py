@@ -1,0 +1,1 @@
+"""TIFF stacks, arrays, folders of pictures and Telemed's converted recordings."""
