@@ -71,7 +71,7 @@ class Window:
         self.open(labels)
 
     def _drawn(self, event: Any) -> None:
-        self.draws.append((time.perf_counter(), self.annotation.window.frame()))
+        self.draws.append((time.perf_counter(), self.annotation.session.frame()))
 
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         """Let the window live for some time, or until something is so."""
@@ -91,14 +91,14 @@ class Window:
         self.widget.queue.scope.setCurrentText("all open clips")
         self.widget.queue.n.setValue(per_clip)
         self.widget.build.click()
-        self.wait(60, until=lambda: not self.annotation.window.running)
+        self.wait(60, until=lambda: not self.annotation.session.running)
         self.wait(0.5)
 
     def place_of(self, x: float, y: float) -> QPoint:
         """Return where a pixel of the shown clip lies on the canvas."""
         camera, size = self.viewer.scene.camera, self.canvas.native.size()
-        clip = self.annotation.window.active
-        world = clip.data_to_world((self.annotation.window.frame(), y, x))[-2:]
+        clip = self.annotation.session.active
+        world = clip.data_to_world((self.annotation.session.frame(), y, x))[-2:]
         right = (world[1] - camera.center[-1]) * camera.zoom + size.width() / 2
         down = (world[0] - camera.center[-2]) * camera.zoom + size.height() / 2
         return QPoint(round(right), round(down))
@@ -194,7 +194,7 @@ def drive(
         "undone": left == len(wanted) - UNDONE,
         "flagged": len(found.book.flagged()) == -(-len(wanted) // FLAG_EVERY),
         "reopened at the same frame": found.item == here
-        and again.annotation.window.frame() == here.frame,
+        and again.annotation.session.frame() == here.frame,
     }
     if arguments.picture is not None:
         take(again, labels, arguments.picture)
@@ -222,13 +222,13 @@ def take(window: Window, labels: Path, png: Path) -> None:
     window.open(labels)
     window.build(10)
     widget.predict.click()
-    window.wait(120, until=lambda: not annotation.window.running)
+    window.wait(120, until=lambda: not annotation.session.running)
     widget.toggles["others"].click()
     for _ in range(4):
         window.press(Qt.Key.Key_G)
     for key in (Qt.Key.Key_K, Qt.Key.Key_K, Qt.Key.Key_U):
         window.press(key)
-    annotation.window.look_at(annotation.window.active)
+    annotation.session.look_at(annotation.session.active)
     window.wait(0.5)
     png.parent.mkdir(parents=True, exist_ok=True)
     window.viewer.screenshot(str(png), canvas_only=False, flash=False)

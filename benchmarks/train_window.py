@@ -97,7 +97,7 @@ def drive(folder: Path, arguments: argparse.Namespace) -> int:
 
     window.viewer.open(str(paths[2]), plugin="napari-deepmtj")
     _, track = window.viewer.window.add_plugin_dock_widget("napari-deepmtj", "Track MTJ")
-    session, used = window.annotation.window, []
+    session, used = window.annotation.session, []
     for model in ("compact", track.model.value):
         window.wait(1.0)
         track.model.value = model

@@ -6,8 +6,9 @@ Importing this loads neither torch nor Qt nor a video library; public names load
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from napari_deepmtj.version import __version__
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.geometry import Roi as Roi
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from napari_deepmtj.results.trajectory_file import write_trajectory as write_trajectory
     from napari_deepmtj.video.opening import open_video as open_video
     from napari_deepmtj.weights.store import load_model as load_model
-
-try:
-    __version__ = version("napari-deepmtj")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.0.0"
 
 _PUBLIC = {
     "Roi": "core.geometry",

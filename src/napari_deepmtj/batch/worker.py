@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from napari_deepmtj import __version__
 from napari_deepmtj.batch.check import open_task, said_of
 from napari_deepmtj.batch.ledger import Line
 from napari_deepmtj.batch.plan import Task, weights_sha256
@@ -18,6 +17,7 @@ from napari_deepmtj.batch.progress_log import Models, ends_all
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.pipeline.clip import track_clip
+from napari_deepmtj.version import __version__
 
 #: Seconds between two words about a clip's progress.
 TOLD_EVERY_S = 1.0

@@ -50,7 +50,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from napari_deepmtj import __version__
+        from napari_deepmtj.version import __version__
 
         print_line(f"napari-deepmtj {__version__}")
         raise typer.Exit

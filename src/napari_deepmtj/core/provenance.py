@@ -38,7 +38,7 @@ class Operation:
     @classmethod
     def now(cls, name: str, **arguments: Any) -> Operation:
         """Return an operation stamped with this version and the present time."""
-        from napari_deepmtj import __version__
+        from napari_deepmtj.version import __version__
 
         # Finer than a clip takes, so that doing the same twice is two operations.
         when = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")

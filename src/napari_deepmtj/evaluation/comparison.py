@@ -233,7 +233,7 @@ class Comparison:
         `model`, `ms_per_frame` and `summary` are those of the first method, where schema 1 had
         those of the only one.
         """
-        from napari_deepmtj import __version__
+        from napari_deepmtj.version import __version__
 
         first, *_ = methods = [one.to_json() for one in self.evaluations]
         return {

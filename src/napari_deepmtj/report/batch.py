@@ -144,7 +144,7 @@ def batch_page(results: BatchResults, pictures: Sequence[_Picture]) -> bytes:
 
 
 def _summary(page: Page, results: BatchResults) -> None:
-    from napari_deepmtj import __version__
+    from napari_deepmtj.version import __version__
 
     clips, done = results.clips, results.done
     counts = clips["status"].value_counts()

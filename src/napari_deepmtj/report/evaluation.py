@@ -99,7 +99,7 @@ def report_page(comparison: Comparison, pictures: Pictures, settings: Mapping[st
 
 
 def _opening(page: Page, comparison: Comparison, settings: Mapping[str, Any]) -> None:
-    from napari_deepmtj import __version__
+    from napari_deepmtj.version import __version__
 
     s = comparison.evaluations[0].summary
     page.heading(1, "Where the muscle-tendon junction was found, and where it is")

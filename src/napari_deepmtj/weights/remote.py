@@ -144,7 +144,7 @@ def opened(url: str, headers: dict[str, str] | None = None) -> HTTPResponse:
     """
     import certifi
 
-    from napari_deepmtj import __version__
+    from napari_deepmtj.version import __version__
 
     host = urlsplit(url).netloc
     _require_encrypted(url)

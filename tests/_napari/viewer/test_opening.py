@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.tracking import widget as track_module
 from napari_deepmtj._napari.viewer import opening
-from napari_deepmtj._napari.viewer.opening import is_provisional
+from napari_deepmtj._napari.viewer.clips import is_provisional
 from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj._napari.viewer.settings import PLUGIN, Settings
 from napari_deepmtj.core.jobs import Notice, Progress

@@ -14,97 +14,48 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Image, Layer
-from psygnal import EventedModel
-from pydantic import ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from napari_deepmtj._napari.annotation import layers as label_layers
 from napari_deepmtj._napari.annotation import queue_jobs as queueing
 from napari_deepmtj._napari.annotation import shortcuts
-from napari_deepmtj._napari.annotation.label_file import Question
 from napari_deepmtj._napari.annotation.mouse import listen, on_edit
 from napari_deepmtj._napari.annotation.queued_clips import QueuedClips
+from napari_deepmtj._napari.annotation.state import AnnotationState
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.viewer import clips
-from napari_deepmtj._napari.viewer.session import Session, session_of
+from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.annotation.marks import Mark, Role, marks_of
 from napari_deepmtj.annotation.prefetch import Ahead
 from napari_deepmtj.annotation.queue import Item
 from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError, VideoError
 
-_ANNOTATIONS: weakref.WeakKeyDictionary[Any, Annotation] = weakref.WeakKeyDictionary()
+_ANNOTATIONS: weakref.WeakKeyDictionary[Any, AnnotationController] = weakref.WeakKeyDictionary()
 
 
-class Annotation(EventedModel):
-    """The annotation of one viewer; each field has an event of the same name in `events`.
+class AnnotationController(AnnotationState):
+    """The annotation of one viewer: its state, and what shows it on the layers of clips."""
 
-    Parameters
-    ----------
-    core : AnnotationSession or None
-        The round that is open.
-    label_mode : bool
-        Whether a click on the picture labels.
-    others, predictions, contrast : bool
-        Whether to show others' labels, predictions, and more local contrast.
-    message : str
-        What a person must be told, one line each; empty is nothing.
-    question : Question or None
-        What a person must decide.
-    shown : int
-        Counts what was shown: whoever shows the state of `core` looks again when it changes.
-    views : int
-        How many widgets show it; the last one that goes closes it.
-    """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    core: AnnotationSession | None = None
-    label_mode: bool = True
-    others: bool = False
-    predictions: bool = False
-    contrast: bool = False
-    message: str = ""
-    question: Question | None = None
-    shown: int = 0
-    views: int = 0
-
-    _window: Session = PrivateAttr()
     _ahead: Ahead = PrivateAttr(default_factory=Ahead)
     _release_mouse: Callable[[], None] = PrivateAttr()
     _moving: bool = PrivateAttr(default=False)
     _files: QueuedClips = PrivateAttr()
     _contrasts: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _searched: set[str] = PrivateAttr(default_factory=set)
     _later: Callable[[Callable[[], None]], None] | None = PrivateAttr(default=None)
     _hashed: Any = PrivateAttr(default_factory=weakref.WeakKeyDictionary)
-    _looks: dict[tuple[str, int], Any] = PrivateAttr(default_factory=dict)
-
-    @property
-    def window(self) -> Session:
-        """The session of the viewer."""
-        return self._window
-
-    @property
-    def searched(self) -> set[str]:
-        """Content hashes of the clips beside which a saved prediction was looked for."""
-        return self._searched
-
-    @property
-    def looks(self) -> dict[tuple[str, int], Any]:
-        """Thumbnails that were made, kept for the next most useful frame."""
-        return self._looks
 
     def begin(self, core: AnnotationSession) -> None:
         """Show a round and listen to keys and mouse."""
-        viewer = self._window.viewer
+        viewer = self._session.viewer
         self.core = core
         self._ahead, self._searched = Ahead(), set()
         self._release_mouse = listen(viewer, self)
         shortcuts.bind(viewer, self)
         viewer.dims.events.current_step.connect(self._on_step)
-        self._window.events.active.connect(self._on_step)
+        self._session.events.active.connect(self._on_step)
         if core.item is None:
             self._on_step()
         self.show()
@@ -122,8 +73,8 @@ class Annotation(EventedModel):
         self.core = None
         self._ahead.stop()
         self._files.close()
-        self._window.events.active.disconnect(self._on_step, missing_ok=True)
-        if (viewer := self._window.viewer) is not None:
+        self._session.events.active.disconnect(self._on_step, missing_ok=True)
+        if (viewer := self._session.viewer) is not None:
             shortcuts.unbind(viewer)
             self._release_mouse()
             viewer.dims.events.current_step.disconnect(self._on_step)
@@ -136,53 +87,19 @@ class Annotation(EventedModel):
             self.tell(str(error))
         self.shown += 1
 
-    def tell(self, *messages: str) -> None:
-        """Tell a person something, after what was told before."""
-        lines = [*filter(None, self.message.split("\n")), *messages]
-        self.message = "\n".join(dict.fromkeys(lines))
-
-    def answer(self, text: str) -> None:
-        """Answer the question."""
-        if (question := self.question) is not None:
-            self.question = None
-            dict(question.answers)[text]()
-
     # ----- what a person does -----------------------------------------------------------------
-
-    def do(self, act: Callable[[AnnotationSession], Any], if_false: str = "") -> None:
-        """Do something with the round; tell what cannot be done, and show what is so now.
-
-        Parameters
-        ----------
-        act : callable
-            Does it.
-        if_false : str
-            What to tell if it returns False: there was nothing to do.
-        """
-        if (core := self.core) is None:
-            self.message = "Open a label file first."
-            return
-        try:
-            self.message = if_false if act(core) is False else ""
-        except DeepMTJError as error:
-            self.message = str(error)
-        self.show()
 
     def do_at(self, layer: Layer, frame: int, act: Callable[[AnnotationSession], Any]) -> None:
         """Do something in a frame of the clip that a layer belongs to."""
-        if self.core is not None and (clip := self._window.clip_of(layer)) is not None:
+        if self.core is not None and (clip := self._session.clip_of(layer)) is not None:
             self.core.place.visit(self._item(clip, frame))
             self.do(act)
 
-    def accept(self) -> None:
-        """Accept what is proposed; where annotators are settled between, the first of them."""
-        self.do(lambda s: s.settle(s.choices[0]) if s.choices else s.accept())
-
     def point_at(self, position: Any, *, go_on: bool) -> None:
         """Label the shown frame at a place on the picture, in world coordinates."""
-        core, clip = self.core, self._window.active
+        core, clip = self.core, self._session.active
         if core is not None and clip is not None:
-            core.place.visit(self._item(clip, self._window.frame()))  # what is seen is labelled
+            core.place.visit(self._item(clip, self._session.frame()))  # what is seen is labelled
             y, x = clip.world_to_data(position)[-2:]
             self.do(lambda s: s.click(x, y) if go_on else s.move(x, y))
 
@@ -195,32 +112,27 @@ class Annotation(EventedModel):
     def zoom_to_last(self) -> None:
         """Bring the newest label near."""
         label = None if self.core is None else self.core.last_label
-        clip = self._window.active
+        clip = self._session.active
         if label is None or clip is None:
             self.message = "there is no visible label in this clip to zoom to"
             return
-        label_layers.bring_near(self._window, clip, label)
-
-    def toggle(self, name: str) -> None:
-        """Turn `label_mode`, `others`, `predictions` or `contrast` on or off, and show it."""
-        setattr(self, name, not getattr(self, name))
-        self.show()
+        label_layers.bring_near(self._session, clip, label)
 
     # ----- what is shown ----------------------------------------------------------------------
 
     @property
     def label_layer(self) -> Any:
         """The label layer of the active clip, None where there is none."""
-        clip = self._window.active
-        return None if clip is None else self._window.find(clip, Kind.LABELS)
+        clip = self._session.active
+        return None if clip is None else self._session.find(clip, Kind.LABELS)
 
     @property
     def takes_clicks(self) -> bool:
         """Whether a click on the picture is for labelling, and for no tool of napari."""
         if self.label_layer is None or self.core is None or not self.label_mode:
             return False
-        active = self._window.viewer.layers.selection.active
-        mine = self._window.clip_of(active) is self._window.active
+        active = self._session.viewer.layers.selection.active
+        mine = self._session.clip_of(active) is self._session.active
         return mine and active.mode == "pan_zoom"
 
     def show(self) -> None:
@@ -231,12 +143,12 @@ class Annotation(EventedModel):
         clip = None if item is None else self._clip_for(item)
         if item is not None and clip is not None:
             with self._by_program():
-                self._window.activate(clip)
+                self._session.activate(clip)
                 self._show_clip(clip)
-                if self._window.frame() == item.frame:
+                if self._session.frame() == item.frame:
                     self._show_marks(clip)
                 else:  # the marks of the frame that comes are there; those of the one left can wait
-                    self._window.go_to(item.frame)
+                    self._session.go_to(item.frame)
                     self.soon(partial(self._catch_up, clip))
         self._read_ahead()
         self.shown += 1
@@ -253,16 +165,16 @@ class Annotation(EventedModel):
         self._later = later
 
     def _catch_up(self, clip: Image) -> None:
-        if self.core is not None and clip in self._window.clips():
+        if self.core is not None and clip in self._session.clips():
             with self._by_program():
                 self._show_marks(clip)
 
     def _on_step(self, event: Any = None) -> None:
         """Follow a person who moves the slider, or goes to another clip."""
-        core, clip = self.core, self._window.active
-        if core is None or self._moving or clip not in self._window.clips():
+        core, clip = self.core, self._session.active
+        if core is None or self._moving or clip not in self._session.clips():
             return
-        core.place.visit(self._item(clip, self._window.frame()))
+        core.place.visit(self._item(clip, self._session.frame()))
         with self._by_program():
             self._show_clip(clip)
             self._show_marks(clip)
@@ -279,21 +191,21 @@ class Annotation(EventedModel):
 
     def _show_clip(self, clip: Image) -> None:
         """Have a clip's label layer, ready to be clicked, and more contrast if that is wanted."""
-        window = self._window
-        layer = window.find(clip, Kind.LABELS)
+        session = self._session
+        layer = session.find(clip, Kind.LABELS)
         if layer is None:
             placement, key = Placement.of_layer(clip), clips.id_of(clip)
             made = label_layers.layer_of_labels(self._marks(clip), clip.name, placement, key)
-            layer = window.add(clip, made)
+            layer = session.add(clip, made)
             layer.events.data.connect(self._on_edit)
         self._show_contrast(clip)
-        selection = window.viewer.layers.selection
+        selection = session.viewer.layers.selection
         if self.label_mode and selection.active is not layer:
             selection.active = layer
         layer.mode = "pan_zoom" if self.label_mode else "select"
 
     def _show_marks(self, clip: Image) -> None:
-        layer = self._window.find(clip, Kind.LABELS)
+        layer = self._session.find(clip, Kind.LABELS)
         if layer is not None:
             label_layers.show_labels(layer, self._marks(clip))
 
@@ -310,17 +222,17 @@ class Annotation(EventedModel):
             on_edit(self, event)
 
     def _show_contrast(self, clip: Image) -> None:
-        layer = self._window.find(clip, Kind.CONTRAST)
+        layer = self._session.find(clip, Kind.CONTRAST)
         sha256 = self._item(clip, 0).clip_sha256
         if self.contrast and layer is None and clip.ndim == 3:
             made = label_layers.layer_of_contrast(
                 clips.source_of(clip), clip.name, Placement.of_layer(clip), clips.id_of(clip)
             )
             self._contrasts[sha256] = made[0].source
-            self._window.add(clip, made, above=clip)
+            self._session.add(clip, made, above=clip)
         elif layer is not None and not self.contrast:
             self._contrasts.pop(sha256, None)
-            self._window.viewer.layers.remove(layer)
+            self._session.viewer.layers.remove(layer)
 
     # ----- clips ------------------------------------------------------------------------------
 
@@ -337,7 +249,7 @@ class Annotation(EventedModel):
 
     def _clip_for(self, item: Item) -> Image | None:
         """Return the clip of an item; its file is opened if need be."""
-        opened = self._window.clips()
+        opened = self._session.clips()
         likely = [clip for clip in opened if convert.ours(clip).get("name") == item.clip]
         for clip in [*likely, *(clip for clip in opened if clip not in likely)]:
             if self._item(clip, 0).clip_sha256 == item.clip_sha256:
@@ -357,7 +269,7 @@ class Annotation(EventedModel):
     def forget_closed(self) -> None:
         """Let the round know only the clips that are still open."""
         if (core := self.core) is not None:
-            opened = {self._item(clip, 0).clip_sha256 for clip in self._window.clips()}
+            opened = {self._item(clip, 0).clip_sha256 for clip in self._session.clips()}
             core.clips = {sha: source for sha, source in core.clips.items() if sha in opened}
 
     def _file_of(self, item: Item) -> Path | None:
@@ -382,7 +294,7 @@ class Annotation(EventedModel):
         self._ahead.want(reads)
 
 
-def annotation_of(viewer: Any) -> Annotation:
+def annotation_of(viewer: Any) -> AnnotationController:
     """Return the annotation of a viewer, the same one every time.
 
     Parameters
@@ -392,8 +304,8 @@ def annotation_of(viewer: Any) -> Annotation:
     """
     viewer = getattr(viewer, "__wrapped__", viewer)
     if viewer not in _ANNOTATIONS:
-        annotation = Annotation()
-        annotation._window = session_of(viewer)
-        annotation._files = QueuedClips(annotation._window)
+        annotation = AnnotationController()
+        annotation._session = session_of(viewer)
+        annotation._files = QueuedClips(annotation._session)
         _ANNOTATIONS[viewer] = annotation
     return _ANNOTATIONS[viewer]

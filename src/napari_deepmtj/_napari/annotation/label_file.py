@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
+from napari_deepmtj._napari.annotation.state import AnnotationState, Question
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.labels.store import LabelLocked, LabelStore
 from napari_deepmtj.labels.table import SUFFIX
-
-if TYPE_CHECKING:
-    from napari_deepmtj._napari.annotation.controller import Annotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +43,7 @@ class Round:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something only a person can decide; nothing waits for it.
-
-    Parameters
-    ----------
-    text : str
-        What is asked.
-    answers : tuple of (str, callable)
-        What may be said, and what is then done.
-    """
-
-    text: str
-    answers: tuple[tuple[str, Callable[[], Any]], ...]
-
-
-def open_labels(annotation: Annotation, asked: Round, *, take_over: bool = False) -> None:
+def open_labels(annotation: AnnotationState, asked: Round, *, take_over: bool = False) -> None:
     """Open a label file and go on where this annotator and round were left.
 
     One that another program edits is asked about.
@@ -96,16 +77,16 @@ def open_labels(annotation: Annotation, asked: Round, *, take_over: bool = False
     annotation.begin(core)
 
 
-def files_at_hand(annotation: Annotation) -> list[Path]:
+def files_at_hand(annotation: AnnotationState) -> list[Path]:
     """Return the label file that is being edited, else those beside the active clip."""
-    core, clip = annotation.core, annotation.window.active
+    core, clip = annotation.core, annotation.session.active
     if core is not None:
         return [Path(core.book.store.path)]
     path = None if clip is None else clips.source_of(clip).path
     return [] if path is None else sorted(path.parent.glob(f"*{SUFFIX}"))
 
 
-def pause(annotation: Annotation) -> None:
+def pause(annotation: AnnotationState) -> None:
     """Write the label file, now that a person pauses, or take up what changed outside.
 
     Where both changed the same labels, the person is asked.

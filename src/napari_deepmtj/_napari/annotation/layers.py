@@ -167,10 +167,10 @@ def show_drag(layer: Any, row: int, position: Any) -> None:
     layer.refresh()
 
 
-def bring_near(window: Session, clip: Any, label: Label) -> None:
+def bring_near(session: Session, clip: Any, label: Label) -> None:
     """Centre the view on a visible label, and zoom in on it."""
-    window.look_at(clip)
-    camera = window.viewer.scene.camera
+    session.look_at(clip)
+    camera = session.viewer.scene.camera
     *_, y, x = clip.data_to_world((*(0,) * (clip.ndim - 2), label.y_px, label.x_px))
     camera.center = (*camera.center[:-2], y, x)
     camera.zoom *= NEARER

@@ -14,13 +14,13 @@ from napari_deepmtj._napari.annotation import layers as label_layers
 from napari_deepmtj.annotation.marks import Role
 
 if TYPE_CHECKING:
-    from napari_deepmtj._napari.annotation.controller import Annotation
+    from napari_deepmtj._napari.annotation.state import AnnotationState
 
 #: Screen pixels that a hand may move between press and release and still mean a click.
 STILL = 4.0
 
 
-def listen(viewer: Any, annotation: Annotation) -> Callable[[], None]:
+def listen(viewer: Any, annotation: AnnotationState) -> Callable[[], None]:
     """Let the mouse label in a viewer, and return what gives it back.
 
     While it labels, napari does not zoom on a double click: it is two clicks in so short a time
@@ -46,7 +46,7 @@ def listen(viewer: Any, annotation: Annotation) -> Callable[[], None]:
     return give_back
 
 
-def mouse_callback(annotation: Annotation) -> Callable[[Any, Any], Iterator[None]]:
+def mouse_callback(annotation: AnnotationState) -> Callable[[Any, Any], Iterator[None]]:
     """Return what napari is to call when the mouse is pressed on a viewer's canvas."""
 
     def on_press(viewer: Any, event: Any) -> Iterator[None]:
@@ -78,7 +78,7 @@ def mouse_callback(annotation: Annotation) -> Callable[[Any, Any], Iterator[None
     return on_press
 
 
-def on_edit(annotation: Annotation, event: Any) -> None:
+def on_edit(annotation: AnnotationState, event: Any) -> None:
     """Label as somebody did who added, moved or removed points with napari's own tools.
 
     Points of others, and proposals that are removed, come back.

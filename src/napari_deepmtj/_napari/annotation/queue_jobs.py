@@ -26,18 +26,18 @@ from napari_deepmtj.errors import DeepMTJError, LabelError
 from napari_deepmtj.video.folders import find_clips
 
 if TYPE_CHECKING:
-    from napari_deepmtj._napari.annotation.controller import Annotation
+    from napari_deepmtj._napari.annotation.state import AnnotationState
     from napari_deepmtj.annotation.session import AnnotationSession
     from napari_deepmtj.core.geometry import Roi
     from napari_deepmtj.video.opening import VideoSource
 
 
-def build(annotation: Annotation, plan: Plan, scope: str | Path) -> None:
+def build(annotation: AnnotationState, plan: Plan, scope: str | Path) -> None:
     """Choose frames anew and begin with the first.
 
     Parameters
     ----------
-    annotation : Annotation
+    annotation : AnnotationState
         Whose round it is for.
     plan : Plan
         How they are chosen.
@@ -47,7 +47,7 @@ def build(annotation: Annotation, plan: Plan, scope: str | Path) -> None:
     core = _core(annotation)
     if core is None:
         return
-    window = annotation.window
+    session = annotation.session
     sources: list[VideoSource] = []
     queue = Queue(plan)
     try:
@@ -55,7 +55,7 @@ def build(annotation: Annotation, plan: Plan, scope: str | Path) -> None:
             files = tuple(relative(path, core.root) for path in find_clips(scope))
             queue = replace(queue, pending=files)
         else:
-            layers = window.clips() if scope == "clips" else [window.active]
+            layers = session.clips() if scope == "clips" else [session.active]
             sources = [clips.source_of(clip) for clip in layers if clip is not None]
     except DeepMTJError as error:
         annotation.message = str(error)
@@ -73,7 +73,7 @@ def build(annotation: Annotation, plan: Plan, scope: str | Path) -> None:
     _grow(annotation, core, queue, sources, take)
 
 
-def grow(annotation: Annotation) -> None:
+def grow(annotation: AnnotationState) -> None:
     """Look into the files that are left for one more batch."""
     core = _core(annotation)
     if core is not None:
@@ -81,15 +81,15 @@ def grow(annotation: Annotation) -> None:
 
 
 def _grow(
-    annotation: Annotation,
+    annotation: AnnotationState,
     core: AnnotationSession,
     queue: Queue,
     sources: list[VideoSource],
     take: Callable[[Queue], None],
 ) -> None:
     shown = {}  # taken now, on the main thread
-    for clip in annotation.window.clips():
-        if (layer := annotation.window.find(clip, Kind.TRAJECTORY)) is not None:
+    for clip in annotation.session.clips():
+        if (layer := annotation.session.find(clip, Kind.TRAJECTORY)) is not None:
             trajectory = convert.trajectory_of(layer)
             shown[trajectory.provenance.clip_sha256] = trajectory
 
@@ -105,12 +105,12 @@ def _grow(
     )
 
 
-def most_useful(annotation: Annotation) -> None:
+def most_useful(annotation: AnnotationState) -> None:
     """Go to the frame whose label would teach most, and put it into the queue."""
     if (core := _core(annotation)) is None:
         return
     annotation.forget_closed()
-    for clip in annotation.window.clips():
+    for clip in annotation.session.clips():
         find_prediction(annotation, clip)
     try:
         job = next_most_useful(core, annotation.looks)
@@ -120,12 +120,12 @@ def most_useful(annotation: Annotation) -> None:
     _run(annotation, lambda: job, core.place.add, "Find the next most useful frame")
 
 
-def find_prediction(annotation: Annotation, clip: Any) -> None:
+def find_prediction(annotation: AnnotationState, clip: Any) -> None:
     """Make a clip's prediction known to the round: that in its layer, else that saved beside it."""
     core = annotation.core
     assert core is not None
     source = clips.source_of(clip)
-    if (layer := annotation.window.find(clip, Kind.TRAJECTORY)) is not None:
+    if (layer := annotation.session.find(clip, Kind.TRAJECTORY)) is not None:
         core.predict(convert.trajectory_of(layer))
     elif source.sha256 not in annotation.searched:
         annotation.searched.add(source.sha256)
@@ -138,7 +138,7 @@ def find_prediction(annotation: Annotation, clip: Any) -> None:
                 core.predict(found)
 
 
-def predict(annotation: Annotation) -> None:
+def predict(annotation: AnnotationState) -> None:
     """Predict the frames of the queue whose clips are open and that have no label yet."""
     if (core := _core(annotation)) is None:
         return
@@ -152,7 +152,7 @@ def predict(annotation: Annotation) -> None:
         return
     settings = read_settings()
     regions: dict[str, str | Roi] = {}
-    for clip in annotation.window.clips():
+    for clip in annotation.session.clips():
         regions[clips.source_of(clip).sha256] = clips.info_of(clip).roi or settings.roi
     sources = [(core.clips[sha256], regions[sha256], found) for sha256, found in wanted.items()]
 
@@ -203,11 +203,11 @@ def _predicted(
     yield Done(found)
 
 
-def _core(annotation: Annotation) -> AnnotationSession | None:
+def _core(annotation: AnnotationState) -> AnnotationSession | None:
     """Return the round if there is one and nothing else runs; say so otherwise."""
     if annotation.core is None:
         annotation.message = "Open a label file first."
-    elif annotation.window.running:
+    elif annotation.session.running:
         annotation.message = "Wait for the work that runs, or cancel it."
     else:
         return annotation.core
@@ -215,13 +215,13 @@ def _core(annotation: Annotation) -> AnnotationSession | None:
 
 
 def _run(
-    annotation: Annotation,
+    annotation: AnnotationState,
     make: Callable[[], Iterator[Any]],
     take: Callable[[Any], None],
     what: str,
 ) -> None:
     """Run a job of annotation; its result is taken on the main thread if the round is still on."""
-    core, window = annotation.core, annotation.window
+    core, session = annotation.core, annotation.session
     annotation.message = ""
 
     def on_events(events: list[Any]) -> None:
@@ -229,7 +229,7 @@ def _run(
             if isinstance(event, Notice):
                 annotation.tell(event.message)
             elif isinstance(event, Progress):
-                window.progress = event
+                session.progress = event
             elif isinstance(event, Failed):
                 annotation.tell(str(event.error))
             elif isinstance(event, Done) and annotation.core is core:
@@ -239,6 +239,6 @@ def _run(
                     annotation.tell(str(error))
                 annotation.show()
 
-    job = Job(make, on_events, window.release, what)
-    window.take(job, f"{what}...")
+    job = Job(make, on_events, session.release, what)
+    session.take(job, f"{what}...")
     job.start()

@@ -22,12 +22,12 @@ class QueuedClips:
 
     Parameters
     ----------
-    window : Session
+    session : Session
         Where the clips go.
     """
 
-    def __init__(self, window: Session) -> None:
-        self._window = window
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._opened: list[Image] = []
         self._ready: dict[str, Any] = {}
 
@@ -56,12 +56,12 @@ class QueuedClips:
             source.close()
             raise LabelError("is not the file that was put into the queue", path=path)
         clip = Layer.create(*source_layer(source))
-        layers = self._window.viewer.layers
+        layers = self._session.viewer.layers
         layers.append(clip)
         self._opened = [c for c in (*self._opened, clip) if c in layers]
         for old in self._opened[:-KEPT]:
             source = clips.source_of(old)
-            for layer in self._window.layers_of(old):
+            for layer in self._session.layers_of(old):
                 layers.remove(layer)
             source.close()
         return clip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_deepmtj._napari.annotation.controller import Annotation
+    from napari_deepmtj._napari.annotation.state import AnnotationState
 
 #: Pixels that one press moves a point, alone and with Shift.
 NUDGE, FINE = 1.0, 0.1
@@ -33,10 +33,10 @@ class Shortcut:
 
     key: str
     text: str
-    act: Callable[[Annotation], Any]
+    act: Callable[[AnnotationState], Any]
 
 
-def _nudge(dx: float, dy: float) -> Callable[[Annotation], Any]:
+def _nudge(dx: float, dy: float) -> Callable[[AnnotationState], Any]:
     return lambda a: a.do(lambda session: session.nudge(dx, dy))
 
 
@@ -74,11 +74,11 @@ SHORTCUTS: tuple[Shortcut, ...] = (
 )
 
 
-def bind(viewer: Any, annotation: Annotation) -> None:
+def bind(viewer: Any, annotation: AnnotationState) -> None:
     """Let the keys work in a viewer."""
     for shortcut in SHORTCUTS:
 
-        def press(_: Any, act: Callable[[Annotation], Any] = shortcut.act) -> None:
+        def press(_: Any, act: Callable[[AnnotationState], Any] = shortcut.act) -> None:
             act(annotation)
 
         viewer.bind_key(shortcut.key, press, overwrite=True)

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deepmtj._napari.annotation import queue_jobs as queueing
-from napari_deepmtj._napari.annotation.controller import Annotation, annotation_of
+from napari_deepmtj._napari.annotation.controller import AnnotationController, annotation_of
 from napari_deepmtj._napari.annotation.forms import QueueForm, RoundForm
 from napari_deepmtj._napari.annotation.label_file import open_labels, pause
 from napari_deepmtj._napari.annotation.shortcuts import SHORTCUTS
@@ -83,7 +83,7 @@ class AnnotateWidget(QWidget):
         self._timer.start(PAUSE)
         self._lay_out()
         self._connect()
-        self._show_clip(annotation.window.active)
+        self._show_clip(annotation.session.active)
         self._show()
         self._show_question(annotation.question)
 
@@ -127,14 +127,14 @@ class AnnotateWidget(QWidget):
         outer.addWidget(self.tabs)
 
     def _connect(self) -> None:
-        annotation, window = self.annotation, self.annotation.window
+        annotation, session = self.annotation, self.annotation.session
         self.open.clicked.connect(self._open)
         self.round.choose.clicked.connect(self._choose_file)
         self.queue.choose.clicked.connect(self._choose_folder)
         self.build.clicked.connect(self._build)
         self.predict.clicked.connect(lambda: queueing.predict(annotation))
         self.useful.clicked.connect(lambda: queueing.most_useful(annotation))
-        self.cancel.clicked.connect(window.cancel)
+        self.cancel.clicked.connect(session.cancel)
         self.advance.toggled.connect(self._set_advance)
         for name, box in self.toggles.items():
             box.toggled.connect(lambda on, name=name: self._set(name, on))
@@ -144,9 +144,9 @@ class AnnotateWidget(QWidget):
             (annotation.events.message, self._show_message),
             (annotation.events.question, self._show_question),
             *((getattr(annotation.events, name), self._show) for name in TOGGLES),
-            (window.events.active, self._show_clip),
-            (window.events.running, self._show),
-            (window.events.progress, self._show_job),
+            (session.events.active, self._show_clip),
+            (session.events.running, self._show),
+            (session.events.progress, self._show_job),
         ]
         for signal, slot in slots:
             signal.connect(slot)
@@ -215,7 +215,7 @@ class AnnotateWidget(QWidget):
 
     def _show(self, *_: Any) -> None:
         annotation = self.annotation
-        core, running = annotation.core, annotation.window.running
+        core, running = annotation.core, annotation.session.running
         self.open.setText("Open labels" if core is None else "Close labels")
         self.round.setEnabled(core is None)
         own = core is not None and core.has_own_queue
@@ -238,7 +238,7 @@ class AnnotateWidget(QWidget):
         """Wait for the next pause, and have frames chosen when the last batch has begun."""
         self._timer.start(PAUSE)
         core = self.annotation.core
-        if core is not None and core.place.running_out and not self.annotation.window.running:
+        if core is not None and core.place.running_out and not self.annotation.session.running:
             queueing.grow(self.annotation)
 
     def _show_place(self) -> None:
@@ -307,7 +307,7 @@ class AnnotateWidget(QWidget):
         self.message.setText(message)
 
 
-def _leave(annotation: Annotation, slots: list[tuple[Any, Any]], *_: Any) -> None:
+def _leave(annotation: AnnotationController, slots: list[tuple[Any, Any]], *_: Any) -> None:
     """Stop listening when a form is gone; the last one gives the label file back."""
     for signal, slot in slots:
         signal.disconnect(slot, missing_ok=True)

@@ -88,7 +88,7 @@ class Batching:
         session.viewer.layers.events.removed.connect(self._on_removed, position="last")
 
     @property
-    def window(self) -> Session:
+    def session(self) -> Session:
         """The session of the viewer."""
         return self._session
 

@@ -75,7 +75,7 @@ class WantedForm(QWidget):
         self.out.setToolTip("Folder for results, tables and the ledger of what is done.")
         self.browse = button("Choose...", "Choose the folder for the results.")
         self._lay_out()
-        self._offer_models(batching.window.made_model or read_settings().model)
+        self._offer_models(batching.session.made_model or read_settings().model)
         self._offer_presets()
         self._show(batching.wanted)
         self._connect()
@@ -111,7 +111,7 @@ class WantedForm(QWidget):
         self.model.currentIndexChanged.connect(self._on_model)
         self.browse.clicked.connect(lambda: self.ask_folder(Path(self.out.text() or ".")))
         self.keep.clicked.connect(self._keep)
-        made = self._batching.window.events.made_model
+        made = self._batching.session.events.made_model
         made.connect(self._take_model)
         # not a method: Qt calls none of an object that is gone
         self.destroyed.connect(partial(leave, [(made, self._take_model)]))
@@ -151,7 +151,7 @@ class WantedForm(QWidget):
         if not (ok and name.strip()):
             return
         try:
-            self._batching.tell(keep_preset(name.strip(), self._batching.window.info))
+            self._batching.tell(keep_preset(name.strip(), self._batching.session.info))
         except DeepMTJError as error:
             self._batching.tell(str(error))
             return

@@ -66,7 +66,7 @@ class BatchWidget(QWidget):
         for text in FILTERS:
             self.shown.addItem(text, text)
         self.shown.setToolTip("Which rows are shown.")
-        self.rows = BatchModel(self.batching.window.viewer.theme)
+        self.rows = BatchModel(self.batching.session.viewer.theme)
         self.table = batch_table(self.rows)
         self.table.setToolTip("Double click to open a clip with its result.")
         self.open = button("Open result", "The clip with its result, at the first flagged frame.")
@@ -143,7 +143,7 @@ class BatchWidget(QWidget):
             (batching.progressed, self._show_progress),
             (batching.told, self._show_message),
             (batching.results.changed, self._show_flagged),
-            (batching.window.viewer.events.theme, self._show_theme),
+            (batching.session.viewer.events.theme, self._show_theme),
         ]
         for signal, slot in slots:
             signal.connect(slot)
@@ -217,7 +217,7 @@ class BatchWidget(QWidget):
     def _look_at(self, line: int) -> None:
         flagged = self.batching.results.flagged()
         if 0 <= line < len(flagged):
-            self.batching.window.go_to(flagged[line].frame)
+            self.batching.session.go_to(flagged[line].frame)
 
     # ----- what is shown ----------------------------------------------------------------------
 

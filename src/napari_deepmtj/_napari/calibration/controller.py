@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_deepmtj._napari.layers import convert, drawings
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
-from napari_deepmtj._napari.viewer import clips, opening
+from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.jobs import Job
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed
@@ -208,7 +208,7 @@ def look_for_region(session: Session, clip: Any) -> None:
     """
     from napari_deepmtj.calibration.roi import resolve_roi
 
-    if clip in _LOOKED or opening.is_provisional(clip) or clips.info_of(clip).roi is not None:
+    if clip in _LOOKED or clips.is_provisional(clip) or clips.info_of(clip).roi is not None:
         return
     _LOOKED.add(clip)
     source = clips.source_of(clip)

@@ -64,7 +64,7 @@ class Comparison:
         self._remarks: tuple[str, ...] = ()
 
     @property
-    def window(self) -> Session:
+    def session(self) -> Session:
         """The session of the viewer."""
         return self._session
 

@@ -87,7 +87,7 @@ class AgreementWidget(QWidget):
         self._show_lists()
         self._show_result()
         self._show_message()
-        self._suggest(comparison.window.active)
+        self._suggest(comparison.session.active)
 
     def _lay_out(self) -> None:
         self.files.setMaximumHeight(60)
@@ -141,7 +141,7 @@ class AgreementWidget(QWidget):
             (comparison.listed, self._show_lists),
             (comparison.compared, self._show_result),
             (comparison.told, self._show_message),
-            (comparison.window.events.active, self._suggest),
+            (comparison.session.events.active, self._suggest),
         ]
         for signal, slot in slots:
             signal.connect(slot)

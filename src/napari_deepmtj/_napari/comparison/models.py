@@ -63,7 +63,7 @@ class Marking:
         self._job: Job | None = None
 
     @property
-    def window(self) -> Session:
+    def session(self) -> Session:
         """The session of the viewer."""
         return self._session
 

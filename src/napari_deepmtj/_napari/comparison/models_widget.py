@@ -60,7 +60,7 @@ class ModelsWidget(QWidget):
         self.stop.clicked.connect(lambda: marking.stop())
         self.models.itemChanged.connect(self._show_message)
         self.frames.cellActivated.connect(self._look_at)
-        events = marking.window.events
+        events = marking.session.events
         slots: list[tuple[Any, Any]] = [
             (marking.compared, self._show_result),
             (marking.told, self._show_message),
@@ -100,7 +100,7 @@ class ModelsWidget(QWidget):
     def _show_message(self, *_: Any) -> None:
         marking = self.marking
         self.message.setText(marking.message)
-        ready = marking.window.active is not None and bool(self.chosen())
+        ready = marking.session.active is not None and bool(self.chosen())
         self.run.setEnabled(ready and not marking.running)
         self.stop.setEnabled(marking.running)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.mechanics.channels import Channels, read_channels
 from napari_deepmtj.mechanics.sync import Sync, by_clock, by_correlation, by_trigger
-from napari_deepmtj.report.timeline import DISPLACEMENT
-
-if TYPE_CHECKING:
-    from napari_deepmtj._napari.plot.controller import OverTime
+from napari_deepmtj.report.timeline import DISPLACEMENT, Timeline
 
 How = Literal["shared clock", "trigger", "cross-correlation"]
 WAYS: tuple[How, ...] = ("shared clock", "trigger", "cross-correlation")
@@ -20,6 +18,27 @@ WAYS: tuple[How, ...] = ("shared clock", "trigger", "cross-correlation")
 NO_SIGNALS = "Add channels first."
 NO_TIMES = "The clip has no times, so no channel can be brought to them."
 NO_DISPLACEMENT = "Cross-correlation is with the displacement; say which side is distal first."
+
+
+class Plot(Protocol):
+    """What recordings need of the plot that they are shown in."""
+
+    changed: Any
+
+    def shown(self) -> Any:
+        """Return the Points layer of the result that is shown, or None."""
+
+    def timelines(self) -> list[Timeline]:
+        """Return the curves that are shown, those of the active clip first."""
+
+    def free(self) -> bool:
+        """Return True if no job runs that the plot depends on."""
+
+    def tell(self, *messages: str) -> None:
+        """Show messages in place of those before."""
+
+    def run(self, work: Callable[[], Any], take: Callable[[Any], None], what: str) -> None:
+        """Do work in a worker and take its result on the main thread."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +76,12 @@ class Signals:
 
     Parameters
     ----------
-    over_time : OverTime
-        What they are shown with.
+    plot : Plot
+        Where they are shown.
     """
 
-    def __init__(self, over_time: OverTime) -> None:
-        self._over_time = over_time
+    def __init__(self, plot: Plot) -> None:
+        self._plot = plot
         self._recordings: dict[str, Recording] = {}
 
     def of(self, layer: Any) -> Recording | None:
@@ -71,17 +90,17 @@ class Signals:
 
     def shown(self) -> Recording | None:
         """Return what was recorded with the clip that is shown."""
-        return self.of(self._over_time.shown())
+        return self.of(self._plot.shown())
 
     def read(self, path: Path, rate_hz: float | None = None) -> None:
         """Read channels for the clip that is shown; until they are synchronised on its clock."""
-        layer = self._over_time.shown()
+        layer = self._plot.shown()
 
         def take(channels: Channels) -> None:
             self._keep(layer, Recording.of(channels, by_clock()))
 
-        if layer is not None and self._over_time.free():
-            self._over_time.run(lambda: read_channels(path, rate_hz=rate_hz), take, "Read channels")
+        if layer is not None and self._plot.free():
+            self._plot.run(lambda: read_channels(path, rate_hz=rate_hz), take, "Read channels")
 
     def synchronise(self, how: How, name: str, offset_s: float = 0.0) -> None:
         """Bring the channels to the clip's time.
@@ -95,18 +114,18 @@ class Signals:
         offset_s : float
             Of the channels' zero in the clip's time, on a shared clock; of the trigger.
         """
-        over_time, recording = self._over_time, self.shown()
+        plot, recording = self._plot, self.shown()
         if recording is None:
-            over_time.tell(NO_SIGNALS)
+            plot.tell(NO_SIGNALS)
             return
-        layer, channels = over_time.shown(), recording.channels
-        timeline = over_time.timelines()[0]
+        layer, channels = plot.shown(), recording.channels
+        timeline = plot.timelines()[0]
         if timeline.time_unit != "s":
-            over_time.tell(NO_TIMES)
+            plot.tell(NO_TIMES)
             return
         moved = timeline.curves.get(DISPLACEMENT)
         if how == "cross-correlation" and moved is None:
-            over_time.tell(NO_DISPLACEMENT)
+            plot.tell(NO_DISPLACEMENT)
             return
 
         def found() -> Sync:
@@ -117,14 +136,14 @@ class Signals:
                 return by_correlation(channels, name, moved.t, moved.values)
             return by_clock(offset_s)
 
-        if over_time.free():
-            over_time.run(
+        if plot.free():
+            plot.run(
                 found, lambda sync: self._keep(layer, Recording.of(channels, sync)), "Synchronise"
             )
 
     def remove(self) -> None:
         """Show the channels of the clip that is shown no more."""
-        self._keep(self._over_time.shown(), None)
+        self._keep(self._plot.shown(), None)
 
     def _keep(self, layer: Any, recording: Recording | None) -> None:
         if layer is None:
@@ -134,5 +153,5 @@ class Signals:
         else:
             self._recordings[clips.id_of(layer)] = recording
         said = "" if recording is None else recording.describe()
-        self._over_time.tell(said)
-        self._over_time.changed.emit()
+        self._plot.tell(said)
+        self._plot.changed.emit()

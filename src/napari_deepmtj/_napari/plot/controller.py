@@ -94,7 +94,7 @@ class OverTime:
             layer.events.features.connect(self._on_features)
 
     @property
-    def window(self) -> Session:
+    def session(self) -> Session:
         """The session of the viewer."""
         return self._session
 

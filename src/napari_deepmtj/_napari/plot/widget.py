@@ -58,7 +58,7 @@ class OverTimeWidget(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.over_time = over_time_of(viewer)
-        self._session = self.over_time.window
+        self._session = self.over_time.session
         self._hidden, self._known = {CONFIDENCE}, set(CURVES)
         self._timelines: list[Timeline] = []
         self._stale = True

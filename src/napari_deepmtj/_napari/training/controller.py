@@ -110,7 +110,7 @@ class Training:
         self._job: Job | None = None
 
     @property
-    def window(self) -> Session:
+    def session(self) -> Session:
         """The session of the viewer."""
         return self._session
 

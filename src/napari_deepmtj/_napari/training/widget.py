@@ -101,7 +101,7 @@ class TrainWidget(QWidget):
         self._canvas: Any = None
         self._drawn = 0
         self._lay_out()
-        self._offer_models(training.window.made_model or training.choice.start)
+        self._offer_models(training.session.made_model or training.choice.start)
         self._show_choice()
         self._connect()
         self._suggest()
@@ -166,8 +166,8 @@ class TrainWidget(QWidget):
             (training.planned, self._show_plan),
             (training.learned, self._show_curves),
             (training.told, self._show_message),
-            (training.window.events.active, self._suggest),
-            (training.window.events.made_model, self._offer_models),
+            (training.session.events.active, self._suggest),
+            (training.session.events.made_model, self._offer_models),
         ]
         for signal, slot in slots:
             signal.connect(slot)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from napari_deepmtj.video.opening import VideoSource
 
 
+#: Entry in the metadata of a clip whose number of frames is not final.
+PROVISIONAL = "provisional"
+
 #: A Tracks layer of napari has no more axes.
 MOST_AXES = 4
 
@@ -243,3 +246,20 @@ def describe_scale(scale: Scale | None) -> str:
     square = np.isclose(scale.x_mm, scale.y_mm, rtol=1e-6)
     numbers = f"{scale.x_mm:.5g}" if square else f"{scale.x_mm:.5g} x {scale.y_mm:.5g}"
     return f"{numbers} mm/px, {scale.source}"
+
+
+def is_provisional(layer: Any) -> bool:
+    """Return True if the number of frames of a clip's layer is only what its file claims."""
+    return bool(convert.ours(layer).get(PROVISIONAL))
+
+
+def describe_listing(clip: Any, frame: int) -> str:
+    """Return how far the frames of a provisional clip are listed, and "" for any other."""
+    if not is_provisional(clip):
+        return ""
+    source = source_of(clip)
+    waits = "" if frame < source.settled else "   this frame is not listed yet"
+    return (
+        f"frame {frame} / about {clip.data.shape[0]}   provisional: listing frames, "
+        f"{source.listed:.0%}{waits}"
+    )

@@ -15,6 +15,8 @@ from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import KEY, Kind, LayerTuple
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.clips import PROVISIONAL
+from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.errors import DeepMTJError
 
 if TYPE_CHECKING:
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 #: Milliseconds between two looks at how far the listing is.
 INTERVAL = 100
-
-#: Entry in the metadata of a clip whose number of frames is not final.
-PROVISIONAL = "provisional"
 
 #: Facts about a clip that are final only when all of its frames are listed.
 _FACTS = ("n_frames", "rate_hz", "times", "seconds", "file", "notices")
@@ -71,23 +70,6 @@ def layer_of(source: VideoSource, clip: str) -> LayerTuple:
     made[1]["metadata"][KEY][PROVISIONAL] = True
     _FOLLOWERS.add(Follower(viewer, frames))
     return made
-
-
-def is_provisional(layer: Any) -> bool:
-    """Whether the number of frames of a clip's layer is what its file claims, and no more."""
-    return bool(convert.ours(layer).get(PROVISIONAL))
-
-
-def describe(clip: Any, frame: int) -> str:
-    """Return what is to be said of a frame while the clip is provisional; else nothing."""
-    if not is_provisional(clip):
-        return ""
-    source = clips.source_of(clip)
-    waits = "" if frame < source.settled else "   this frame is not listed yet"
-    return (
-        f"frame {frame} / about {clip.data.shape[0]}   provisional: listing frames, "
-        f"{source.listed:.0%}{waits}"
-    )
 
 
 class Follower:
@@ -138,7 +120,7 @@ class Follower:
             frames.missed = None
             for layer in layers:
                 layer.refresh()
-        _session(viewer).show_status()
+        session_of(viewer).show_status()
 
     def _finish(self, viewer: Any, source: VideoSource, layers: list[Any]) -> None:
         """Replace the data of the layers, once, and tell what differs from the claim."""
@@ -167,7 +149,7 @@ def _replace(viewer: Any, source: VideoSource, layer: Any) -> None:
     """Give a provisional layer its final frames, facts and times; what a person set stays."""
     from napari_deepmtj.video.frames import LazyFrames
 
-    session = _session(viewer)
+    session = session_of(viewer)
     active = session.active is layer
     frame = min(session.frame(), source.n_frames - 1) if active else 0
     frames = LazyFrames(source)
@@ -186,9 +168,3 @@ def _replace(viewer: Any, source: VideoSource, layer: Any) -> None:
     if active:
         session.go_to(frame)
         session.show_status()
-
-
-def _session(viewer: Any) -> Any:
-    from napari_deepmtj._napari.viewer.session import session_of
-
-    return session_of(viewer)

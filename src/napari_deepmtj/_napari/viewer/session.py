@@ -1,33 +1,50 @@
 """What a viewer knows about clips: which are open, which is active, what is running.
 
 One session a viewer, kept as long as the viewer lives, so that hiding a dock or opening a
-second one loses nothing. Widgets show a session and own no state. Needs no Qt.
+second one loses nothing. Widgets show a session and own no state. A session knows no feature: it
+emits what happens (`Session.signals`), and `_napari.features` subscribes to it. Needs no Qt.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from napari.layers import Image, Layer, Points
-from psygnal import EventedModel
+from psygnal import EventedModel, Signal
 from pydantic import ConfigDict, PrivateAttr
 
-from napari_deepmtj._napari.calibration import controller as calibration
 from napari_deepmtj._napari.layers import convert, drawings
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.drawings import Line
 from napari_deepmtj._napari.layers.placement import Placement
-from napari_deepmtj._napari.tracking import corrections as refill
-from napari_deepmtj._napari.viewer import clips, opening
+from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.settings import read_settings
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.video.sidecar import ClipInfo
 
 _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+
+#: Called with every new session; `_napari.features` is the one that adds to it.
+ON_NEW_SESSION: list[Callable[[Session], None]] = []
+
+
+class SessionSignals:
+    """What happens to the layers of a session, for features to connect to."""
+
+    #: A clip was added: its Image layer.
+    clip_added = Signal(object)
+    #: A clip was moved or rescaled past this plugin: its Image layer, its `Placement` before.
+    clip_moved = Signal(object, object)
+    #: A result was placed on its clip: name of its layer, `Trajectory`, the clip's Image layer.
+    result_placed = Signal(str, object, object)
+    #: A region or ruler was drawn on, changed or removed: its Shapes layer.
+    drawing_changed = Signal(object)
+    #: Points were dragged, added or removed by hand: Points layer, `Trajectory` before and after.
+    points_edited = Signal(object, object, object)
 
 
 class Session(EventedModel):
@@ -75,6 +92,12 @@ class Session(EventedModel):
     _editing: bool = PrivateAttr(default=False)
     _switching: bool = PrivateAttr(default=False)
     _job: Any = PrivateAttr(default=None)
+    _signals: SessionSignals = PrivateAttr(default_factory=SessionSignals)
+
+    @property
+    def signals(self) -> SessionSignals:
+        """What features connect to."""
+        return self._signals
 
     @property
     def viewer(self) -> Any:
@@ -238,7 +261,7 @@ class Session(EventedModel):
             overlay.visible = False
             return
         frame = self.frame()
-        text = opening.describe(clip, frame) or clips.describe_frame(clip, frame)
+        text = clips.describe_listing(clip, frame) or clips.describe_frame(clip, frame)
         overlay.box = False  # its shader would be compiled anew for every frame, 10 ms and more
         overlay.position, overlay.visible, overlay.text = "top_left", True, text
         scale = self.info.scale
@@ -256,8 +279,7 @@ class Session(EventedModel):
             self._watch(layer)
             self._claim_results(layer)
             self.activate(layer)
-            if (roi := convert.info_of(layer).roi) is not None:
-                calibration.show_region(self, layer, roi)
+            self._signals.clip_added.emit(layer)
         elif kind is Kind.TRAJECTORY:
             self._listen(layer)
             if (clip := clips.match(layer, self.clips())) is not None:
@@ -274,7 +296,7 @@ class Session(EventedModel):
             self.activate(rest[-1] if rest else None)
             self.refresh()
         elif kind in (Kind.REGION, Kind.RULER):
-            calibration.take_over(self, layer)
+            self._signals.drawing_changed.emit(layer)
 
     def _watch(self, clip: Image) -> None:
         """Notice when a clip is placed anew past this plugin, from the console say."""
@@ -287,7 +309,7 @@ class Session(EventedModel):
         old = self._placed[key]
         self._placed[key] = Placement.of_layer(clip)
         if not self._editing and old != self._placed[key]:
-            calibration.follow(self, clip, old)
+            self._signals.clip_moved.emit(clip, old)
 
     def _on_selected(self, event: Any) -> None:
         clip = None if self._editing else self.clip_of(event.value)
@@ -311,7 +333,7 @@ class Session(EventedModel):
             self.add(clip, made)
         else:
             clips.claim(layer, clip)
-        calibration.compare_scales(self, layer.name, trajectory, clip)
+        self._signals.result_placed.emit(layer.name, trajectory, clip)
 
     # ----- a person moves points --------------------------------------------------------------
 
@@ -337,13 +359,12 @@ class Session(EventedModel):
             return
         layer = event.source
         if convert.kind_of(layer) is not Kind.TRAJECTORY:
-            calibration.take_over(self, layer)
+            self._signals.drawing_changed.emit(layer)
             return
         before = convert.trajectory_of(layer)
         times = clips.times_of(self.clip_of(layer), before)
         after = convert.edited(layer.data, before, times, read_settings().annotator)
-        refill.show(self, layer, after)
-        refill.after_edit(self, layer, before)
+        self._signals.points_edited.emit(layer, before, after)
 
     # ----- jobs -------------------------------------------------------------------------------
 
@@ -383,6 +404,8 @@ def session_of(viewer: Any) -> Session:
     if viewer not in _SESSIONS:
         session = Session()
         session._viewer = weakref.ref(viewer)
+        for connect in ON_NEW_SESSION:
+            connect(session)
         layers, dims = viewer.layers.events, viewer.dims.events
         layers.inserted.connect(session._on_inserted, position="last")
         layers.removed.connect(session._on_removed, position="last")
