@@ -1,6 +1,7 @@
-"""One clip, from frames to its saved result; `track` and `batch` both go through here.
+"""One clip, from frames to its saved result; `track`, `batch` and the window all go through here.
 
-Which clips, and what is said of each, is decided before; where frames come from is `io`.
+`positions` tracks and refines, `track_clip` writes what comes of it. Which clips, and with what
+scale and region, is decided before; where frames come from is `video`.
 """
 
 from __future__ import annotations
@@ -31,39 +32,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is done with a clip.
+class Steps:
+    """How a clip is tracked, and what is done with its positions then.
 
     Parameters
     ----------
-    result : Path
-        Its `.mtj.csv`; all else goes beside it.
     roi, scale
         As `inference.predictor.track` takes them.
-    frames : slice
-        Which frames.
-    attention : str or None
-        The attention map that is saved too.
+    frames : slice or range
+        Which frames; a slice takes what there is of it, a range must lie in the clip.
+    attention : str, bool or None
+        The attention map that comes with the positions, as `inference.predictor.track` takes it.
     fuse : bool
         Whether positions are fused with the motion of the tissue.
     subtract_slip : bool
         Whether the probe's slip on the skin is subtracted.
     smooth : str
         "METHOD:NAME=VALUE,...": gated and smoothed so; "" is not. Not with either of the former.
-    video : bool
-        Whether an annotated video is made.
-    overwrite : bool
-        Whether rows that a model made before are replaced; those of a person never are.
     """
 
-    result: Path
     roi: str | Roi = "auto"
     scale: Scale | None = None
-    frames: slice = field(default_factory=lambda: slice(None))
-    attention: str | None = None
+    frames: slice | range = field(default_factory=lambda: slice(None))
+    attention: str | bool | None = None
     fuse: bool = False
     subtract_slip: bool = False
     smooth: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Steps):
+    """How a clip is tracked, and what is written of it.
+
+    Parameters
+    ----------
+    result : Path
+        Its `.mtj.csv`; all else goes beside it.
+    video : bool
+        Whether an annotated video is made.
+    overwrite : bool
+        Whether rows that a model made before are replaced; corrected ones never are.
+    """
+
+    result: Path
     video: bool = False
     overwrite: bool = False
 
@@ -135,6 +146,82 @@ def make_folder(folder: Path) -> None:
         )
 
 
+def chosen_frames(source: VideoSource, frames: slice | range) -> range:
+    """Return the numbers of the frames that a slice chooses; a range as it is.
+
+    Raises
+    ------
+    VideoError
+        If it chooses none.
+    """
+    if isinstance(frames, range):
+        return frames
+    numbers = range(source.n_frames)[frames]
+    if not numbers:
+        text = ":".join("" if part is None else str(part) for part in _parts(frames))
+        raise VideoError(
+            f"has {source.n_frames} frames, and {text} chooses none of them", path=source.name
+        )
+    return numbers
+
+
+def positions(
+    source: VideoSource,
+    steps: Steps,
+    model: Model,
+    runner: Runner,
+    before: Trajectory | None = None,
+) -> Generator[predictor.TrackEvent | Progress]:
+    """Track a clip, and fuse, subtract or smooth as asked; writes nothing.
+
+    Parameters
+    ----------
+    source : VideoSource
+        The clip; it stays open.
+    steps : Steps
+        What is done with it.
+    model, runner
+        As `inference.predictor.track` takes them.
+    before : Trajectory, optional
+        An earlier result, whose rows by hand take the place of new ones before anything is fused
+        or smoothed.
+
+    Yields
+    ------
+    Notice, Began, TrackedBatch
+        Those of `inference.predictor.track`.
+    Notice, Progress
+        Of each further step.
+    Done of Trajectory, or Failed
+        Last.
+    """
+    try:
+        events = predictor.track(
+            source,
+            model,
+            roi=steps.roi,
+            scale=steps.scale,
+            frames=chosen_frames(source, steps.frames),
+            attention=steps.attention or False,
+            runner=runner,
+        )
+        tracked = with_rows_by_hand((yield from _result_of(events)), before)
+        if steps.fuse:
+            from napari_deepmtj.tracking.fusion import fuse
+
+            tracked = yield from _result_of(fuse(tracked, source))
+        if steps.subtract_slip:
+            from napari_deepmtj.tracking.slip import estimate, flag, subtract
+
+            slip = yield from _result_of(estimate(source, tracked))
+            tracked = subtract(flag(tracked, slip), slip)
+        if steps.smooth:
+            tracked = yield from smoothed(tracked, steps.smooth)
+        yield Done(tracked)
+    except DeepMTJError as error:
+        yield Failed(error)
+
+
 def track_clip(
     source: VideoSource, request: Request, model: Model, runner: Runner
 ) -> Generator[Notice | Progress | Done[Written] | Failed]:
@@ -166,12 +253,7 @@ def _tracked(
     source: VideoSource, request: Request, model: Model, runner: Runner
 ) -> Generator[Notice | Progress, None, Written]:
     """Track a clip, write it, and return what was written."""
-    frames = range(source.n_frames)[request.frames]
-    if not frames:
-        said = ":".join("" if part is None else str(part) for part in _parts(request.frames))
-        raise VideoError(
-            f"has {source.n_frames} frames, and {said} chooses none of them", path=source.name
-        )
+    frames = chosen_frames(source, request.frames)
     make_folder(request.result.parent)
     old = check_overwrite(request.result, frames, source.sha256, overwrite=request.overwrite)
     maps_file = attention_path(request.result)
@@ -182,21 +264,12 @@ def _tracked(
             path=maps_file,
         )
     with ExitStack() as stack:
-        events = predictor.track(
-            source,
-            model,
-            roi=request.roi,
-            scale=request.scale,
-            frames=frames,
-            attention=request.attention or False,
-            runner=runner,
-        )
-        stack.enter_context(closing(events))
+        events = stack.enter_context(closing(positions(source, request, model, runner, old)))
         writer: AttentionWriter | None = None
         seconds = 0.0
         for event in events:
             match event:
-                case Notice():
+                case Notice() | Progress():
                     yield event
                 case Failed(error):
                     raise error
@@ -212,35 +285,23 @@ def _tracked(
                     yield Progress(done, total)
                 case Done(trajectory):
                     tracked = trajectory
-        tracked = with_rows_by_hand(tracked, old)
-        if request.fuse:
-            from napari_deepmtj.tracking.fusion import fuse
-
-            tracked = yield from _result_of(fuse(tracked, source))
-        if request.subtract_slip:
-            from napari_deepmtj.tracking.slip import estimate, flag, subtract
-
-            slip = yield from _result_of(estimate(source, tracked))
-            tracked = subtract(flag(tracked, slip), slip)
-        if request.smooth:
-            tracked = yield from smoothed(tracked, request.smooth)
         if request.video:
             video = write_annotated_video(source, tracked, video_path(request.result))
             yield from _result_of(video)
         write_trajectory(tracked, request.result, overwrite=request.overwrite)
-    saved = request.attention if writer is not None else None
+    saved = None if writer is None or began.attention is None else began.attention.map
     return Written(tracked, seconds, str(runner.device), saved, request.video)
 
 
-def require_extras(request: Request) -> None:
-    """Raise MissingExtraError if a package that a request needs is not installed."""
-    if request.fuse or request.subtract_slip:
+def require_extras(steps: Steps) -> None:
+    """Raise MissingExtraError if a package that the steps need is not installed."""
+    if steps.fuse or steps.subtract_slip:
         from napari_deepmtj.tracking.flow import opencv
 
         opencv()
 
 
-def _result_of(events: Generator[Any]) -> Generator[Notice | Progress, None, Any]:
+def _result_of(events: Generator[Any]) -> Generator[Any, None, Any]:
     """Pass on what a job tells, and return its result."""
     with closing(events):
         for event in events:

@@ -47,8 +47,8 @@ class Request:
         Which attention map to show, as `inference.predictor.track` takes it.
     path : bool
         Whether to draw the path through all positions.
-    fuse : bool
-        Whether the network's positions are moved as the tissue moves, once all are there.
+    fuse, subtract_slip, smooth
+        What is done with the positions once all are there, as `pipeline.clip.Steps` says.
     """
 
     model: str
@@ -58,6 +58,8 @@ class Request:
     attention: str | bool = True
     path: bool = False
     fuse: bool = False
+    subtract_slip: bool = False
+    smooth: str = ""
 
 
 #: Seconds that the worker waits for the window to make the layers. napari needs 0.1 to 0.5 s
@@ -81,34 +83,30 @@ def track_events(
 
     Yields
     ------
-    The events of `inference.predictor.track`, after those of waiting for a provisional clip,
-    and before those of `tracking.fusion.fuse` if that is asked for
+    The events of `pipeline.clip.positions`, after those of waiting for a provisional clip
     """
-    from napari_deepmtj.inference.predictor import Began, track
-    from napari_deepmtj.tracking.flow import opencv
-    from napari_deepmtj.tracking.fusion import fuse
+    from napari_deepmtj.inference.device import Runner
+    from napari_deepmtj.inference.predictor import Began
+    from napari_deepmtj.pipeline.clip import Steps, positions, require_extras
     from napari_deepmtj.video.opening import open_video, until_complete
     from napari_deepmtj.weights.store import load_model
 
-    if request.fuse:
-        opencv()  # an error before anything is tracked
+    steps = Steps(
+        roi=request.roi,
+        scale=source.scale,
+        frames=slice(None) if request.frames is None else request.frames,
+        attention=request.attention,
+        fuse=request.fuse,
+        subtract_slip=request.subtract_slip,
+        smooth=request.smooth,
+    )
+    require_extras(steps)  # an error before anything is tracked
     yield from until_complete(source)
     own = nullcontext(source) if source.path is None else open_video(source.path)
     with own as clip:
-        events = track(
-            clip,
-            load_model(request.model),
-            roi=request.roi,
-            scale=source.scale,
-            frames=request.frames,
-            device=request.device,
-            attention=request.attention,
-        )
-        with closing(events):
+        model = load_model(request.model)
+        with closing(positions(clip, steps, model, Runner(model, request.device))) as events:
             for event in events:
-                if request.fuse and isinstance(event, Done):
-                    yield from fuse(event.result, clip)
-                    return
                 yield event
                 if isinstance(event, Began) and ready is not None:
                     ready.wait(PATIENCE)
