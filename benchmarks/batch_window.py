@@ -37,7 +37,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from batch_clips import MODEL, make_model
-from napari_deepmtj._napari.batch.controller import batching_of
+from napari_deepmtj._napari.batch.controller import batch_controller_of
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.viewer import clips
@@ -122,7 +122,7 @@ def drive_layers(
     from napari_deepmtj.weights.store import load_model
 
     open_layers(viewer, folder)
-    batching, session = batching_of(viewer), session_of(viewer)
+    controller, session = batch_controller_of(viewer), session_of(viewer)
     widget.form.out.setText(str(folder / "results"))
     widget.form.model.setCurrentText(arguments.model)
     widget.form.device.setCurrentText("cpu")
@@ -132,12 +132,12 @@ def drive_layers(
     idle(0.5)
     beats.take()
     widget.run.click()
-    live(lambda: not (batching.running or batching.showing))
+    live(lambda: not (controller.running or controller.showing))
     idle(0.5)
     figures: dict[str, Any] = {"six layers": beats.take()}
-    print(batching.message)
+    print(controller.message)
     model, right = load_model(arguments.model), True
-    for row, layer in zip(batching.rows, batching.layers, strict=True):
+    for row, layer in zip(controller.rows, controller.layers, strict=True):
         *_, done = track(clips.source_of(layer), model, device="cpu")
         points, attention = (
             session.find(layer, kind) for kind in (Kind.TRAJECTORY, Kind.ATTENTION)
@@ -153,7 +153,7 @@ def drive_layers(
         right = right and max(off) < 1e-6 and len(saved) == len(done.result)
     widget.table.selectRow(0)
     widget.open.click()
-    live(lambda: not (batching.opening or batching.showing))
+    live(lambda: not (controller.opening or controller.showing))
     idle(6.0)  # until napari has taken its messages away
     shoot(viewer, arguments.picture)
     return figures, right
@@ -198,8 +198,8 @@ def drive_queue(
         copy = folder / "queue" / f"S{number // 20:03}" / f"clip{number:05}.avi"
         copy.parent.mkdir(exist_ok=True)
         copy.hardlink_to(first)
-    batching = batching_of(viewer)
-    batching.use((), [folder / "queue"])
+    controller = batch_controller_of(viewer)
+    controller.use((), [folder / "queue"])
     widget.form.out.setText(str(folder / "queued"))
     widget.form.model.addItem(MODEL)
     widget.form.model.setCurrentText(MODEL)
@@ -214,12 +214,12 @@ def drive_queue(
     beats.take()
     began = time.monotonic()
     widget.look.click()
-    live(lambda: not batching.running)
+    live(lambda: not controller.running)
     idle(0.3)
     note("listed")
     figures["seconds to list"] = round(time.monotonic() - began, 1)
     widget.run.click()
-    live(lambda: sum(row.has_result for row in batching.rows) >= min(60, arguments.queue // 4))
+    live(lambda: sum(row.has_result for row in controller.rows) >= min(60, arguments.queue // 4))
     note("run")
     for line in range(0, widget.rows.rowCount(), max(1, widget.rows.rowCount() // 40)):
         widget.table.scrollTo(widget.rows.index(line, 0))
@@ -232,11 +232,11 @@ def drive_queue(
     idle(0.5)
     note("sorted and filtered while it runs")
     widget.hold.click()
-    live(lambda: batching.paused)
+    live(lambda: controller.paused)
     idle(1.0)
-    done = sum(row.has_result for row in batching.rows)
+    done = sum(row.has_result for row in controller.rows)
     idle(1.0)
-    held = sum(row.has_result for row in batching.rows)
+    held = sum(row.has_result for row in controller.rows)
     note("paused")
     figures["clips finished during a pause"] = held - done
     widget.shown.setCurrentIndex(0)
@@ -247,7 +247,7 @@ def drive_queue(
     shoot(viewer, None if queue is None else queue.with_stem(f"{queue.stem}-queue"))
     beats.take()
     widget.cancel.click()
-    live(lambda: not batching.running)
+    live(lambda: not controller.running)
     note("cancelled")
     return figures
 

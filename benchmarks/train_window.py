@@ -53,7 +53,7 @@ def drive(folder: Path, arguments: argparse.Namespace) -> int:
     """Label, train, track, compare."""
     from napari_deepmtj._napari.layers import convert
     from napari_deepmtj._napari.layers.convert import Kind
-    from napari_deepmtj._napari.training.controller import training_of
+    from napari_deepmtj._napari.training.controller import training_controller_of
     from napari_deepmtj.phantom.cohort import demo_clip, subjects, write_clip
 
     phantoms = [subject.clip(0, n_frames=FRAMES) for subject in subjects(2, SEED)]
@@ -77,7 +77,7 @@ def drive(folder: Path, arguments: argparse.Namespace) -> int:
     print(f"labelled {len(core.book.store.labels)} frames")
 
     _, train = window.viewer.window.add_plugin_dock_widget("napari-deepmtj", "Train MTJ model")
-    training = training_of(window.viewer)
+    training = training_controller_of(window.viewer)
     window.wait(0.5)
     train.epochs.setValue(arguments.epochs)
     train.look.click()

@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_deepmtj._napari.batch import form as batch_form
-from napari_deepmtj._napari.batch.controller import batching_of
+from napari_deepmtj._napari.batch.controller import batch_controller_of
 from napari_deepmtj._napari.batch.form import EACH, NONE, WHOLE
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
@@ -28,13 +28,13 @@ def open_batch(make_napari_viewer_proxy, tiny_model, monkeypatch, tmp_path):
         viewer = make_napari_viewer_proxy()
         _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Batch track")
         widget.form.report.setChecked(False)
-        return viewer, widget, batching_of(viewer)
+        return viewer, widget, batch_controller_of(viewer)
 
     return make
 
 
 def test_layers_and_files_run_and_results_open(open_batch, make_clip, monkeypatch, tmp_path, qtbot):
-    viewer, widget, batching = open_batch()
+    viewer, widget, controller = open_batch()
     viewer.add_image(np.full((4, 48, 96), 90, np.uint8), name="array")
     assert not widget.run.isEnabled()
     widget.add_layers.click()
@@ -46,12 +46,12 @@ def test_layers_and_files_run_and_results_open(open_batch, make_clip, monkeypatc
     asked = iter(["", str(tmp_path / "results")])
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: next(asked))
     widget.run.click()
-    assert not batching.running
+    assert not controller.running
     widget.run.click()
-    assert batching.running
+    assert controller.running
     assert widget.cancel.isEnabled()
     assert not widget.form.isEnabled()
-    qtbot.waitUntil(lambda: not (batching.running or batching.showing), timeout=120_000)
+    qtbot.waitUntil(lambda: not (controller.running or controller.showing), timeout=120_000)
     assert "2 clips tracked" in widget.message.text()
     assert widget.bar.format() == "%v of %m clips"
     assert (widget.bar.value(), widget.bar.maximum()) == (2, 2)
@@ -63,14 +63,14 @@ def test_layers_and_files_run_and_results_open(open_batch, make_clip, monkeypatc
 
     widget.table.selectRow(1)
     widget.open.click()
-    qtbot.waitUntil(lambda: not (batching.opening or batching.showing), timeout=60_000)
+    qtbot.waitUntil(lambda: not (controller.opening or controller.showing), timeout=60_000)
     assert session.active.name == "clip.avi"
     assert len(session.find(session.active, Kind.TRAJECTORY).data) == 30
-    assert widget.flagged.count() == len(batching.results.flagged()) > 1
+    assert widget.flagged.count() == len(controller.results.flagged()) > 1
     widget.flagged.setCurrentRow(1)
-    assert session.frame() == batching.results.flagged()[1].frame
+    assert session.frame() == controller.results.flagged()[1].frame
     widget.before.click()
-    assert session.frame() == batching.results.flagged()[0].frame
+    assert session.frame() == controller.results.flagged()[0].frame
     widget.save.click()
     assert "no correction" in widget.message.text()
     widget.shown.setCurrentIndex(widget.shown.findData("failed"))
@@ -81,25 +81,25 @@ def test_layers_and_files_run_and_results_open(open_batch, make_clip, monkeypatc
 def test_a_second_dock_shows_the_same_and_a_preset_is_kept(
     open_batch, make_clip, scale, monkeypatch, tmp_path
 ):
-    viewer, widget, batching = open_batch()
+    viewer, widget, controller = open_batch()
     viewer.open(str(make_clip(scale=scale)), plugin=PLUGIN)
     assert widget.form.preset.itemText(0) == EACH
     monkeypatch.setattr(QInputDialog, "getText", lambda *_: ("our scanner", True))
     widget.form.keep.click()
     assert "Kept the preset our scanner" in widget.message.text()
-    assert batching.wanted.preset == "our scanner"
+    assert controller.wanted.preset == "our scanner"
     widget.form.fuse.setChecked(True)
     widget.form.attention.setCurrentText("combined")
     widget.form.out.setText(str(tmp_path / "results"))
     widget.form.out.editingFinished.emit()
-    before = batching.wanted
+    before = controller.wanted
     second = type(widget)(viewer)
     viewer.window.add_dock_widget(second, name="second")
-    assert batching.wanted == before
+    assert controller.wanted == before
     assert second.form.preset.currentText() == "our scanner"
     assert second.form.attention.currentText() == "combined"
     assert second.form.fuse.isChecked()
     second.form.preset.setCurrentText(WHOLE)
     second.form.attention.setCurrentText(NONE)
-    assert (batching.wanted.roi, batching.wanted.preset) == ("full", "")
-    assert batching.wanted.attention == ""
+    assert (controller.wanted.roi, controller.wanted.preset) == ("full", "")
+    assert controller.wanted.attention == ""

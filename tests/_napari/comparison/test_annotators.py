@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QMessageBox
 from napari_deepmtj._napari.calibration import controller as calibration
 from napari_deepmtj._napari.comparison import annotators as comparing
 from napari_deepmtj._napari.comparison import annotators_widget as agreement
-from napari_deepmtj._napari.comparison.annotators import comparison_of
+from napari_deepmtj._napari.comparison.annotators import annotator_comparison_of
 from napari_deepmtj._napari.contributions.reader import clip_layer
 from napari_deepmtj._napari.layers.convert import layer_of_trajectory
 from napari_deepmtj._napari.layers.placement import Placement
@@ -65,7 +65,7 @@ def labelled(make_clip, scale):
 @pytest.fixture
 def comparison(viewer, in_a_loop, monkeypatch):
     monkeypatch.setattr(comparing, "Job", in_a_loop)
-    return comparison_of(viewer)
+    return annotator_comparison_of(viewer)
 
 
 def open_clip(viewer, path):
@@ -78,7 +78,7 @@ def test_people_are_compared_and_a_model_if_wanted(
 ):
     clip = open_clip(viewer, labelled())
     session = session_of(viewer)
-    assert comparison_of(viewer) is comparison
+    assert annotator_comparison_of(viewer) is comparison
     comparison.use(comparison.beside())
     assert [path.name[:6] for path in comparison.files] == ["clip-a", "clip-b", "clip-c"]
     assert [rater.name for rater in comparison.raters] == ["Ann", "Bea", CONSENSUS]

@@ -8,7 +8,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 
 from napari_deepmtj._napari.comparison import models as module
-from napari_deepmtj._napari.comparison.models import LABEL, layers_of_marks, marking_of
+from napari_deepmtj._napari.comparison.models import LABEL, layers_of_marks, model_comparison_of
 from napari_deepmtj._napari.contributions.reader import clip_layer
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
@@ -45,9 +45,9 @@ def labelled(make_clip, scale):
 
 
 @pytest.fixture
-def marking(viewer, in_a_loop, monkeypatch, tiny_model):
+def comparison(viewer, in_a_loop, monkeypatch, tiny_model):
     monkeypatch.setattr(module, "Job", in_a_loop)
-    return marking_of(viewer)
+    return model_comparison_of(viewer)
 
 
 def open_clip(viewer, path):
@@ -56,39 +56,39 @@ def open_clip(viewer, path):
     return clip
 
 
-def test_models_are_shown_beside_the_labels(marking, viewer, labelled):
+def test_models_are_shown_beside_the_labels(comparison, viewer, labelled):
     clip = open_clip(viewer, labelled)
-    assert marking_of(viewer) is marking
-    marking.compare(["tiny", "compact"], "cpu")
-    assert marking.message == "3 labelled frames compared.", marking.message
-    assert [mark.frame for mark in marking.marks] == [2, 5, 7]
+    assert model_comparison_of(viewer) is comparison
+    comparison.compare(["tiny", "compact"], "cpu")
+    assert comparison.message == "3 labelled frames compared.", comparison.message
+    assert [mark.frame for mark in comparison.marks] == [2, 5, 7]
     session = session_of(viewer)
     points, rings = session.find(clip, Kind.MARKS), session.find(clip, Kind.RINGS)
     assert len(rings.data) == 2
     who = list(points.features["model"])
     assert who.count(LABEL) == 2
-    first = marking.marks[0]
+    first = comparison.marks[0]
     tiny = next(row for row, name in zip(points.data, who, strict=True) if name == "tiny")
     np.testing.assert_allclose(tiny, (2, *first.points["tiny"][::-1]))
-    assert marking.colour("tiny") != marking.colour("compact") != marking.colour(LABEL)
+    assert comparison.colour("tiny") != comparison.colour("compact") != comparison.colour(LABEL)
     before = len(viewer.layers)
-    marking.compare(["tiny"], "cpu")
+    comparison.compare(["tiny"], "cpu")
     assert len(viewer.layers) == before
-    marking.look_at(5)
+    comparison.look_at(5)
     assert session.frame() == 5
 
 
-def test_labels_of_other_clips_are_not_in_the_way(marking, viewer, labelled):
+def test_labels_of_other_clips_are_not_in_the_way(comparison, viewer, labelled):
     absent = {"clip": "gone.avi", "clip_sha256": "ab" * 32, "x_px": 1.0, "y_px": 1.0}
     others = [Label(frame=0, annotator=who, **absent) for who in ("Ann", "Bob")]
     write_labels(labelled.with_name("gone.mtj-labels.csv"), others)
     open_clip(viewer, labelled)
-    marking.compare(["tiny"], "cpu")
-    assert marking.message == "3 labelled frames compared."
+    comparison.compare(["tiny"], "cpu")
+    assert comparison.message == "3 labelled frames compared."
 
 
 def test_a_model_that_learned_from_the_clip_is_no_test(
-    marking, viewer, labelled, tiny_model, tmp_path
+    comparison, viewer, labelled, tiny_model, tmp_path
 ):
     with open_video(labelled) as source:
         seen = {"split": {"training": {"recordings": [source.sha256[:RECORDING]]}}}
@@ -96,8 +96,8 @@ def test_a_model_that_learned_from_the_clip_is_no_test(
     own = tmp_path / "own.safetensors"
     save_model(own, tiny.network, replace(tiny.card, id="own", made_with=seen))
     open_clip(viewer, labelled)
-    marking.compare(["tiny", str(own)], "cpu")
-    assert marking.message.splitlines()[1:] == ["own learned from this clip: no test of it."]
+    comparison.compare(["tiny", str(own)], "cpu")
+    assert comparison.message.splitlines()[1:] == ["own learned from this clip: no test of it."]
 
 
 def test_the_ring_is_5_mm_wide_on_both_axes(scale):
@@ -114,16 +114,16 @@ def test_the_ring_is_5_mm_wide_on_both_axes(scale):
     assert points[1]["features"]["model"] == [LABEL, "tiny"]
 
 
-def test_without_labels_or_models_it_is_told(marking, viewer, make_clip):
-    marking.compare(["tiny"], "cpu")
-    assert "Open a clip" in marking.message
+def test_without_labels_or_models_it_is_told(comparison, viewer, make_clip):
+    comparison.compare(["tiny"], "cpu")
+    assert "Open a clip" in comparison.message
     open_clip(viewer, make_clip())
-    marking.compare([], "cpu")
-    assert "choose models" in marking.message
-    marking.compare(["tiny"], "cpu")
-    assert marking.message == module.NO_LABELS
-    assert marking.result is None
-    assert not marking.running
+    comparison.compare([], "cpu")
+    assert "choose models" in comparison.message
+    comparison.compare(["tiny"], "cpu")
+    assert comparison.message == module.NO_LABELS
+    assert comparison.result is None
+    assert not comparison.running
 
 
 @pytest.mark.gui
@@ -136,7 +136,7 @@ def test_the_form_lists_models_and_frames(make_napari_viewer, qtbot, labelled, t
         if form.models.item(row).text() != "tiny":
             form.models.item(row).setCheckState(Qt.CheckState.Unchecked)
     form.run.click()
-    qtbot.waitUntil(lambda: not form.marking.running, timeout=60_000)
+    qtbot.waitUntil(lambda: not form.comparison.running, timeout=60_000)
     assert form.summary.rowCount() == 1
     assert form.summary.item(0, 0).text().endswith("tiny")
     assert form.frames.rowCount() == 3

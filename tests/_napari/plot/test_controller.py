@@ -12,7 +12,7 @@ from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.plot import controller as over_time
 from napari_deepmtj._napari.plot.channels import NO_DISPLACEMENT, NO_SIGNALS, NO_TIMES, WAYS
-from napari_deepmtj._napari.plot.controller import BUSY, NOTHING, over_time_of
+from napari_deepmtj._napari.plot.controller import BUSY, NOTHING, plot_controller_of
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.trajectory import Flag, Origin
@@ -49,7 +49,7 @@ def open_result(viewer, session, make_clip, make_trajectory, scale):
 @pytest.fixture
 def state(viewer, in_a_loop, monkeypatch):
     monkeypatch.setattr(over_time, "Job", in_a_loop)
-    return over_time_of(viewer)
+    return plot_controller_of(viewer)
 
 
 def move(points, frame, y, x):
@@ -61,7 +61,7 @@ def test_what_the_gate_finds_is_listed_before_it_is_applied(viewer, state, open_
     points = open_result()
     before = convert.trajectory_of(points)
     state.look()
-    assert over_time_of(viewer) is state
+    assert plot_controller_of(viewer) is state
     wanted = gate(before)
     assert state.gated.findings.equals(wanted.findings)
     assert state.gated.findings["flag"].tolist() == ["not_in_view", "outlier"]

@@ -72,7 +72,7 @@ def test_what_was_done_since_is_never_undone(session, points, monkeypatch, refil
     refill.undo(session, points)
     assert convert.trajectory_of(points) is later
     assert session.message == refill.CHANGED
-    refill.show(session, points, left)  # as `OverTime.undo` does: the edit is the last again
+    refill.show(session, points, left)  # as `PlotController.undo` does: the edit is the last again
     refill.undo(session, points)
     assert convert.trajectory_of(points).xy_px[8].tolist() == [32, 26.5]
 

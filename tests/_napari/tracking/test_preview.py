@@ -12,7 +12,7 @@ from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.tracking import preview as live
 from napari_deepmtj._napari.tracking import widget as track_module
-from napari_deepmtj._napari.tracking.preview import live_of
+from napari_deepmtj._napari.tracking.preview import preview_of
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.inference.predictor import track
@@ -167,7 +167,7 @@ def test_closing_the_window_ends_it(open_whole, make_clip, wait, capfd):
     before = threading.active_count()
     widget.live.native.click()
     wait(is_at(session, 0))
-    preview = live_of(viewer)
+    preview = preview_of(viewer)
     wishes = preview._wishes
     viewer.close()
     wait(lambda: wishes.closed)

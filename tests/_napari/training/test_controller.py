@@ -6,7 +6,7 @@ import pytest
 
 from napari_deepmtj._napari.contributions.reader import clip_layer
 from napari_deepmtj._napari.training import controller as module
-from napari_deepmtj._napari.training.controller import Choice, training_of
+from napari_deepmtj._napari.training.controller import Choice, training_controller_of
 from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.labels.table import write_labels
@@ -56,11 +56,11 @@ def one_thread(monkeypatch):
 @pytest.fixture
 def training(viewer, in_a_loop, monkeypatch, tiny_model):
     monkeypatch.setattr(module, "Job", in_a_loop)
-    return training_of(viewer)
+    return training_controller_of(viewer)
 
 
 def test_labels_are_settled_trained_on_and_the_model_is_at_hand(training, viewer, labelled):
-    assert training_of(viewer) is training
+    assert training_controller_of(viewer) is training
     training.use([labelled])
     training.choose(QUICK)
     training.settle()
@@ -140,7 +140,7 @@ def test_the_form_shows_plan_curves_and_gives_the_model_to_tracking(
     viewer = make_napari_viewer()
     _, train = viewer.window.add_plugin_dock_widget("napari-deepmtj", "Train MTJ model")
     _, track = viewer.window.add_plugin_dock_widget("napari-deepmtj", "Track MTJ")
-    training = training_of(viewer)
+    training = training_controller_of(viewer)
     assert not train.look.isEnabled()
     training.use([labelled])
     train.start.setCurrentText("tiny")

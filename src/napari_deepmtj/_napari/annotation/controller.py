@@ -26,14 +26,12 @@ from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.viewer import clips
-from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.session import Session, per_viewer
 from napari_deepmtj.annotation.marks import Mark, Role, marks_of
 from napari_deepmtj.annotation.prefetch import Ahead
 from napari_deepmtj.annotation.queue import Item
 from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError, VideoError
-
-_ANNOTATIONS: weakref.WeakKeyDictionary[Any, AnnotationController] = weakref.WeakKeyDictionary()
 
 
 class AnnotationController(AnnotationState):
@@ -294,18 +292,12 @@ class AnnotationController(AnnotationState):
         self._ahead.want(reads)
 
 
-def annotation_of(viewer: Any) -> AnnotationController:
-    """Return the annotation of a viewer, the same one every time.
+def _annotation(session: Session) -> AnnotationController:
+    annotation = AnnotationController()
+    annotation._session = session
+    annotation._files = QueuedClips(session)
+    return annotation
 
-    Parameters
-    ----------
-    viewer : napari.Viewer or napari.components.ViewerModel
-        Also as the proxy that napari hands to widgets.
-    """
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    if viewer not in _ANNOTATIONS:
-        annotation = AnnotationController()
-        annotation._session = session_of(viewer)
-        annotation._files = QueuedClips(annotation._session)
-        _ANNOTATIONS[viewer] = annotation
-    return _ANNOTATIONS[viewer]
+
+#: The annotation of a viewer, the same one every time; as `session_of`.
+annotation_of = per_viewer(_annotation)

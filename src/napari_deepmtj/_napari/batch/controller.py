@@ -6,7 +6,6 @@ beside whatever job the session has; results as layers are `batch_results`. Need
 
 from __future__ import annotations
 
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -21,7 +20,7 @@ from napari_deepmtj._napari.batch.results import Loaded, Results, load, load_wit
 from napari_deepmtj._napari.batch.rows import Rows
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.jobs import Job, later
-from napari_deepmtj._napari.viewer.session import Session, session_of
+from napari_deepmtj._napari.viewer.session import Session, per_viewer
 from napari_deepmtj.batch.control import Control
 from napari_deepmtj.batch.events import ClipEnded, ClipFailed, Finished, Paused
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
@@ -30,7 +29,6 @@ from napari_deepmtj.errors import DeepMTJError
 if TYPE_CHECKING:
     from napari_deepmtj.batch.plan import Plan, Task
 
-_BATCHES: weakref.WeakKeyDictionary[Any, Batching] = weakref.WeakKeyDictionary()
 
 BUSY = "Wait for what is running, or cancel it."
 NOTHING = "Add opened layers, files, a folder or a study table first."
@@ -40,7 +38,7 @@ OUTDATED = "The list below is of another choice; List makes it anew."
 MOST_MESSAGES = 2
 
 
-class Batching:
+class BatchController:
     """The batch of one viewer.
 
     Attributes
@@ -390,9 +388,5 @@ def _loaded(task: Task) -> Loaded | Notice:
         return Notice(str(error))
 
 
-def batching_of(viewer: Any) -> Batching:
-    """Return the batch of a viewer, the same one every time."""
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    if viewer not in _BATCHES:
-        _BATCHES[viewer] = Batching(session_of(viewer))
-    return _BATCHES[viewer]
+#: The batch of a viewer, the same one every time.
+batch_controller_of = per_viewer(BatchController)

@@ -1,6 +1,6 @@
 """What a person chose for a batch, as the entries and options of the core; for a worker.
 
-What is then done with them is `batch`; who chooses is `batching`. Needs no Qt.
+What is then done with them is `batch`; who chooses is `controller`. Needs no Qt.
 """
 
 from __future__ import annotations

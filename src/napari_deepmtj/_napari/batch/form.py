@@ -1,4 +1,4 @@
-"""What a person wants of a batch, as a form; the choice itself is kept by `batching`."""
+"""What a person wants of a batch, as a form; the choice itself is kept by `controller`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from napari_deepmtj.inference.backends.select import BackendName, missing
 from napari_deepmtj.weights.store import list_models, read_card, resolve_model
 
 if TYPE_CHECKING:
-    from napari_deepmtj._napari.batch.controller import Batching
+    from napari_deepmtj._napari.batch.controller import BatchController
 
 #: Choices of the instrument that are no presets.
 EACH, WHOLE = "as each clip says, else found", "whole picture"
@@ -37,13 +37,13 @@ class WantedForm(QWidget):
 
     Parameters
     ----------
-    batching : Batching
+    controller : BatchController
         Whose choice it shows.
     """
 
-    def __init__(self, batching: Batching) -> None:
+    def __init__(self, controller: BatchController) -> None:
         super().__init__()
-        self._batching = batching
+        self._controller = controller
         self.include = QLineEdit(placeholderText="all clips")
         self.include.setToolTip("Of folders, only files of such names: *.avi *_mvc*")
         self.pattern = QLineEdit(placeholderText="nothing")
@@ -75,9 +75,9 @@ class WantedForm(QWidget):
         self.out.setToolTip("Folder for results, tables and the ledger of what is done.")
         self.browse = button("Choose...", "Choose the folder for the results.")
         self._lay_out()
-        self._offer_models(batching.session.made_model or read_settings().model)
+        self._offer_models(controller.session.made_model or read_settings().model)
         self._offer_presets()
-        self._show(batching.wanted)
+        self._show(controller.wanted)
         self._connect()
         self._choose()
 
@@ -111,7 +111,7 @@ class WantedForm(QWidget):
         self.model.currentIndexChanged.connect(self._on_model)
         self.browse.clicked.connect(lambda: self.ask_folder(Path(self.out.text() or ".")))
         self.keep.clicked.connect(self._keep)
-        made = self._batching.session.events.made_model
+        made = self._controller.session.events.made_model
         made.connect(self._take_model)
         # not a method: Qt calls none of an object that is gone
         self.destroyed.connect(partial(leave, [(made, self._take_model)]))
@@ -129,7 +129,7 @@ class WantedForm(QWidget):
     def _choose(self, *_: Any) -> None:
         out, instrument = self.out.text().strip(), self.preset.currentText()
         attention = self.attention.currentText()
-        self._batching.choose(
+        self._controller.choose(
             Wanted(
                 out=Path(out).expanduser() if out else None,
                 include=self.include.text().strip(),
@@ -151,9 +151,9 @@ class WantedForm(QWidget):
         if not (ok and name.strip()):
             return
         try:
-            self._batching.tell(keep_preset(name.strip(), self._batching.session.info))
+            self._controller.tell(keep_preset(name.strip(), self._controller.session.info))
         except DeepMTJError as error:
-            self._batching.tell(str(error))
+            self._controller.tell(str(error))
             return
         self._offer_presets()
         self.preset.setCurrentText(name.strip())
@@ -194,7 +194,7 @@ class WantedForm(QWidget):
         try:
             known = presets()
         except DeepMTJError as error:
-            self._batching.tell(str(error))
+            self._controller.tell(str(error))
             known = []
         self.preset.blockSignals(True)
         self.preset.clear()

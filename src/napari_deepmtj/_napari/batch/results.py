@@ -1,6 +1,6 @@
 """Results of a batch in the viewer: read in a worker, shown as layers, flagged frames first.
 
-What a batch is and how it runs is `batching`. A result that a person has corrected here goes back
+What a batch is and how it runs is `controller`. A result that a person has corrected here goes back
 to its file with those corrections alone, so that no rerun's rows are replaced by older ones.
 """
 

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deepmtj._napari.batch.controller import batching_of
+from napari_deepmtj._napari.batch.controller import batch_controller_of
 from napari_deepmtj._napari.batch.entries import TABLES
 from napari_deepmtj._napari.batch.form import WantedForm
 from napari_deepmtj._napari.batch.rows import FILTERS
@@ -44,7 +44,7 @@ class BatchWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.batching = batching = batching_of(viewer)
+        self.controller = controller = batch_controller_of(viewer)
         self.clips = QListWidget()
         self.clips.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.clips.setToolTip("Opened layers, files, folders and study tables of this batch.")
@@ -55,7 +55,7 @@ class BatchWidget(QWidget):
         self.add_files = button("Files...", "Add clips, or a study table (CSV, XLSX).")
         self.add_folder = button("Folder...", "Add all clips in a folder and in those below it.")
         self.remove = button("Remove", "Take the selected ones off the list.")
-        self.form = WantedForm(batching)
+        self.form = WantedForm(controller)
         self.look = button("List", "Say what would be done with each clip; nothing is computed.")
         self.run = button("Run", "Track every clip that has no valid result yet.")
         self.hold = button("Pause", "Hold the run; what is loaded stays loaded.")
@@ -66,7 +66,7 @@ class BatchWidget(QWidget):
         for text in FILTERS:
             self.shown.addItem(text, text)
         self.shown.setToolTip("Which rows are shown.")
-        self.rows = BatchModel(self.batching.session.viewer.theme)
+        self.rows = BatchModel(self.controller.session.viewer.theme)
         self.table = batch_table(self.rows)
         self.table.setToolTip("Double click to open a clip with its result.")
         self.open = button("Open result", "The clip with its result, at the first flagged frame.")
@@ -118,32 +118,32 @@ class BatchWidget(QWidget):
         outer.addWidget(parts)
 
     def _connect(self) -> None:
-        batching = self.batching
-        self.add_layers.clicked.connect(lambda: batching.add_layers())
+        controller = self.controller
+        self.add_layers.clicked.connect(lambda: controller.add_layers())
         self.add_files.clicked.connect(self._add_files)
         self.add_folder.clicked.connect(self._add_folder)
         self.remove.clicked.connect(self._remove)
         self.look.clicked.connect(self._look)
         self.run.clicked.connect(self._run)
         self.hold.clicked.connect(self._hold)
-        self.cancel.clicked.connect(lambda: batching.cancel())
+        self.cancel.clicked.connect(lambda: controller.cancel())
         self.shown.currentIndexChanged.connect(self._filter)
         self.table.doubleClicked.connect(lambda index: self._open())
         self.table.selectionModel().selectionChanged.connect(self._show_message)
         self.rows.modelReset.connect(self._show_message)
         self.open.clicked.connect(self._open)
         self.save.clicked.connect(self._save)
-        self.before.clicked.connect(lambda: batching.results.step(forward=False))
-        self.after.clicked.connect(lambda: batching.results.step(forward=True))
+        self.before.clicked.connect(lambda: controller.results.step(forward=False))
+        self.after.clicked.connect(lambda: controller.results.step(forward=True))
         self.flagged.currentRowChanged.connect(self._look_at)
         slots: list[tuple[Any, Any]] = [
-            (batching.listed, self._show_clips),
-            (batching.planned, self._show_plan),
-            (batching.changed, self._show_changed),
-            (batching.progressed, self._show_progress),
-            (batching.told, self._show_message),
-            (batching.results.changed, self._show_flagged),
-            (batching.session.viewer.events.theme, self._show_theme),
+            (controller.listed, self._show_clips),
+            (controller.planned, self._show_plan),
+            (controller.changed, self._show_changed),
+            (controller.progressed, self._show_progress),
+            (controller.told, self._show_message),
+            (controller.results.changed, self._show_flagged),
+            (controller.session.viewer.events.theme, self._show_theme),
         ]
         for signal, slot in slots:
             signal.connect(slot)
@@ -160,43 +160,43 @@ class BatchWidget(QWidget):
         chosen, _ = QFileDialog.getOpenFileNames(
             self, "Clips", str(self._where()), f"All files (*);;Study tables ({tables})"
         )
-        self.batching.add_paths(Path(name) for name in chosen)
+        self.controller.add_paths(Path(name) for name in chosen)
 
     def _add_folder(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder of clips", str(self._where()))
-        self.batching.add_paths([Path(chosen)] if chosen else [])
+        self.controller.add_paths([Path(chosen)] if chosen else [])
 
     def _remove(self) -> None:
         gone = {self.clips.row(item) for item in self.clips.selectedItems()}
-        batching = self.batching
-        layers, paths = len(batching.layers), batching.paths
-        batching.use(
-            (la for row, la in enumerate(batching.layers) if row not in gone),
+        controller = self.controller
+        layers, paths = len(controller.layers), controller.paths
+        controller.use(
+            (la for row, la in enumerate(controller.layers) if row not in gone),
             (path for row, path in enumerate(paths, layers) if row not in gone),
         )
 
     def _where(self) -> Path:
         """Return where dialogs start."""
-        paths = self.batching.paths
+        paths = self.controller.paths
         return paths[-1].parent if paths else read_settings().folder or Path.cwd()
 
     def _look(self) -> None:
         if self._has_folder():
-            self.batching.look()
+            self.controller.look()
 
     def _run(self) -> None:
         if self._has_folder():
-            self.batching.start()
+            self.controller.start()
 
     def _has_folder(self) -> bool:
         """Ask where results go, if that is not known yet, before anything is done."""
-        return self.batching.wanted.out is not None or self.form.ask_folder(self._where())
+        return self.controller.wanted.out is not None or self.form.ask_folder(self._where())
 
     def _hold(self) -> None:
-        if self.batching.paused:
-            self.batching.go_on()
+        if self.controller.paused:
+            self.controller.go_on()
         else:
-            self.batching.pause()
+            self.controller.pause()
 
     def _filter(self) -> None:
         place = self._place()
@@ -205,19 +205,19 @@ class BatchWidget(QWidget):
 
     def _open(self, *_: Any) -> None:
         if (place := self._place()) >= 0:
-            self.batching.open(place)
+            self.controller.open(place)
 
     def _save(self) -> None:
         try:
-            said = self.batching.save_corrections()
+            said = self.controller.save_corrections()
         except DeepMTJError as error:
             said = str(error)
-        self.batching.tell(said or "There is no correction in the results that are shown.")
+        self.controller.tell(said or "There is no correction in the results that are shown.")
 
     def _look_at(self, line: int) -> None:
-        flagged = self.batching.results.flagged()
+        flagged = self.controller.results.flagged()
         if 0 <= line < len(flagged):
-            self.batching.session.go_to(flagged[line].frame)
+            self.controller.session.go_to(flagged[line].frame)
 
     # ----- what is shown ----------------------------------------------------------------------
 
@@ -233,10 +233,10 @@ class BatchWidget(QWidget):
             self.table.selectionModel().select(at, flags.ClearAndSelect | flags.Rows)
 
     def _show_clips(self) -> None:
-        batching = self.batching
+        controller = self.controller
         self.clips.clear()
-        named = [(f"layer: {layer.name}", "") for layer in batching.layers]
-        named += [(path.name, str(path)) for path in batching.paths]
+        named = [(f"layer: {layer.name}", "") for layer in controller.layers]
+        named += [(path.name, str(path)) for path in controller.paths]
         for text, tip in named:
             item = QListWidgetItem(text)
             item.setToolTip(tip)
@@ -244,8 +244,8 @@ class BatchWidget(QWidget):
         self._show_message()
 
     def _show_plan(self) -> None:
-        if self.batching.plan is not None:
-            self.rows.show(self.batching.rows)
+        if self.controller.plan is not None:
+            self.rows.show(self.controller.rows)
         self._show_counts()
         self._show_progress()
         self._show_message()
@@ -258,36 +258,36 @@ class BatchWidget(QWidget):
         self._show_counts()
 
     def _show_counts(self) -> None:
-        counts = self.batching.rows.counts()
+        counts = self.controller.rows.counts()
         for line in range(self.shown.count()):
             text = self.shown.itemData(line)
             self.shown.setItemText(line, f"{text} ({counts[text]})")
 
     def _show_progress(self) -> None:
-        progress = self.batching.progress
+        progress = self.controller.progress
         self.bar.setMaximum(max(1, progress.total) if progress else 1)
         self.bar.setValue(progress.done if progress else 0)
         rest = f", {progress.note}" if progress and progress.note else ""
         self.bar.setFormat(f"%v of %m clips{rest}" if progress else "")
 
     def _show_message(self, *_: Any) -> None:
-        batching = self.batching
-        running = batching.running
-        self.message.setText(batching.message)
+        controller = self.controller
+        running = controller.running
+        self.message.setText(controller.message)
         self.form.setEnabled(not running)
         for widget in (self.add_layers, self.add_files, self.add_folder, self.remove):
             widget.setEnabled(not running)
         for widget in (self.look, self.run):
-            widget.setEnabled(not running and bool(batching.layers or batching.paths))
+            widget.setEnabled(not running and bool(controller.layers or controller.paths))
         self.cancel.setEnabled(running)
-        self.hold.setEnabled(batching.can_pause)
-        self.hold.setText("Go on" if batching.paused else "Pause")
+        self.hold.setEnabled(controller.can_pause)
+        self.hold.setText("Go on" if controller.paused else "Pause")
         place = self._place()
-        ready = place >= 0 and batching.rows[place].has_result and not batching.opening
+        ready = place >= 0 and controller.rows[place].has_result and not controller.opening
         self.open.setEnabled(ready)
 
     def _show_flagged(self) -> None:
-        flagged = self.batching.results.flagged()
+        flagged = self.controller.results.flagged()
         self.flagged.blockSignals(True)
         self.flagged.clear()
         self.flagged.addItems([f"frame {one.frame}: {one.why}" for one in flagged])

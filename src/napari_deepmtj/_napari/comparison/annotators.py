@@ -7,7 +7,6 @@ in a worker, beside whatever job the session has. Needs no Qt.
 from __future__ import annotations
 
 import importlib
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.jobs import Job
-from napari_deepmtj._napari.viewer.session import Session, session_of
+from napari_deepmtj._napari.viewer.session import Session, per_viewer
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.labels.table import SUFFIX
@@ -28,10 +27,8 @@ if TYPE_CHECKING:
     from napari_deepmtj.evaluation.agreement import Agreement, Rater
     from napari_deepmtj.video.opening import VideoSource
 
-_COMPARISONS: weakref.WeakKeyDictionary[Any, Comparison] = weakref.WeakKeyDictionary()
 
-
-class Comparison:
+class AnnotatorComparison:
     """The agreement study of one viewer.
 
     Attributes
@@ -207,9 +204,5 @@ class Comparison:
         self.told.emit()
 
 
-def comparison_of(viewer: Any) -> Comparison:
-    """Return the comparison of a viewer, the same one every time."""
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    if viewer not in _COMPARISONS:
-        _COMPARISONS[viewer] = Comparison(session_of(viewer))
-    return _COMPARISONS[viewer]
+#: The comparison of a viewer, the same one every time.
+annotator_comparison_of = per_viewer(AnnotatorComparison)

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deepmtj._napari.comparison.annotators import comparison_of
+from napari_deepmtj._napari.comparison.annotators import annotator_comparison_of
 from napari_deepmtj._napari.viewer.forms import (
     button,
     fill_table,
@@ -61,7 +61,7 @@ class AgreementWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.comparison = comparison = comparison_of(viewer)
+        self.comparison = comparison = annotator_comparison_of(viewer)
         self.files, self.raters = QListWidget(), QListWidget()
         self.files.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.raters.setToolTip(

@@ -6,7 +6,6 @@ viewer; the widget shows it. Models look at the frames in a worker. Needs no Qt.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from napari_deepmtj._napari.layers.convert import Kind, stamp
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.jobs import Job
-from napari_deepmtj._napari.viewer.session import Session, session_of
+from napari_deepmtj._napari.viewer.session import Session, per_viewer
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 
@@ -29,14 +28,13 @@ if TYPE_CHECKING:
     from napari_deepmtj.evaluation.comparison import Comparison, Marks
     from napari_deepmtj.video.opening import VideoSource
 
-_MARKINGS: weakref.WeakKeyDictionary[Any, Marking] = weakref.WeakKeyDictionary()
 
 NO_LABELS = "Label frames of this clip first, or put its label file beside it."
 #: Name of the label among the models.
 LABEL = "label"
 
 
-class Marking:
+class ModelComparison:
     """The models of one viewer on the labelled frames of its active clip.
 
     Attributes
@@ -238,9 +236,5 @@ def _ring(frame: int, centre: tuple[float, float], half: tuple[float, float]) ->
     return [[frame, y + a * dy, x + b * dx] for a, b in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
 
 
-def marking_of(viewer: Any) -> Marking:
-    """Return the comparison of models of a viewer, the same one every time."""
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    if viewer not in _MARKINGS:
-        _MARKINGS[viewer] = Marking(session_of(viewer))
-    return _MARKINGS[viewer]
+#: The comparison of models of a viewer, the same one every time.
+model_comparison_of = per_viewer(ModelComparison)

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_deepmtj._napari.comparison.models import LABEL, marking_of
+from napari_deepmtj._napari.comparison.models import LABEL, model_comparison_of
 from napari_deepmtj._napari.viewer.forms import (
     button,
     fill_table,
@@ -36,7 +36,7 @@ class ModelsWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.marking = marking = marking_of(viewer)
+        self.comparison = comparison = model_comparison_of(viewer)
         self.models = QListWidget()
         self.models.setToolTip("Models that are there; Train MTJ model makes more.")
         self.run = button("Compare", "Let them look at the labelled frames of this clip.")
@@ -57,13 +57,13 @@ class ModelsWidget(QWidget):
         self._show_result()
         self._show_message()
         self.run.clicked.connect(self._compare)
-        self.stop.clicked.connect(lambda: marking.stop())
+        self.stop.clicked.connect(lambda: comparison.stop())
         self.models.itemChanged.connect(self._show_message)
         self.frames.cellActivated.connect(self._look_at)
-        events = marking.session.events
+        events = comparison.session.events
         slots: list[tuple[Any, Any]] = [
-            (marking.compared, self._show_result),
-            (marking.told, self._show_message),
+            (comparison.compared, self._show_result),
+            (comparison.told, self._show_message),
             (events.active, self._show_message),
             (events.made_model, self._offer_models),
         ]
@@ -78,10 +78,10 @@ class ModelsWidget(QWidget):
         return [item.text() for item in items if item.checkState() == Qt.CheckState.Checked]
 
     def _compare(self) -> None:
-        self.marking.compare(self.chosen(), read_settings().device)
+        self.comparison.compare(self.chosen(), read_settings().device)
 
     def _look_at(self, row: int, column: int) -> None:
-        self.marking.look_at(self._places[row])
+        self.comparison.look_at(self._places[row])
 
     def _offer_models(self, *_: Any) -> None:
         """List the models, all ticked at first, later those that were and new ones."""
@@ -98,15 +98,15 @@ class ModelsWidget(QWidget):
         self._show_message()
 
     def _show_message(self, *_: Any) -> None:
-        marking = self.marking
-        self.message.setText(marking.message)
-        ready = marking.session.active is not None and bool(self.chosen())
-        self.run.setEnabled(ready and not marking.running)
-        self.stop.setEnabled(marking.running)
+        comparison = self.comparison
+        self.message.setText(comparison.message)
+        ready = comparison.session.active is not None and bool(self.chosen())
+        self.run.setEnabled(ready and not comparison.running)
+        self.stop.setEnabled(comparison.running)
 
     def _show_result(self) -> None:
         """Show what the models come to, and the frames, the worst first."""
-        result, marks = self.marking.result, self.marking.marks
+        result, marks = self.comparison.result, self.comparison.marks
         if result is None:
             return
         unit = result.unit
@@ -124,7 +124,7 @@ class ModelsWidget(QWidget):
         fill_table(self.summary, head, rows)
         for row, one in enumerate(result.evaluations):
             if (cell := self.summary.item(row, 0)) is not None:
-                cell.setForeground(QColor(self.marking.colour(one.name)))
+                cell.setForeground(QColor(self.comparison.colour(one.name)))
         ordered = sorted(
             marks, key=lambda m: max((e for e in m.errors.values() if e == e), default=-1.0)
         )[::-1]

@@ -18,14 +18,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deepmtj._napari.plot.channels import WAYS
-from napari_deepmtj._napari.plot.controller import OverTime
+from napari_deepmtj._napari.plot.controller import PlotController
 from napari_deepmtj._napari.viewer.settings import read_settings
 
 
 class ChannelsForm(QWidget):
     """Add channels to the clip that is shown, and synchronise them."""
 
-    def __init__(self, over_time: OverTime) -> None:
+    def __init__(self, over_time: PlotController) -> None:
         super().__init__()
         self._signals = over_time.signals
         self.file = QLabel(wordWrap=True)

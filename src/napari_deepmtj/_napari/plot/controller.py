@@ -20,7 +20,7 @@ from napari_deepmtj._napari.plot.channels import Signals
 from napari_deepmtj._napari.tracking import corrections as refill
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.jobs import Job
-from napari_deepmtj._napari.viewer.session import Session, session_of
+from napari_deepmtj._napari.viewer.session import Session, per_viewer
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
@@ -34,7 +34,6 @@ from napari_deepmtj.tracking.unsmooth import unsmooth
 if TYPE_CHECKING:
     from napari_deepmtj.video.sidecar import DistalSide
 
-_OVER_TIME: weakref.WeakKeyDictionary[Any, OverTime] = weakref.WeakKeyDictionary()
 
 #: Changes that can be undone; older ones are forgotten, and with them what they kept in memory.
 HISTORY = 20
@@ -43,7 +42,7 @@ BUSY = "Wait until what runs has ended."
 NOTHING = "Track a clip first, or open a result."
 
 
-class OverTime:
+class PlotController:
     """The trajectories of one viewer over time.
 
     Attributes
@@ -367,9 +366,5 @@ class OverTime:
         self.look()  # limits or points may be others by now
 
 
-def over_time_of(viewer: Any) -> OverTime:
-    """Return what a viewer has over time, the same object every time."""
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    if viewer not in _OVER_TIME:
-        _OVER_TIME[viewer] = OverTime(session_of(viewer))
-    return _OVER_TIME[viewer]
+#: What a viewer shows over time, the same object every time.
+plot_controller_of = per_viewer(PlotController)

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deepmtj._napari.plot.controller import OverTime
+from napari_deepmtj._napari.plot.controller import PlotController
 from napari_deepmtj.tracking.gate import Limits
 from napari_deepmtj.tracking.series import Duration
 
@@ -92,7 +92,7 @@ RULES = (
 class LimitsForm(QWidget):
     """A line for each rule, which can be switched off."""
 
-    def __init__(self, over_time: OverTime) -> None:
+    def __init__(self, over_time: PlotController) -> None:
         super().__init__()
         self._over_time = over_time
         self.on: dict[str, QCheckBox] = {}
@@ -223,7 +223,7 @@ def finding_texts(row: Any) -> tuple[str, ...]:
 class FindingsForm(QWidget):
     """What the gate finds in the result that is shown; a row jumps to its frame."""
 
-    def __init__(self, over_time: OverTime) -> None:
+    def __init__(self, over_time: PlotController) -> None:
         super().__init__()
         self._over_time = over_time
         self.flags = QComboBox()

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deepmtj._napari.plot.controller import OverTime
+from napari_deepmtj._napari.plot.controller import PlotController
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.tracking.series import Duration
@@ -58,7 +58,7 @@ SECONDS, FRAMES = "s", "frames"
 class SmoothForm(QWidget):
     """Which method, with what, and buttons to apply it and to take it away."""
 
-    def __init__(self, over_time: OverTime) -> None:
+    def __init__(self, over_time: PlotController) -> None:
         super().__init__()
         self._over_time = over_time
         self.method = QComboBox()

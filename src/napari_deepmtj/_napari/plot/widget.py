@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deepmtj._napari.plot.channels_form import ChannelsForm
-from napari_deepmtj._napari.plot.controller import NOTHING, over_time_of
+from napari_deepmtj._napari.plot.controller import NOTHING, plot_controller_of
 from napari_deepmtj._napari.plot.findings_form import FindingsForm, LimitsForm
 from napari_deepmtj._napari.plot.smoothing_form import SmoothForm
 from napari_deepmtj._napari.viewer.forms import leave
@@ -57,7 +57,7 @@ class OverTimeWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.over_time = over_time_of(viewer)
+        self.over_time = plot_controller_of(viewer)
         self._session = self.over_time.session
         self._hidden, self._known = {CONFIDENCE}, set(CURVES)
         self._timelines: list[Timeline] = []

@@ -6,7 +6,6 @@ keeps the model. What it finds goes into no result, and no result is touched.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.jobs import Job
-from napari_deepmtj._napari.viewer.session import Session, session_of
+from napari_deepmtj._napari.viewer.session import Session, per_viewer
 from napari_deepmtj.core.jobs import Failed, Notice
 from napari_deepmtj.errors import DeepMTJError
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from napari_deepmtj.core.trajectory import FramePrediction
     from napari_deepmtj.inference.live import Wish, Wishes
 
-_PREVIEWS: weakref.WeakKeyDictionary[Any, LivePreview] = weakref.WeakKeyDictionary()
 
 STARTING = "Loading the model..."
 NO_CLIP = "No clip is shown."
@@ -256,9 +254,5 @@ def _point(found: FramePrediction, ndim: int) -> tuple[convert.FloatArray, conve
     return data, styles.POINTS.border_color(np.array([found.confidence]))
 
 
-def live_of(viewer: Any) -> LivePreview:
-    """Return the live preview of a viewer, the same one every time."""
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    if viewer not in _PREVIEWS:
-        _PREVIEWS[viewer] = LivePreview(session_of(viewer))
-    return _PREVIEWS[viewer]
+#: The live preview of a viewer, the same one every time.
+preview_of = per_viewer(LivePreview)

@@ -21,7 +21,7 @@ from napari_deepmtj._napari.contributions.writer import save_result
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
-from napari_deepmtj._napari.tracking.preview import Choice, live_of
+from napari_deepmtj._napari.tracking.preview import Choice, preview_of
 from napari_deepmtj._napari.tracking.run import Request, TrackRun
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.forms import add_lines, row
@@ -49,7 +49,7 @@ class TrackWidget(Container[Any]):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        self._session, self._preview = session_of(viewer), live_of(viewer)
+        self._session, self._preview = session_of(viewer), preview_of(viewer)
         settings = read_settings()
         model = self._session.made_model or settings.model
         self.clip = ComboBox(label="clip", choices=self._clip_choices, tooltip="What to track in.")

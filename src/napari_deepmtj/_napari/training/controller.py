@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from psygnal import Signal
 from napari_deepmtj._napari.annotation.controller import annotation_of
 from napari_deepmtj._napari.annotation.label_file import files_at_hand, pause
 from napari_deepmtj._napari.viewer.jobs import Job
-from napari_deepmtj._napari.viewer.session import Session, session_of
+from napari_deepmtj._napari.viewer.session import Session, per_viewer
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.training.split import By
 from napari_deepmtj.weights.store import DEFAULT_MODEL
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from napari_deepmtj.training.events import Trained, Validated
     from napari_deepmtj.training.plan import Plan
 
-_TRAININGS: weakref.WeakKeyDictionary[Any, Training] = weakref.WeakKeyDictionary()
 
 #: The recipe that starts from a model; all others start anew.
 FINETUNE = "finetune"
@@ -69,7 +67,7 @@ class Choice:
     device: str = "auto"
 
 
-class Training:
+class TrainingController:
     """The training of one viewer.
 
     Attributes
@@ -261,9 +259,5 @@ def _settled(files: tuple[Path, ...], choice: Choice) -> Plan:
     )
 
 
-def training_of(viewer: Any) -> Training:
-    """Return the training of a viewer, the same one every time."""
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    if viewer not in _TRAININGS:
-        _TRAININGS[viewer] = Training(session_of(viewer))
-    return _TRAININGS[viewer]
+#: The training of a viewer, the same one every time.
+training_controller_of = per_viewer(TrainingController)

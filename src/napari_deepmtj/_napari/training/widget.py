@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deepmtj._napari.training.controller import FINETUNE, Choice, training_of
+from napari_deepmtj._napari.training.controller import FINETUNE, Choice, training_controller_of
 from napari_deepmtj._napari.viewer.forms import button, leave, side_by_side
 from napari_deepmtj._napari.viewer.settings import read_settings
 from napari_deepmtj.errors import MissingExtraError
@@ -60,7 +60,7 @@ class TrainWidget(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.training = training = training_of(viewer)
+        self.training = training = training_controller_of(viewer)
         settings = read_settings()
         self.files = QListWidget()
         self.files.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)

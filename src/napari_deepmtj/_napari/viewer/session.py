@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from napari.layers import Image, Layer, Points
 from psygnal import EventedModel, Signal
@@ -25,6 +25,8 @@ from napari_deepmtj._napari.viewer.settings import read_settings
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.video.sidecar import ClipInfo
+
+_T = TypeVar("_T")
 
 _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
@@ -421,3 +423,19 @@ def session_of(viewer: Any) -> Session:
         if found := session.clips():
             session.activate(session.clip_of(viewer.layers.selection.active) or found[-1])
     return _SESSIONS[viewer]
+
+
+def per_viewer(make: Callable[[Session], _T]) -> Callable[[Any], _T]:
+    """Return a function from a viewer to what `make` makes of its session, once a viewer.
+
+    The function takes a napari.Viewer or ViewerModel, also as the proxy that widgets are given.
+    """
+    made: weakref.WeakKeyDictionary[Any, _T] = weakref.WeakKeyDictionary()
+
+    def of_viewer(viewer: Any) -> _T:
+        viewer = getattr(viewer, "__wrapped__", viewer)
+        if viewer not in made:
+            made[viewer] = make(session_of(viewer))
+        return made[viewer]
+
+    return of_viewer
