@@ -74,6 +74,42 @@ def heatmap_loss(
     return place + presence_weight * (seen * batch.decided).sum() / len(whole.present)
 
 
+def gate_contrast(output: NetworkOutput, batch: Batch, radius_px: float) -> Tensor:
+    """Return how much the attention gates let through far from the MTJ, as a share of near it.
+
+    Gates that let everything through give 1. Only their contrast counts, not their level.
+
+    Parameters
+    ----------
+    output : NetworkOutput
+        With attention maps (B, h, w).
+    batch : Batch
+        The truth; pictures without an MTJ do not count.
+    radius_px : float
+        What is near, in input pixels.
+
+    Returns
+    -------
+    Tensor, scalar
+    """
+    width = batch.pictures.shape[-1]
+    counts = (batch.present * batch.decided).clamp(max=1.0)
+    total = batch.pictures.new_zeros(())
+    for gate in output.attention:
+        rows, columns = gate.shape[1:]
+        stride = width / columns
+        x = (torch.arange(columns, device=gate.device) + 0.5) * stride - 0.5
+        y = (torch.arange(rows, device=gate.device) + 0.5) * stride - 0.5
+        square = (x[None, None] - batch.xy[:, :1, None]) ** 2
+        square = square + (y[None, :, None] - batch.xy[:, 1:, None]) ** 2
+        near = (square < radius_px**2).float()
+        inside = (gate * near).sum((1, 2)) / near.sum((1, 2)).clamp(min=1.0)
+        outside = (gate * (1 - near)).sum((1, 2)) / (1 - near).sum((1, 2)).clamp(min=1.0)
+        ratio = (outside / (inside + 1e-3)).clamp(max=2.0)
+        total = total + (ratio * counts).sum() / counts.sum().clamp(min=1.0)
+    return total / max(len(output.attention), 1)
+
+
 def scaled_labels(xy: Tensor, height: int, width: int, label_width: float) -> Tensor:
     """Scale positions (B, 2) in input pixels to P20's labels, 0..1 on each axis of its crop.
 

@@ -108,6 +108,10 @@ class SceneRecipe:
         Of the loss.
     teacher : str
         Model whose heat maps and presence are learned in place of the truth's; "" for none.
+    start : str
+        Model or weight file whose weights the run begins with; "" for random ones.
+    gate_weight : float
+        Weight of `losses.gate_contrast`, which makes the attention gates choose.
     """
 
     id: str
@@ -127,6 +131,8 @@ class SceneRecipe:
     target_sigma_px: float
     presence_weight: float
     teacher: str = ""
+    start: str = ""
+    gate_weight: float = 0.0
 
     @property
     def steps(self) -> int:
