@@ -2,8 +2,9 @@
 
     python benchmarks/accuracy.py [SECTION ...] [--model ID ...] [--data DATA] [--write]
 
-Sections: phantom, devices, stress, nuisances (made-up pictures), stills, clip, without (real ones,
-where DATA is there), speed. All by default; each writes its own part of the document.
+Sections: real (the development set that decides which model ships), phantom, devices, stress,
+nuisances (made-up pictures), stills, clip, without (real ones, where DATA is there), speed. All by
+default; each writes its own part of the document.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+import accuracy_development
 import accuracy_phantom
 import accuracy_real
 from accuracy_frames import Judge, Piece, draw_pieces
@@ -92,6 +94,9 @@ def _rate(name: str, backend: BackendName, pixels: np.ndarray) -> float:
 
 
 SECTIONS: dict[str, Callable[[Run], str]] = {
+    "real": lambda run: accuracy_development.development(
+        run.judges, run.data, run.data.parent / "real_train"
+    ),
     "phantom": lambda run: accuracy_phantom.accuracy(run.judges, run.unseen),
     "devices": lambda run: accuracy_phantom.accuracy(run.judges, run.devices, by_style=True),
     "stress": lambda run: accuracy_phantom.stress(run.judges, run.devices),
@@ -101,7 +106,7 @@ SECTIONS: dict[str, Callable[[Run], str]] = {
     "without": lambda run: accuracy_real.without(run.judges, run.data),
     "speed": speed,
 }
-REAL = ("stills", "clip", "without")
+REAL = ("real", "stills", "clip", "without")
 
 
 def main() -> None:
