@@ -24,7 +24,7 @@ PARTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("inference/peak", (), "decode of the maps"),
     ("inference/published", (), "decode of the maps"),
     ("inference/preprocess", ("to_network_inputs",), "resize"),
-    ("napari_deepmtj/io/", (), "decode of the clip"),
+    ("napari_deepmtj/video/", (), "decode of the clip"),
     ("inference/reading", (), "crop and queue"),
     ("inference/prefetch", (), "crop and queue"),
     ("core/trajectory", (), "table of results"),

@@ -37,7 +37,7 @@ class DeepMTJError(Exception):
 
 
 class VideoError(DeepMTJError):
-    """A clip cannot be opened or a frame of it cannot be read."""
+    """A clip cannot be opened; or, where it has a `frame`, this one cannot be read."""
 
 
 class LabelError(DeepMTJError):

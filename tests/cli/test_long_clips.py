@@ -12,7 +12,7 @@ import pytest
 from napari_deepmtj.cli import _jobs
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video.ffmpeg import background as _indexing
-from napari_deepmtj.video.ffmpeg import index as _index
+from napari_deepmtj.video.ffmpeg import packets as _index
 from napari_deepmtj.video.ffmpeg import source as _av
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.writer import VideoWriter

@@ -50,7 +50,9 @@ class ArrayClip:
     def read(self, frame):
         return self.array[frame]
 
-    def frames(self, start=0, stop=None, step=1, roi=None):
+    unreadable: frozenset[int] = frozenset()
+
+    def numbered(self, start=0, stop=None, step=1, roi=None):
         self.open_iterators += 1
         try:
             for i in range(*slice(start, stop, step).indices(self.n_frames)):
@@ -61,7 +63,7 @@ class ArrayClip:
                 if i == self.fails_at:
                     raise VideoError("is torn here", path=self.name, frame=i)
                 self.given.append(i)
-                yield self.array[i] if roi is None else self.array[i][roi.slices]
+                yield i, self.array[i] if roi is None else self.array[i][roi.slices]
         finally:
             self.open_iterators -= 1
 

@@ -50,10 +50,10 @@ def test_an_error_while_reading_surfaces_after_the_good_frames(clip, model):
 
 
 def test_an_unforeseen_error_while_reading_is_told_as_one_line(clip, model):
-    clip.frames = lambda *args, **kwargs: iter([np.zeros((100, 240, 3), np.uint8), 1])
+    clip.numbered = lambda *args, **kwargs: iter([(0, np.zeros((100, 240, 3), np.uint8)), (1, 1)])
     error = failure(track(clip, model, roi="full"))
     assert isinstance(error, VideoError)
-    clip.frames = lambda *args, **kwargs: iter([1])
+    clip.numbered = lambda *args, **kwargs: iter([(0, 1)])
     error = failure(track(clip, model, roi="full"))
     assert str(error).startswith("clip.avi: reading failed (AttributeError")
     assert isinstance(error.__cause__, AttributeError)

@@ -35,9 +35,9 @@ class Clip:
     def read(self, frame: int) -> np.ndarray:
         return np.full((self.height, self.width), 60, np.uint8)
 
-    def frames(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator:
+    def numbered(self, start: int = 0, stop: int | None = None, step: int = 1) -> Iterator:
         for frame in range(self.n_frames)[start:stop:step]:
-            yield self.read(frame)
+            yield frame, self.read(frame)
 
     def close(self) -> None:
         pass

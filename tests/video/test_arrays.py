@@ -168,7 +168,9 @@ def test_a_lazy_frame_that_fails_is_named() -> None:
     )
     with pytest.raises(VideoError, match=r"^layer, frame 3: cannot be decoded \(the disk is gone"):
         source.read(3)
-    assert len(list(source.frames())) == 3
+    assert [frame for frame, picture in source.numbered() if picture is None] == [3]
+    assert len(list(source.frames())) == 4
+    assert source.unreadable == {3}
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

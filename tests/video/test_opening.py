@@ -16,7 +16,8 @@ from PIL import Image
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.paths import clip_stem, result_path
 from napari_deepmtj.errors import CalibrationError, VideoError
-from napari_deepmtj.video.opening import open_video, sniff
+from napari_deepmtj.video.kinds import sniff
+from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.sidecar import ClipInfo, read_sidecar, sidecar_path, write_sidecar
 
 KINDS = {"avi": "avi", "mp4": "mov", "mov": "mov", "mkv": "matroska", "webm": "matroska"} | {

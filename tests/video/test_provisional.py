@@ -16,7 +16,7 @@ import pytest
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video import stamp as _stamp
 from napari_deepmtj.video.ffmpeg import background as _indexing
-from napari_deepmtj.video.ffmpeg import index as _index
+from napari_deepmtj.video.ffmpeg import packets as _index
 from napari_deepmtj.video.ffmpeg import scan as _examine
 from napari_deepmtj.video.ffmpeg import source as _av
 from napari_deepmtj.video.frames import LazyFrames
@@ -308,7 +308,7 @@ def test_a_program_that_ends_while_frames_are_listed_ends_cleanly(
 ) -> None:
     code = (
         "from napari_deepmtj.video.ffmpeg import background as _indexing\n"
-        "from napari_deepmtj.video.ffmpeg import index as _index, source as _av\n"
+        "from napari_deepmtj.video.ffmpeg import packets as _index, source as _av\n"
         "from napari_deepmtj.video.opening import open_video\n"
         "import time\n"
         "_av.SHORT_PATIENCE = 0.0\n"

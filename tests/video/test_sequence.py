@@ -143,15 +143,15 @@ def test_what_does_not_belong_together_is_one_clear_line(folder, clip_folder, tm
     refused(stacks, r"^0.tif: holds 3 pictures; give it alone, not its folder")
 
 
-def test_a_damaged_picture_ends_the_clip_and_is_named(folder, show_number) -> None:
+def test_a_damaged_picture_is_named_and_left_out(folder, show_number) -> None:
     path = folder()
     whole = (path / "img10.png").read_bytes()
     (path / "img10.png").write_bytes(whole[: len(whole) // 2])
     with open_video(path) as source:
         with pytest.raises(VideoError, match=r"^trial, frame 2: img10.png: cannot be opened"):
             source.read(2)
-        assert [show_number(frame) for frame in source.frames()] == [8, 9]
-        assert "frame 2 cannot be read" in source.notices[-1]
+        assert [show_number(frame) for frame in source.frames()] == [8, 9, 11]
+        assert "1 of 4 frames cannot be read (frame 2: img10.png" in source.notices[-1]
 
 
 def test_names_are_sorted_as_a_person_would(tmp_path) -> None:

@@ -6,7 +6,7 @@ writing files is `results.trajectory_file`; turning it into layers is `_napari.l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -45,6 +45,8 @@ class Flag(StrEnum):
     NOT_IN_VIEW = "not_in_view"
     LOW_CONFIDENCE = "low_confidence"
     OUTSIDE_ROI = "outside_roi"
+    #: The frame cannot be decoded: there is no position, and nobody knows what it showed.
+    UNREADABLE = "unreadable"
     #: The picture is unlike what the model is meant for: its position is not to be believed.
     UNFAMILIAR = "unfamiliar"
     #: The standard deviation is too large (`tracking.gate`, as all that follow).
@@ -138,6 +140,20 @@ class PredictionColumns(NamedTuple):
         *arrays, flags = zip(*parts, strict=True)
         joined = [np.concatenate(column) for column in arrays]
         return cls._make([*joined, [flag for part in flags for flag in part]])
+
+    def without(self, unreadable: Collection[int]) -> Self:
+        """Return the same columns without what was computed for frames that cannot be decoded."""
+        lost = np.isin(self.frames, list(unreadable))
+        if not lost.any():
+            return self
+        return self._replace(
+            confidence=np.where(lost, np.nan, self.confidence),
+            in_view=self.in_view & ~lost,
+            flags=[
+                Flag.UNREADABLE.value if gone else flag
+                for gone, flag in zip(lost, self.flags, strict=True)
+            ],
+        )
 
     def rows(self) -> Iterator[FramePrediction]:
         """Return one prediction a frame."""

@@ -120,7 +120,7 @@ def track(
     Parameters
     ----------
     source : VideoSource
-        The clip. It stays open; reading goes through its `frames`, in a thread of its own.
+        The clip. It stays open; reading goes through its `numbered`, in a thread of its own.
     model : Model
         What to find it with; left as it is.
     roi : str or Roi
@@ -151,7 +151,8 @@ def track(
     TrackedBatch
         Results, as they come.
     Done of Trajectory, or Failed
-        Last. A clip that ends early is Done with the frames it has, after a Notice.
+        Last. Frames that cannot be decoded have rows without a position, and the flag
+        `UNREADABLE`.
     """
     began = time.perf_counter()
     try:
@@ -176,14 +177,14 @@ def track(
                     continue
                 decoded, maps = event
                 numbers = setup.frames[done : done + len(decoded.xy)]
-                found.append(columns_of(decoded, numbers, setup))
+                found.append(columns_of(decoded, numbers, setup).without(source.unreadable))
                 done += len(numbers)
                 seconds = time.perf_counter() - began
                 yield TrackedBatch(tuple(found[-1].rows()), maps, done, total, seconds)
-        if not found:
+        if not found or len(source.unreadable.intersection(setup.frames)) == total:
             raise VideoError("no frame of it can be read", path=source.name)
+        yield from (Notice(text) for text in source.notices if text not in told)
         if done < total:
-            yield from (Notice(text) for text in source.notices[len(told) :])
             yield Notice(
                 f"the clip ends early: {done} of {total} frames were tracked, the last one "
                 f"is frame {setup.frames[done - 1]}"

@@ -91,7 +91,7 @@ def read_regions(
     Yields
     ------
     ndarray of uint8, shape (n, h, w)
-        Grey levels, until the clip ends.
+        Grey levels, until the clip ends; black for frames that are `source.unreadable`.
     """
     return prefetch(_regions(source, wanted, roi, sizes, allocate), READ_AHEAD, "decode")
 
@@ -121,11 +121,14 @@ def _regions(
 ) -> Generator[UInt8Array]:
     n, regions = 0, np.empty((0, 0, 0), dtype=np.uint8)
     try:
-        for picture in source.frames(wanted.start, wanted.stop, wanted.step, roi=roi):
-            require_region(picture, roi)
+        for _, picture in source.numbered(wanted.start, wanted.stop, wanted.step, roi=roi):
             if n == 0:
                 regions = allocate((next(sizes), roi.height, roi.width))
-            regions[n] = picture
+            if picture is None:
+                regions[n] = 0  # what is computed of it is thrown away: `source.unreadable`
+            else:
+                require_region(picture, roi)
+                regions[n] = picture
             n += 1
             if n == len(regions):
                 yield regions

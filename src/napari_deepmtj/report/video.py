@@ -103,8 +103,8 @@ def write_annotated_video(
         done = 0
         with VideoWriter(path, height, width, rate) as writer:
             numbers = range(int(frames[0]), int(frames[-1]) + 1, step)
-            shown = source.frames(numbers.start, numbers.stop, step)
-            for frame, grey in zip(numbers, shown, strict=False):
+            for frame, grey in source.numbered(numbers.start, numbers.stop, step):
+                grey = np.zeros((source.height, source.width), np.uint8) if grey is None else grey
                 writer.add(picture.draw(grey, frame, wanted.get(frame)))
                 done += 1
                 yield Progress(done, len(numbers))

@@ -309,14 +309,23 @@ def walk(
 def pictures(source: VideoSource, start: int, stop: int, region: Roi) -> Iterator[UInt8Array]:
     """Yield the frames from start to stop, both included, in either direction."""
     if start <= stop:
-        yield from source.frames(start, stop + 1, roi=region)
+        yield from _all_of(source, start, stop, region)
         return
     for last in range(start, stop - 1, -BLOCK):
         first = max(stop, last - BLOCK + 1)
-        block = list(source.frames(first, last + 1, roi=region))
-        if len(block) < last + 1 - first:
-            raise VideoError("cannot be read", path=source.name, frame=first + len(block))
-        yield from reversed(block)
+        yield from reversed(list(_all_of(source, first, last, region)))
+
+
+def _all_of(source: VideoSource, first: int, last: int, region: Roi) -> Iterator[UInt8Array]:
+    """Yield frames from first to last, both included; an unreadable one is an error."""
+    for frame, picture in source.numbered(first, last + 1, roi=region):
+        if picture is None:
+            raise VideoError(
+                "cannot be decoded, so that nothing can be followed across it",
+                path=source.name,
+                frame=frame,
+            )
+        yield picture
 
 
 def mm_per_px(scale: Scale | None, width: int) -> FloatArray:

@@ -213,14 +213,10 @@ def _measure(
     places = np.clip(at - corner, 2.0 / mm, size - 1 - 2.0 / mm)
     before, row = None, 0
     wanted = set(frames.tolist())
-    for frame, picture in zip(
-        range(int(frames[0]), int(frames[-1]) + 1),
-        source.frames(int(frames[0]), int(frames[-1]) + 1, roi=region),
-        strict=False,
-    ):
+    for frame, picture in source.numbered(int(frames[0]), int(frames[-1]) + 1, roi=region):
         if frame not in wanted:
             continue
-        if before is not None:
+        if before is not None and picture is not None:
             step = settings.method.step(before, picture, places[row - 1], mm)
             if np.isfinite(step.sd).all():
                 measured.step[row - 1], measured.sd[row - 1] = step.shift, step.sd

@@ -111,8 +111,9 @@ def estimate(
         grids = [_grid(region, band) for band in (SKIN, DEEP)]
         steps = np.full((last - first, 2, 2), np.nan)  # frame, band, axis
         before, read = None, 0
-        for read, picture in enumerate(source.frames(first, last + 1, roi=region), start=1):
-            if before is not None:
+        numbered = source.numbered(first, last + 1, roi=region)
+        for read, (_, picture) in enumerate(numbered, start=1):
+            if before is not None and picture is not None:
                 steps[read - 2] = [method.vote(before, picture, g, mm).shift for g in grids]
             before = picture
             if read % TOLD_EVERY == 0:

@@ -9,7 +9,8 @@ from pathlib import Path
 from napari_deepmtj.core.paths import ATTENTION_SUFFIX
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.video.opening import open_video, sniff
+from napari_deepmtj.video.kinds import sniff
+from napari_deepmtj.video.opening import open_video
 
 
 def find_clip(provenance: Provenance, folder: str | Path, given: str | Path | None = None) -> Path:

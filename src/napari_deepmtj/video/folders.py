@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_deepmtj.core.paths import ATTENTION_SUFFIX, CSV_SUFFIX, VIDEO_SUFFIX
 from napari_deepmtj.errors import VideoError
-from napari_deepmtj.video.opening import sniff
+from napari_deepmtj.video.kinds import sniff
 
 
 def find_clips(folder: str | Path) -> list[Path]:

@@ -1,8 +1,7 @@
 """Opening a clip, whatever its kind, by its content: `open_video` and the `VideoSource` it gives.
 
-The kinds themselves are in `_av.py` (video containers), `_dicom.py`, `_tiff.py` and `_stack.py`
-(single pictures, arrays), `_sequence.py` (folders of pictures), `_arrays.py` (arrays on disk) and
-`_telemed.py`.
+What kind a file is says `kinds.py`; the kinds themselves are in `ffmpeg/` (video containers),
+`dicom/` and `stacks/` (pictures, TIFF, arrays, folders, Telemed).
 """
 
 from __future__ import annotations
@@ -19,24 +18,14 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.core.timebase import FrameTimes
-from napari_deepmtj.errors import CalibrationError, VideoError
+from napari_deepmtj.errors import CalibrationError
+from napari_deepmtj.video.kinds import sniff
 
 if TYPE_CHECKING:
     from napari_deepmtj.video.grey import ColourRange
     from napari_deepmtj.video.source import BaseSource
 
 UInt8Array = npt.NDArray[np.uint8]
-
-#: Enough of a file's beginning to tell what it is (three MPEG transport packets of 192 bytes).
-_HEAD = 640
-
-#: Boxes that MP4 and QuickTime files begin with.
-_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-
-_KNOWN = (
-    "DICOM, AVI, MP4, MOV, MKV, WebM, WMV, MPEG, GIF, TIFF, PNG, JPEG, BMP, NPY, Zarr and .tvd.h5 "
-    "are read"
-)
 
 
 @runtime_checkable
@@ -111,10 +100,19 @@ class VideoSource(Protocol):
     def read(self, frame: int) -> UInt8Array:
         """Return frame number `frame`, shape (height, width), grey levels."""
 
+    @property
+    def unreadable(self) -> frozenset[int]:
+        """Frames that cannot be decoded, as far as they were met."""
+
     def frames(
         self, start: int = 0, stop: int | None = None, step: int = 1, roi: Roi | None = None
     ) -> Iterator[UInt8Array]:
-        """Yield frames in order, cropped to `roi`; ends early, with a notice, at damage."""
+        """Yield frames in order, cropped to `roi`; unreadable ones are left out."""
+
+    def numbered(
+        self, start: int = 0, stop: int | None = None, step: int = 1, roi: Roi | None = None
+    ) -> Iterator[tuple[int, UInt8Array | None]]:
+        """Yield frames in order with their numbers; None for those that cannot be decoded."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -235,84 +233,6 @@ def _scales_differ(name: str, ours: Scale | None, given: Scale) -> list[str]:
         f"{name}: the scale of its side-car, {given.x_mm:g} x {given.y_mm:g} mm/px, is used; that "
         f"of the {ours.source} is {ours.x_mm:g} x {ours.y_mm:g} mm/px"
     ]
-
-
-def sniff(path: Path) -> str:
-    """Return what kind this is: "dicom", "tiff", "picture", ..., or FFmpeg's container.
-
-    Raises
-    ------
-    VideoError
-        If there is no such file, it is empty, or of no kind that is read.
-    """
-    try:
-        if path.is_dir():
-            from napari_deepmtj.video.stacks.arrays import ZARR_FILES
-
-            return "zarr" if any((path / file).is_file() for file in ZARR_FILES) else "folder"
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    except FileNotFoundError as error:
-        raise VideoError("there is no such file; check the path", path=path) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise VideoError(f"cannot be opened ({reason}); check its rights", path=path) from error
-    if not head:
-        raise VideoError("is empty (0 bytes); export or copy the clip again", path=path)
-    kind = kind_of(head)
-    if kind is None:
-        what = "is text, not a video" if _is_text(head) else "is of no kind that is known"
-        raise VideoError(f"{what}; {_KNOWN}", path=path)
-    return kind
-
-
-def kind_of(head: bytes) -> str | None:
-    """Return the kind of file that begins with `head`, None if unknown."""
-    if head[128:132] == b"DICM":
-        return "dicom"  # first of all: its preamble may pose as a TIFF file
-    starts = head.startswith
-    if starts(b"RIFF") and head[8:12] in (b"AVI ", b"AVIX"):
-        return "avi"
-    if head[4:8] in _BOXES:
-        return "mov"
-    if starts((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "tiff"
-    if starts((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
-        return "picture"
-    if starts(b"\x93NUMPY"):
-        return "npy"
-    if starts(b"\x89HDF\r\n\x1a\n"):
-        return "hdf5"
-    if starts(b"BM") and head[6:10] == bytes(4):
-        return "picture"
-    for magic, container in (
-        (b"\x1aE\xdf\xa3", "matroska"),
-        (bytes.fromhex("3026b2758e66cf11"), "asf"),
-        (b"GIF87a", "gif"),
-        (b"GIF89a", "gif"),
-        (b"\0\0\1\xba", "mpeg"),
-        (b"\0\0\1\xb3", "mpegvideo"),
-        (b"\0\0\0\1\x67", "h264"),
-        (b"\0\0\0\1\x09", "h264"),
-        (b"\0\0\0\1\x40\1", "hevc"),
-    ):
-        if starts(magic):
-            return container
-    for offset, packet in ((0, 188), (4, 192)):
-        marks = head[offset::packet][:3]
-        if marks == b"GGG"[: len(marks)] and len(marks) >= 2:
-            return "mpegts"
-    from napari_deepmtj.video.dicom.file import is_dicom  # without preamble; last, it looks closely
-
-    return "dicom" if is_dicom(head) else None
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start > len(head) - 4  # a character cut in half at the end
-    return b"\0" not in head
 
 
 def _open_as(

@@ -1,13 +1,14 @@
 """What every video source shares: its nouns, its hash, frame numbers and closing.
 
-How frames are decoded is the business of `_av.py` and `_stack.py`.
+How frames are decoded is the business of `ffmpeg/` and `stacks/`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,9 @@ from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video.dicom.streams import FilePart
 
 UInt8Array = npt.NDArray[np.uint8]
+
+#: A notice lists so many runs of unreadable frames at most.
+MOST_RUNS = 5
 
 
 class BaseSource(ABC):
@@ -65,6 +69,7 @@ class BaseSource(ABC):
         self.roi: Roi | None = None
         self.metadata: Mapping[str, Any] = dict(metadata or {})
         self._notices = list(notices)
+        self._unreadable: dict[int, str] = {}
         self._sha256: str | None = None
         self._closed = False
 
@@ -99,8 +104,31 @@ class BaseSource(ABC):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a person must be told; grows when frames turn out to be unreadable."""
-        return tuple(self._notices)
+        """What the user must know; grows when frames turn out to be unreadable."""
+        return (*self._notices, *self._unreadable_notice())
+
+    @property
+    def unreadable(self) -> frozenset[int]:
+        """Frames that cannot be decoded, as far as they were met."""
+        return frozenset(self._unreadable)
+
+    def _mark_unreadable(self, frames: Iterable[int], why: str) -> None:
+        """Remember that frames cannot be decoded, and why."""
+        for frame in frames:
+            self._unreadable.setdefault(frame, why)
+
+    def _unreadable_notice(self) -> Iterator[str]:
+        """Yield one line that counts the frames that cannot be decoded, if there are any."""
+        frames = sorted(self._unreadable.copy())
+        if not frames:
+            return
+        runs = [f"{a} to {b}" if b > a else str(a) for a, b in _runs(frames)]
+        which = ", ".join(runs[:MOST_RUNS]) + (", ..." if len(runs) > MOST_RUNS else "")
+        why = self._unreadable[frames[0]]
+        yield (
+            f"{self.name}: {len(frames)} of {self.n_frames} frames cannot be read (frame {which}: "
+            f"{why}); they are flagged unreadable, the others are used"
+        )
 
     @property
     def sha256(self) -> str:
@@ -146,8 +174,8 @@ class BaseSource(ABC):
     ) -> Iterator[UInt8Array]:
         """Iterate over frames in order, cropped at the source.
 
-        On a damaged clip this stops before the first unreadable frame and adds a notice, so
-        whoever needs all frames counts them.
+        Frames that cannot be decoded are left out, with a notice that counts them: `numbered`
+        says which frame is which.
 
         Parameters
         ----------
@@ -161,13 +189,33 @@ class BaseSource(ABC):
         ndarray of uint8, shape (roi.height, roi.width)
             Grey levels.
         """
+        numbered = self.numbered(start, stop, step, roi)
+        return _readable(numbered)
+
+    def numbered(
+        self, start: int = 0, stop: int | None = None, step: int = 1, roi: Roi | None = None
+    ) -> Generator[tuple[int, UInt8Array | None]]:
+        """Iterate over frames in order with their numbers; takes what `frames` takes.
+
+        Yields
+        ------
+        int
+            Number of the frame; none is left out.
+        ndarray of uint8, shape (roi.height, roi.width), or None
+            Grey levels; None for a frame that cannot be decoded.
+
+        Raises
+        ------
+        VideoError
+            If the file as a whole cannot be read any more.
+        """
         self._require_open()
         if step < 1:
             raise VideoError(f"a frame step of {step} is impossible; use 1 or more", path=self.name)
         if roi is not None:
             roi.inside(self.height, self.width)
         numbers = range(*slice(start, stop, step).indices(self.n_frames))
-        return self._frames(numbers, roi)
+        return self._numbered(numbers, roi)
 
     def close(self) -> None:
         """Let go of the file; reading afterwards raises `VideoError`. Closing twice is fine."""
@@ -194,15 +242,20 @@ class BaseSource(ABC):
     def _read(self, frame: int) -> UInt8Array:
         """Return frame `frame`, which exists."""
 
-    def _frames(self, numbers: range, roi: Roi | None) -> Iterator[UInt8Array]:
+    def _numbered(
+        self, numbers: range, roi: Roi | None
+    ) -> Generator[tuple[int, UInt8Array | None]]:
         """Yield frames `numbers`; overridden where sequential reading has its own way."""
         for frame in numbers:
             try:
                 picture = self.read(frame)
             except VideoError as error:
-                self._stopped(frame, error)
-                return
-            yield picture if roi is None else picture[roi.slices]
+                if error.frame is None or self._closed:
+                    raise
+                self._mark_unreadable([frame], error.message)
+                yield frame, None
+            else:
+                yield frame, picture if roi is None else picture[roi.slices]
 
     def _hash(self) -> str:
         """Return the hash of the file."""
@@ -228,14 +281,24 @@ class BaseSource(ABC):
                 frame=frame,
             )
 
-    def _stopped(self, frame: int, error: VideoError) -> None:
-        """Record that sequential reading ended before `frame`."""
-        if self._closed:
-            raise error
-        self.say(
-            f"{self.name}: frame {frame} cannot be read ({error.message}); "
-            f"frames from there on are left out ({self.n_frames} were expected)"
-        )
+
+def _readable(
+    numbered: Generator[tuple[int, UInt8Array | None]],
+) -> Generator[UInt8Array]:
+    """Yield the frames that can be decoded."""
+    with closing(numbered):
+        for _, picture in numbered:
+            if picture is not None:
+                yield picture
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield first and last of each run of consecutive numbers, which ascend."""
+    first = numbers[0]
+    for number, following in zip(numbers, [*numbers[1:], None], strict=True):
+        if following != number + 1:
+            yield first, number
+            first = following if following is not None else 0
 
 
 def reason(error: BaseException, path: Path | FilePart | None = None) -> str:

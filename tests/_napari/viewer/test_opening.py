@@ -19,7 +19,7 @@ from napari_deepmtj._napari.viewer.settings import PLUGIN, Settings
 from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video.ffmpeg import background as _indexing
-from napari_deepmtj.video.ffmpeg import index as _index
+from napari_deepmtj.video.ffmpeg import packets as _index
 from napari_deepmtj.video.ffmpeg import source as _av
 from napari_deepmtj.video.opening import open_video, until_complete
 

@@ -124,7 +124,7 @@ def _is_clip(path: str) -> bool:
 
 def _is_folder_of_clip(folder: Path) -> bool:
     """Whether a folder is a clip: Zarr by its header, any other judged by its first files."""
-    from napari_deepmtj.video.opening import sniff
+    from napari_deepmtj.video.kinds import sniff
 
     try:
         if sniff(folder) == "zarr":
@@ -137,7 +137,7 @@ def _is_folder_of_clip(folder: Path) -> bool:
 
 
 def _is_of_clip(path: Path) -> bool:
-    from napari_deepmtj.video.opening import sniff
+    from napari_deepmtj.video.kinds import sniff
 
     try:
         return sniff(path) in FOLDERS

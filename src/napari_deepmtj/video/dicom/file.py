@@ -77,44 +77,11 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 #: Most bytes that a deflated file may become: to open it, all of them are gone through.
 _MOST_INFLATED = 2**30
 
-#: What the first elements of a file without preamble are: the groups of the very first one and
-#: of those after it, and the value representations of DICOM PS3.5 6.2 with 2 and with 4 bytes for
-#: the length.
-_FIRST_GROUPS = (0x0002, 0x0008)
-_GROUPS = (*_FIRST_GROUPS, 0x0010, 0x0018, 0x0020, 0x0028)
-_SHORT = b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()
-_LONG = b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split()
-
 Span = tuple[int, int]
 
 
 class NoPictureError(VideoError):
     """A DICOM file is sound, but holds no picture: a report, a directory."""
-
-
-def is_dicom(head: bytes) -> bool:
-    """Whether a file that begins with `head` is DICOM, with its preamble or without one.
-
-    Without it, the file must begin with three elements that follow one another as they should.
-    """
-    if head[128:132] == _MAGIC:
-        return True
-    at, last, found = 0, -1, 0
-    while found < 3 and at + 12 <= len(head):
-        group, element, length = struct.unpack_from("<HHL", head, at)
-        kind, tag = head[at + 4 : at + 6], group << 16 | element
-        if group not in (_FIRST_GROUPS if not found else _GROUPS) or tag <= last:
-            return False
-        if kind in _SHORT:
-            length = length >> 16
-        elif kind in _LONG:
-            at, length = at + 4, struct.unpack_from("<L", head, at + 8)[0]
-        elif group == _FIRST_GROUPS[0]:
-            return False  # these are never implicit
-        at, last, found = at + 8 + length, tag, found + 1
-        if length % 2:
-            return False
-    return found == 3
 
 
 class DicomFile:

@@ -22,6 +22,7 @@ from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video.dicom.file import DicomFile, NoPictureError
 from napari_deepmtj.video.dicom.regions import choose
 from napari_deepmtj.video.dicom.streams import FilePart
+from napari_deepmtj.video.kinds import kind_of
 from napari_deepmtj.video.source import BaseSource
 from napari_deepmtj.video.stacks.stack import StackSource
 
@@ -180,7 +181,6 @@ class DicomSource(StackSource):
 def _open_stream(file: DicomFile, colour_range: ColourRange | None) -> BaseSource:
     """Open the video inside a DICOM file whose transfer syntax is MPEG-2, H.264 or HEVC."""
     from napari_deepmtj.video.ffmpeg.source import AvSource
-    from napari_deepmtj.video.opening import kind_of
 
     digest = _digest([file])
     part = FilePart(f"dicom-{digest[:10]}", file.path, tuple(file.spans[0]))

@@ -1,6 +1,6 @@
 """The search for a file's frames while others wait, or look at what it has found so far.
 
-What is searched, and how, is `_examine.py`. One search runs in the caller's thread, or in one of
+What is searched, and how, is in `scan.py`. One search runs in the caller's thread, or in one of
 its own; it keeps nothing of its source alive, and ends when told to.
 """
 
@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from napari_deepmtj.errors import VideoError
-from napari_deepmtj.video.ffmpeg.header import Glance, lead_of
-from napari_deepmtj.video.ffmpeg.index import FrameIndex, Packets
-from napari_deepmtj.video.ffmpeg.scan import Found, GivenTimes, find, table_of
-from napari_deepmtj.video.source import reason
+import numpy as np
 
-#: No frame is stored further behind one that is displayed after it: decoded picture buffers hold
-#: 16 frames at most (ITU-T H.264, A.3.1 and H.265, A.4.2), which may be 32 fields.
-REORDER = 32
+from napari_deepmtj.errors import VideoError
+from napari_deepmtj.video.ffmpeg.decoder import REORDER
+from napari_deepmtj.video.ffmpeg.header import Glance
+from napari_deepmtj.video.ffmpeg.index import FrameIndex
+from napari_deepmtj.video.ffmpeg.packets import PacketLog, Packets
+from napari_deepmtj.video.ffmpeg.scan import Found, GivenTimes, find, sorted_table
+from napari_deepmtj.video.source import reason
 
 #: Seconds between two looks at what was found so far, and the largest part of the time that
 #: making it fit to be looked at may take.
@@ -68,7 +68,7 @@ class Indexing:
         self._total = max(1, len(seen.claim()))
         self._decodes = seen.shuffled
         self.fraction = 0.0
-        self.part = FrameIndex((), ())
+        self.part = FrameIndex.empty()
         self.error: VideoError | None = None
         self.ended = False
 
@@ -106,6 +106,21 @@ class Indexing:
         with ExitStack() as stack:  # all are called, whatever one of them raises
             for callback in reversed(callbacks):
                 stack.callback(callback)
+
+    def prove(self) -> Found:
+        """Decode the whole file in order, in the caller's thread, and return what that found.
+
+        Raises
+        ------
+        VideoError
+            If that fails, or the clip is closed meanwhile.
+        """
+        try:
+            return find(self._seen, self._given, self, proved=True)
+        except _StoppedError:
+            raise VideoError("the clip was closed; open it again", path=self._seen.path) from None
+        finally:
+            self.fraction = 1.0
 
     def start(self, on_found: Callable[[Found], None]) -> None:
         """Search in a thread, which ends with the program if it is not told to before."""
@@ -168,21 +183,21 @@ class Indexing:
 
     # ----- what the search tells on its way ---------------------------------------------------
 
-    def scanned(self, pts: Sequence[int | None], key_pts: set[int]) -> None:
-        """Take the packets that were read so far; see `_examine.Watcher`."""
+    def scanned(self, log: PacketLog) -> None:
+        """Take the packets that were read so far; see `scan.Watcher`."""
         share = READING_SHARE if self._decodes else 1.0
-        self._check(share * min(1.0, len(pts) / self._total))
+        self._check(share * min(1.0, len(log) / self._total))
         if not self._decodes and not self._seen.first.format.has_palette:
-            self._publish(partial(self._sorted, pts, key_pts))
-        if self._thread is not None and not self._waiting:
+            self._publish(partial(self._sorted, log))
+        if self._thread is not None and not (self._waiting or self.ended):
             time.sleep(PAUSE)
 
-    def decoded(self, order: Sequence[int | None], packets: Packets) -> None:
-        """Take the frames that were decoded so far; see `_examine.Watcher`."""
+    def decoded(self, shown: Sequence[int], packets: Packets) -> None:
+        """Take the frames that were decoded so far; see `scan.Watcher`."""
         self._decodes = True
-        done = min(1.0, len(order) / max(1, len(packets.pts)))
+        done = min(1.0, len(shown) / max(1, len(packets)))
         self._check(READING_SHARE + (1 - READING_SHARE) * done)
-        self._publish(lambda: table_of(order, packets)[0])
+        self._publish(partial(self._counted, shown, packets))
 
     def _check(self, fraction: float) -> None:
         if self._stop.is_set():
@@ -202,13 +217,18 @@ class Indexing:
                 self.part = part
                 self._changed.notify_all()
 
-    def _sorted(self, pts: Sequence[int | None], key_pts: set[int]) -> FrameIndex | None:
+    def _sorted(self, log: PacketLog) -> FrameIndex | None:
         """Return the frames before which no other can come any more."""
-        known = {tick for tick in pts if tick is not None}
-        if len(known) != len(pts):
+        packets = log.packets()
+        order = packets.in_order_of_time()
+        return None if order is None else sorted_table(self._seen, order[:-REORDER], packets)
+
+    def _counted(self, shown: Sequence[int], packets: Packets) -> FrameIndex | None:
+        """Return the frames that were decoded so far, up to the first that did not come yet."""
+        order = np.array(shown, dtype=np.int64)
+        if len(np.unique(order)) < len(order) or order.min(initial=0) < 0:
             return None
-        ids = sorted(known)[:-REORDER]
-        lead = lead_of(self._seen, ids, known)
-        if lead is None:
-            return None
-        return FrameIndex.of(ids, key_pts).cut(lead, len(ids))
+        missing = ~packets.hidden
+        missing[order[order < len(packets)]] = False
+        first = int(np.argmax(missing)) if missing.any() else len(packets)
+        return FrameIndex(packets, order[np.maximum.accumulate(order) < first])

@@ -1,15 +1,16 @@
 """One open container of PyAV: opening it, decoding its packets, and what it raises.
 
-Which packet is which frame is known in `_index.py`.
+Which packet is which frame is known in `index.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
+from av.stream import Disposition
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video.dicom.streams import FilePart
@@ -28,20 +29,80 @@ AV_ERRORS = (
 )
 
 
-def decode_packets(first: Any, packets: Iterator[Any]) -> Generator[av.VideoFrame]:
-    """Decode packets, passing over those the decoder refuses: their frames are then missing."""
-    if first is not None:
-        yield from decoded(first)
+class Decoded(NamedTuple):
+    """What came of one packet.
+
+    Attributes
+    ----------
+    packet : int
+        Its number in the order of the file, empty ones not counted; the number of packets for
+        what the decoder still held at the end.
+    pictures : list of av.VideoFrame
+        Their `pts` is the number of the packet that each is stored in.
+    failed : bool
+        The decoder refused the packet.
+    """
+
+    packet: int
+    pictures: list[av.VideoFrame]
+    failed: bool
+
+
+def decode_packets(stream: Any, packets: Iterator[Any], first: int = 0) -> Generator[Decoded]:
+    """Decode packets, telling which of them each picture is stored in.
+
+    A decoder hands the timestamp of a packet on to its picture, whatever it is. Here it is the
+    packet's number: timestamps of files may be missing, repeated or out of order.
+
+    Parameters
+    ----------
+    stream
+        PyAV's.
+    packets : iterator
+        Its packets in the order of the file; empty ones are passed over.
+    first : int
+        Number of the first one.
+    """
+    number = first
     for packet in packets:
-        yield from decoded(packet)
+        if not packet.size:
+            continue  # decoders take an empty packet for the end
+        packet.pts = packet.dts = number
+        yield _decoded(number, packet.decode)
+        number += 1
+    yield _decoded(number, stream.codec_context.decode)
 
 
-def decoded(packet: Any) -> list[av.VideoFrame]:
-    """Return the frames that come of a packet, none if the decoder refuses it."""
+def _decoded(number: int, decode: Callable[[], list[Any]]) -> Decoded:
     try:
-        return list(packet.decode())
+        return Decoded(number, decode(), False)
+    except EOFError:
+        return Decoded(number, [], False)
     except AV_ERRORS:
-        return []
+        return Decoded(number, [], True)
+
+
+def films(container: Any) -> list[Any]:
+    """Return the video streams of a container that can be decoded, without its covers."""
+    streams = [stream for stream in container.streams.video if stream.codec_context is not None]
+    return [stream for stream in streams if not _is_cover(stream, streams)] or streams
+
+
+def video_stream(container: Any) -> Any:
+    """Return the video of a container: the largest one that is not a cover; None without any."""
+    best = container.streams.best("video")
+    return max(
+        films(container),
+        key=lambda stream: (stream.height * stream.width, stream is best, -stream.index),
+        default=None,
+    )
+
+
+def _is_cover(stream: Any, streams: list[Any]) -> bool:
+    """Return True if a stream is a picture that stands for the clip, not the clip."""
+    if stream.disposition & Disposition.attached_pic:
+        return True
+    return stream.frames == 1 and any(other.frames > 1 for other in streams)
 
 
 def open_container(path: Path | FilePart, container_format: str, threads: int = 1) -> Any:
@@ -61,8 +122,8 @@ def open_container(path: Path | FilePart, container_format: str, threads: int = 
             "may have been cut off: export it again",
             path=path,
         ) from error
-    stream: Any = container.streams.best("video")
-    if stream is None or stream.codec_context is None:
+    stream = video_stream(container)
+    if stream is None:
         container.close()
         raise VideoError("holds no video that can be decoded; export it again", path=path)
     stream.codec_context.thread_type = "FRAME"  # slices in threads are not concealed when lost

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from napari_deepmtj.video.dicom.streams import FilePart
 
@@ -10,21 +12,59 @@ from napari_deepmtj.video.dicom.streams import FilePart
 _HEAD, _SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
 
 
-def ends_early(path: Path | FilePart, container_format: str) -> bool:
-    """Whether a Matroska or WebM file is shorter than the segment in it says it is."""
-    if container_format != "matroska" or isinstance(path, FilePart):
-        return False
+def ends_early(path: Path | FilePart, container_format: str) -> bool | None:
+    """Return True if a file is shorter than it says itself, None where it says nothing of that.
+
+    Counts and durations in headers are no measure: frames may be repeated, cut away by an edit
+    list, or begin late.
+    """
+    lengths = {"matroska": _of_matroska, "avi": _of_avi, "mov": _of_mov}.get(container_format)
+    if lengths is None or isinstance(path, FilePart):
+        return None
     with path.open("rb") as file:
-        head = file.read(4096)
         end = file.seek(0, 2)
+        length = lengths(file, end)
+    return None if length is None else length > end
+
+
+def _of_matroska(file: BinaryIO, _end: int) -> int | None:
+    """Return the length of head and segment."""
+    file.seek(0)
+    head = file.read(4096)
     size, at = _length(head, 4)
     if not head.startswith(_HEAD) or size is None:
-        return False
+        return None
     at += size
     if head[at : at + 4] != _SEGMENT:
-        return False
+        return None
     size, at = _length(head, at + 4)
-    return size is not None and at + size > end
+    return None if size is None else at + size
+
+
+def _of_avi(file: BinaryIO, end: int) -> int | None:
+    """Return the length of all RIFF chunks, of which large files have several (OpenDML)."""
+    at = 0
+    while at + 12 <= end:
+        file.seek(at)
+        name, size, kind = struct.unpack("<4sL4s", file.read(12))
+        if name != b"RIFF" or kind not in (b"AVI ", b"AVIX") or size < 4:
+            break
+        at += 8 + size
+    return at or None
+
+
+def _of_mov(file: BinaryIO, end: int) -> int | None:
+    """Return the length of all boxes of an MP4 or QuickTime file (ISO/IEC 14496-12, 4.2)."""
+    at = 0
+    while at + 8 <= end:
+        file.seek(at)
+        size, name = struct.unpack(">L4s", file.read(8))
+        if size == 1:
+            size = int.from_bytes(file.read(8), "big")
+        if not size or not name.isalnum():
+            break  # it reaches to the end, or what follows is none of it
+        at += size
+    return at or None
 
 
 def _length(data: bytes, at: int) -> tuple[int | None, int]:
@@ -39,7 +79,7 @@ def _length(data: bytes, at: int) -> tuple[int | None, int]:
 
 
 def is_whole_gif(packet: bytes) -> bool:
-    """Whether the picture of a packet is there up to its end, which the demuxer does not say.
+    """Return True if the picture of a packet is there up to its end; the demuxer does not say.
 
     GIF89a specification, 17 to 26: blocks of a kind, a head, and pieces with their length before
     them, up to one of length 0.

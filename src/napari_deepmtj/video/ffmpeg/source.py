@@ -1,7 +1,7 @@
 """Video containers through PyAV: frame-exact, exact grey, true times, several threads.
 
-The table of frames and the decoder that obeys it are in `_index.py`; it is made by `_examine.py`,
-in a thread if that takes long (`_indexing.py`). Grey is `_grey.py`.
+The table of frames is in `index.py`, the decoder that obeys it in `decoder.py`; the table is made
+by `scan.py`, in a thread if that takes long (`background.py`). Grey is `video/grey.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -24,8 +24,9 @@ from napari_deepmtj.video.dicom.streams import FilePart
 from napari_deepmtj.video.display import AS_STORED
 from napari_deepmtj.video.ffmpeg.background import Indexing
 from napari_deepmtj.video.ffmpeg.container import AV_ERRORS
+from napari_deepmtj.video.ffmpeg.decoder import Decoder, DisprovedError
 from napari_deepmtj.video.ffmpeg.header import glance
-from napari_deepmtj.video.ffmpeg.index import Decoder, FrameIndex
+from napari_deepmtj.video.ffmpeg.index import FrameIndex
 from napari_deepmtj.video.ffmpeg.scan import Found, GivenTimes
 from napari_deepmtj.video.grey import ColourRange, Levels, coloured, grey_of, luma_table
 from napari_deepmtj.video.source import BaseSource, reason
@@ -107,15 +108,14 @@ class AvSource(BaseSource):
             "coloured": coloured(first),
             **seen.display.facts,
         }
-        self._lock = Lock()
+        self._lock, self._proving = Lock(), Lock()
         self._cache: OrderedDict[int, _Kept] = OrderedDict()
         self._capacity = max(2, CACHE_BYTES // (first.height * first.width))
         # Stretching the luma takes as long as decoding: it is done for the frames that are read.
         self._kind = (first.format.name, int(first.color_range))
         eight_bit = first.format.components[0].bits == 8
         self._stretched = eight_bit and facts["colour_range"] == "limited"
-        self._decoder = Decoder(path, container_format, FrameIndex((), ()), stamp=seen.stamp)
-        self._damaged = False
+        self._decoder = Decoder(path, container_format, FrameIndex.empty(), stamp=seen.stamp)
         self._last = 0
         self._found: Found | None = None
         self._claim: int | None = None
@@ -125,7 +125,7 @@ class AvSource(BaseSource):
             *seen.display.orientation.size(*self._stored),
             seen.claim(),
             metadata=facts,
-            notices=(*seen.display.notices(path.name), *doubts),
+            notices=(*seen.notices, *seen.display.notices(path.name), *doubts),
         )
         self._indexing = Indexing(seen, times)
         if background:
@@ -157,8 +157,9 @@ class AvSource(BaseSource):
         with self._lock:
             self._obey(found.index)
             self.times = found.times
-            kind = "counted" if found.index.counted else "timestamps"
+            kind = "decoded in order" if found.index.proved else "timestamps"
             self.metadata = {**self.metadata, "frame_index": kind}
+            self._mark_unreadable(found.index.unreadable, "damaged in the file")
             self.say(*found.notices)
             n = len(found.index)
             if self._claim not in (None, n):
@@ -168,11 +169,11 @@ class AvSource(BaseSource):
     def _obey(self, index: FrameIndex) -> None:
         """Let the decoder obey another table; what it has decoded by the old one may stay."""
         old = self._decoder.index
-        if old.counted != index.counted or old.ids != index.ids[: len(old)]:
+        if index.proved or not index.begins_like(old):
             self._decoder.close()
             self._cache.clear()
         self._decoder.index = index
-        if len(index) > SPARSE_KEYS * len(index.keys) and not self._damaged:
+        if len(index) > SPARSE_KEYS * len(index.key_frames):
             self._decoder.threads = min(THREADS, os.cpu_count() or 1)
 
     @property
@@ -217,13 +218,13 @@ class AvSource(BaseSource):
         """
         self._indexing.when_ended(callback)
 
-    def frames(
+    def numbered(
         self, start: int = 0, stop: int | None = None, step: int = 1, roi: Roi | None = None
-    ) -> Iterator[UInt8Array]:
-        """Iterate over frames in order, once all are listed; see `BaseSource.frames`."""
+    ) -> Generator[tuple[int, UInt8Array | None]]:
+        """Iterate over frames in order, once all are listed; see `BaseSource.numbered`."""
         self._require_open()
         self.wait()
-        return super().frames(start, stop, step, roi)
+        return super().numbered(start, stop, step, roi)
 
     def close(self) -> None:
         """End the listing, close the shared decoder and empty the cache."""
@@ -241,6 +242,14 @@ class AvSource(BaseSource):
     def _read(self, frame: int) -> UInt8Array:
         if not self.complete and frame >= self.settled:
             self._indexing.wait(frame)
+        try:
+            return self._cached(frame)
+        except DisprovedError:
+            self._prove()
+        return self._cached(frame)
+
+    def _cached(self, frame: int) -> UInt8Array:
+        """Return a frame from the cache, or decode it."""
         with self._lock:
             self._require_open()
             self._require(frame)  # the claim may have been too high
@@ -254,32 +263,30 @@ class AvSource(BaseSource):
             self._cache.move_to_end(frame)
             return kept.grey
 
+    def _prove(self) -> None:
+        """Decode the whole file in order, where its timestamps turned out to be wrong."""
+        self._indexing.wait()
+        with self._proving:
+            if self._found is not None and not self._found.index.proved:
+                self._claim = self.n_frames
+                self._adopt(self._indexing.prove())
+
     def _decode_to(self, frame: int) -> None:
         """Put a frame, and those on the way to it, into the cache."""
         decoder = self._decoder
         # Somebody who goes on by leaps wants no frame in between; who goes back wants them all.
         skim = decoder.threads > 1 and frame > self._last + LEAP
         self._last = frame
-        try:
-            for number, picture in decoder.advance(frame, skim=skim):
-                if picture.is_corrupt and decoder.threads > 1:
-                    break
-                if frame - number >= self._capacity:
-                    continue
-                self._cache[number] = self._keep(number, picture)
-                self._cache.move_to_end(number)
-                if len(self._cache) > self._capacity:
-                    self._cache.popitem(last=False)
-            else:
-                return  # advance ends with `frame`, or raises
-        except VideoError:
-            if decoder.threads == 1:
-                raise
-        # how threads get over damage depends on chance: from here on without them, as `frames`
-        self._damaged, decoder.threads = True, 1
-        decoder.close()
-        self._cache.clear()
-        self._decode_to(frame)
+        for number, picture in decoder.advance(frame, skim=skim):
+            on_the_way = number != frame
+            if on_the_way and (
+                frame - number >= self._capacity or (picture.height, picture.width) != self._stored
+            ):
+                continue
+            self._cache[number] = self._keep(number, picture)
+            self._cache.move_to_end(number)
+            if len(self._cache) > self._capacity:
+                self._cache.popitem(last=False)
 
     def _keep(self, number: int, picture: av.VideoFrame) -> _Kept:
         """Return what is kept of a picture: its luma; its grey where that is something else."""
@@ -287,18 +294,35 @@ class AvSource(BaseSource):
             return _Kept(self._grey(number, picture, None, "full"), stretch=True)
         return _Kept(self._grey(number, picture, None))
 
-    def _frames(self, numbers: range, roi: Roi | None) -> Iterator[UInt8Array]:
+    def _numbered(
+        self, numbers: range, roi: Roi | None
+    ) -> Generator[tuple[int, UInt8Array | None]]:
         decoder = Decoder(self._path, self._format, self._decoder.index, stamp=self._stamp)
         with decoder:
             for frame in numbers:
                 try:
-                    for number, picture in decoder.advance(frame):
-                        if number == frame:
-                            grey = self._grey(frame, picture, roi)
-                except VideoError as error:
-                    self._stopped(frame, error)
-                    return
-                yield grey  # advance ends with `frame`, or raises
+                    grey = self._decoded(decoder, frame, roi)
+                except DisprovedError:
+                    decoder.close()
+                    self._prove()
+                    decoder.index = self._decoder.index
+                    grey = self._decoded(decoder, frame, roi)
+                yield frame, grey
+
+    def _decoded(self, decoder: Decoder, frame: int, roi: Roi | None) -> UInt8Array | None:
+        """Return a frame that a decoder goes on to; None if it is unreadable."""
+        if frame >= len(decoder.index):
+            return None  # there turned out to be fewer
+        try:
+            for number, picture in decoder.advance(frame):
+                if number == frame:
+                    grey = self._grey(frame, picture, roi)
+        except VideoError as error:
+            if error.frame is None:
+                raise
+            self._mark_unreadable([frame], error.message)
+            return None
+        return grey
 
     def _grey(
         self,
@@ -316,8 +340,6 @@ class AvSource(BaseSource):
                 path=self._path,
                 frame=frame,
             )
-        if picture.is_corrupt:
-            self.say(f"{self.name}: frame {frame} is damaged in the file; it is used as it is")
         orientation = self._display.orientation
         try:
             if orientation == AS_STORED:

@@ -21,7 +21,6 @@ from napari_deepmtj.video.stacks.blocks import require_blocks
 from napari_deepmtj.video.stacks.stack import ArraySource, overheard
 
 #: Files one of which lies in the folder of every Zarr store, of format 2 or 3.
-ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 
 #: Most bytes of one block of a Zarr array; blocks are decoded whole.
 MOST_BLOCK = 2**30

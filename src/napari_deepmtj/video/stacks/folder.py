@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
+from napari_deepmtj.video.kinds import kind_of
 from napari_deepmtj.video.source import BaseSource
 from napari_deepmtj.video.stacks.stack import StackSource, opened_picture, pillow_array
 from napari_deepmtj.video.stacks.telemed import apply_mat
@@ -181,8 +182,6 @@ class _reading:  # noqa: N801 - used as a context manager
 
 def _kinds(folder: Path) -> dict[Path, str]:
     """Return the files of a folder that are clips or pictures, and what they are."""
-    from napari_deepmtj.video.opening import kind_of
-
     found: dict[Path, str] = {}
     others: list[Path] = []
     with _reading(folder):
