@@ -7,6 +7,7 @@ import torch
 
 from napari_deepmtj.phantom.anatomy import (
     LABEL_THICKNESS_MM,
+    LabelDefinition,
     Scene,
     layers,
     mtj_mm,
@@ -21,7 +22,7 @@ def scenes(n: int = 200, seed: int = 3, **kwargs: bool) -> Scene:
 @pytest.mark.parametrize("thickness", [0.2, LABEL_THICKNESS_MM, 1.0])
 def test_wedge_has_the_defining_thickness_at_the_mtj(thickness: float) -> None:
     scene = scenes()
-    x = mtj_mm(scene, thickness)[:, :1]
+    x = mtj_mm(scene, LabelDefinition(thickness))[:, :1]
     at = layers(scene, x)
     there = at.muscle_bottom - at.muscle_top
     torch.testing.assert_close(there, torch.full_like(there, thickness), atol=1e-3, rtol=0)
@@ -33,12 +34,14 @@ def test_wedge_has_the_defining_thickness_at_the_mtj(thickness: float) -> None:
 
 def test_definition_zero_is_the_tip() -> None:
     scene = scenes()
-    torch.testing.assert_close(mtj_mm(scene, 0.0)[:, 0], scene.tip_mm, atol=1e-3, rtol=0)
+    tip = mtj_mm(scene, LabelDefinition(0.0))[:, 0]
+    torch.testing.assert_close(tip, scene.tip_mm, atol=1e-3, rtol=0)
 
 
 def test_thicker_definition_lies_more_proximal() -> None:
     scene = scenes()
-    assert (mtj_mm(scene, 1.0)[:, 0] < mtj_mm(scene, 0.2)[:, 0]).all()
+    thick, thin = (mtj_mm(scene, LabelDefinition(mm))[:, 0] for mm in (1.0, 0.2))
+    assert (thick < thin).all()
 
 
 def test_layers_are_in_order_and_the_muscle_ends_at_the_tip() -> None:
@@ -53,12 +56,15 @@ def test_layers_are_in_order_and_the_muscle_ends_at_the_tip() -> None:
     torch.testing.assert_close(at.muscle_top[distal], at.muscle_bottom[distal])
 
 
-def test_mtj_lies_between_the_aponeuroses() -> None:
+def test_mtj_lies_on_the_deep_aponeurosis() -> None:
     scene = scenes()
     x, z = mtj_mm(scene).unbind(1)
     at = layers(scene, x[:, None])
-    assert (at.muscle_top[:, 0] <= z).all()
-    assert (z <= at.muscle_bottom[:, 0]).all()
+    assert (at.muscle_bottom[:, 0] < z).all()
+    assert (z < at.muscle_bottom[:, 0] + 0.5 * scene.deep_mm).all()
+    middle = mtj_mm(scene, LabelDefinition(depth=0.5))
+    torch.testing.assert_close(middle[:, 0], x)
+    torch.testing.assert_close(middle[:, 1], at.tendon_top[:, 0] + 0.5 * scene.deep_mm)
 
 
 def test_out_of_view_scenes_have_their_tip_beyond_the_picture() -> None:

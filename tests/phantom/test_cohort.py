@@ -13,7 +13,7 @@ import torch
 from napari_deepmtj.core.jobs import Done
 from napari_deepmtj.labels.table import labels_path, read_labels
 from napari_deepmtj.phantom import demo_clip, speckle, subjects, write_cohort
-from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, layers, mtj_mm
+from napari_deepmtj.phantom.anatomy import LABEL_DEPTH, LABEL_THICKNESS_MM, layers, mtj_mm
 from napari_deepmtj.video.opening import VideoSource, open_video
 
 
@@ -54,8 +54,8 @@ def test_truth_lies_where_the_muscle_is_drawn_to_end(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(speckle, "acoustics", lambda *_: torch.zeros(1, 1, 1))
     monkeypatch.setattr(speckle, "aponeuroses", lambda *_: torch.zeros(1, 1, 1))
     monkeypatch.setattr(speckle, "perimysium", lambda *_: 0.0)
-    monkeypatch.setattr(speckle, "_envelope", lambda amplitude, *_: amplitude)
-    monkeypatch.setattr(speckle, "display", lambda envelope, *_: envelope)
+    monkeypatch.setattr(speckle, "_envelope", lambda amplitude, *_, **__: amplitude)
+    monkeypatch.setattr(speckle, "display", lambda envelope, *_, **__: envelope)
     # Soft edges of 0.12 mm (tissue.step) make a wedge of t mm weigh t / (1 - exp(-t / 0.12)) mm.
     thickness = np.linspace(1e-4, 3.0, 3000)
     weight = thickness / (1 - np.exp(-thickness / 0.12))
@@ -72,12 +72,14 @@ def test_truth_lies_where_the_muscle_is_drawn_to_end(monkeypatch: pytest.MonkeyP
         rows = np.arange(clip.height)[:, None]
         depth = (drawn * rows).sum(0) / drawn.sum(0)
         thick = np.interp(drawn.sum(0) * clip.scale.y_mm, weight, thickness)
-        assert depth @ share == pytest.approx(y, abs=0.01)
         scene = clip.scene_at(range(1, 2))
         there = layers(scene, mtj_mm(scene)[:, :1])
         wanted = float(there.muscle_bottom - there.muscle_top)
         assert wanted == pytest.approx(LABEL_THICKNESS_MM, abs=0.02)
         assert thick @ share == pytest.approx(wanted, abs=0.004)
+        # The truth lies below the middle of the wedge: half of it, and into the deep aponeurosis.
+        below = (0.5 * wanted + LABEL_DEPTH * float(scene.deep_mm)) / clip.scale.y_mm
+        assert depth @ share == pytest.approx(y - below, abs=0.01)
     assert sides == {"left", "right"}
 
 

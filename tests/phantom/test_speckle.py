@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from napari_deepmtj.phantom.anatomy import sample_scenes
+from napari_deepmtj.phantom.families import FAMILIES, FINE, WIDE, Family
 from napari_deepmtj.phantom.materials import Motion, sample_materials
 from napari_deepmtj.phantom.negatives import render_nothing
 from napari_deepmtj.phantom.speckle import render
@@ -15,10 +17,10 @@ from napari_deepmtj.phantom.speckle import render
 H, W = 96, 192
 
 
-def make(n: int = 3, seed: int = 0, margin: int = 0) -> tuple:  # type: ignore[type-arg]
+def make(n: int = 3, seed: int = 0, margin: int = 0, family: Family = FINE) -> tuple:  # type: ignore[type-arg]
     rng = torch.Generator().manual_seed(seed)
-    scene = sample_scenes(n, rng, aspect=H / W)
-    return scene, sample_materials(n, H, W, rng, margin=margin)
+    scene = sample_scenes(n, rng, aspect=H / W, family=family)
+    return scene, sample_materials(n, H, W, rng, margin=margin, family=family)
 
 
 def test_pure_function_of_its_tensors() -> None:
@@ -29,8 +31,9 @@ def test_pure_function_of_its_tensors() -> None:
     assert torch.equal(first, render(scene, materials, H, W))
 
 
-def test_pictures_have_contrast_and_are_not_saturated() -> None:
-    pictures = render(*make(24, 5), H, W).float()
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+def test_pictures_have_contrast_and_are_not_saturated(family: Family) -> None:
+    pictures = render(*make(24, 5, family=family), H, W).float()
     assert (pictures.std(dim=(1, 2)) > 8).all()
     assert ((pictures == 255).float().mean(dim=(1, 2)) < 0.25).all()
 
@@ -48,6 +51,17 @@ def test_batch_and_single_agree() -> None:
     )
     batch = render(scene, materials, H, W)[1].int()
     assert (batch - render(one, part, H, W)[0].int()).abs().max() <= 1
+
+
+def test_families_draw_one_scene_differently() -> None:
+    """The wide family smooths strongly: neighbouring pixels are more alike than in the fine one."""
+
+    def likeness(family: Family) -> float:
+        picture = render(*make(8, 5, family=family), H, W).double().numpy()
+        inside = picture[:, H // 2 :, W // 4 : -W // 4]
+        return float(np.corrcoef(inside[:, :-1].ravel(), inside[:, 1:].ravel())[0, 1])
+
+    assert likeness(WIDE) > likeness(FINE) + 0.05
 
 
 def test_slip_moves_the_whole_picture() -> None:

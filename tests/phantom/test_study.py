@@ -16,9 +16,11 @@ from napari_deepmtj.labels.table import labels_path, read_labels
 from napari_deepmtj.phantom import subjects
 from napari_deepmtj.phantom.anatomy import layers
 from napari_deepmtj.phantom.cohort import DEMO_SEED, PhantomClip
+from napari_deepmtj.phantom.families import FAMILIES
 from napari_deepmtj.phantom.motion import Movement
 from napari_deepmtj.phantom.study import Design, Group, Part, Study, StudyClip, study, write_study
 from napari_deepmtj.phantom.traits import TYPICAL, Traits
+from napari_deepmtj.training.dataset import FAMILY_STEP
 from napari_deepmtj.training.recipes import SceneSet, available, load_recipe
 from napari_deepmtj.video.opening import VideoSource, open_video
 
@@ -83,8 +85,9 @@ def test_no_subject_is_drawn_anywhere_else(cohort: Study) -> None:
     sets = [s for recipe in recipes for s in vars(recipe).values() if isinstance(s, SceneSet)]
     assert len(sets) >= 2
     for what in sets:
-        first = what.seed * 1_000_003
-        assert not own & set(range(first, first + what.chunks))
+        for number in range(len(FAMILIES)):
+            first = what.seed * 1_000_003 + FAMILY_STEP * number
+            assert not own & set(range(first, first + what.chunks))
 
 
 def test_a_clip_is_a_video_with_the_truth_of_its_annotated_frames(cohort: Study) -> None:

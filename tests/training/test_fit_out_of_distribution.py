@@ -9,6 +9,7 @@ import torch
 
 from napari_deepmtj.inference.out_of_distribution import CALLED_WRONGLY, Familiar
 from napari_deepmtj.networks.build import build
+from napari_deepmtj.phantom.anatomy import LABEL, LabelDefinition
 from napari_deepmtj.training.fit_out_of_distribution import LEAST, fit, fit_familiar
 from napari_deepmtj.training.recipes import load_recipe
 from napari_deepmtj.weights.cards import WeightCard
@@ -99,8 +100,9 @@ def test_a_network_without_features_cannot_tell() -> None:
         def pictures(self, indices: torch.Tensor) -> torch.Tensor:
             return torch.zeros(len(indices), 24, 48, dtype=torch.uint8)
 
-        def positions(self, thickness_mm: float) -> torch.Tensor:
+        def positions(self, label: LabelDefinition = LABEL) -> torch.Tensor:
             return torch.full((4, 2), 10.0)
 
     recipe = load_recipe("compact")
-    assert fit_familiar(Silent(), recipe, Scenes()) == (None, {})  # type: ignore[arg-type]
+    nothing = np.zeros(4, dtype=bool)
+    assert fit_familiar(Silent(), recipe, Scenes(), nothing) == (None, {})

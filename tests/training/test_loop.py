@@ -12,6 +12,7 @@ import torch
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.networks.interface import NetworkOutput
+from napari_deepmtj.phantom.anatomy import LabelDefinition
 from napari_deepmtj.training import loop, scenes
 from napari_deepmtj.training.augment import Batch
 from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered, render_chunk
@@ -37,6 +38,7 @@ def tiny() -> SceneRecipe:
         network_arguments={"channels": [8, 8, 8]},
         input_height=32,
         input_width=64,
+        families={"fine": 1.0},
         training=SceneSet(seed=1, count=CHUNK, height=32, width=64),
         calibration=SceneSet(seed=2, count=CHUNK, height=32, width=64),
         stages=(Stage(3, 16, 32), Stage(3, 32, 64)),
@@ -48,8 +50,9 @@ def tiny() -> SceneRecipe:
 def folder(tiny: SceneRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the scenes rendered, and nothing learned yet."""
     path = tmp_path_factory.mktemp("run")
-    list(ensure_rendered(tiny.training, path / "training", 1))
-    list(ensure_rendered(tiny.calibration, path / "calibration", 1))
+    for what, name in ((tiny.training, "training"), (tiny.calibration, "calibration")):
+        for part in tiny.of_families(what):
+            list(ensure_rendered(part, path / name / part.family, 1))
     return path
 
 
@@ -116,15 +119,19 @@ def test_folder_that_cannot_be_made_is_one_line(tiny: SceneRecipe, tmp_path: Pat
 def test_scenes_of_another_recipe_are_refused(tiny: SceneRecipe, folder: Path) -> None:
     other = replace(tiny.training, seed=99)
     with pytest.raises(DeepMTJError, match="another recipe"):
-        list(ensure_rendered(other, folder / "training", 1))
+        list(ensure_rendered(other, folder / "training" / "fine", 1))
 
 
 def test_rendered_positions_follow_the_definition(tiny: SceneRecipe, folder: Path) -> None:
-    drawn = RenderedScenes(tiny.training, folder / "training")
+    drawn = RenderedScenes(tiny.training, folder / "training" / "fine")
     assert len(drawn) == CHUNK
     assert 0.7 < float(drawn.present.float().mean()) <= 1.0
-    tip, earlier = drawn.positions(0.0), drawn.positions(0.8)
+    tip, earlier, deeper = (
+        drawn.positions(label)
+        for label in (LabelDefinition(0.0), LabelDefinition(0.8), LabelDefinition(0.8, 0.5))
+    )
     assert (earlier[:, 0] < tip[:, 0]).all()
+    assert (earlier[:, 1] < deeper[:, 1]).all()
 
 
 def test_learning_rate_rises_then_falls(tiny: SceneRecipe) -> None:

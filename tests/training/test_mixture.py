@@ -32,7 +32,7 @@ def test_a_number_means_the_same_picture_position_and_scale() -> None:
     mixture = Mixture([Source("a", 1, pictures(2, 1)), Source("b", 1, pictures(3, 7))])
     numbers = torch.tensor([0, 1, 2, 4])
     assert mixture.pictures(numbers)[:, 0, 0].tolist() == [1, 1, 7, 7]
-    assert mixture.positions(0.5)[numbers, 0].tolist() == [1, 1, 7, 7]
+    assert mixture.positions()[numbers, 0].tolist() == [1, 1, 7, 7]
     assert mixture.mm_per_px[numbers].tolist() == pytest.approx([0.01, 0.01, 0.07, 0.07])
 
 

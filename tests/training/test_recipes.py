@@ -10,9 +10,12 @@ import torch
 
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.networks.build import build
+from napari_deepmtj.phantom.families import FAMILIES, family_of
 from napari_deepmtj.training.recipes import (
+    CHUNK,
     FrameRecipe,
     SceneRecipe,
+    SceneSet,
     available,
     load_recipe,
 )
@@ -34,6 +37,7 @@ def test_all_recipes_read_under_their_own_names() -> None:
         assert recipe.id == name
         if isinstance(recipe, SceneRecipe):
             assert recipe.training.seed != recipe.calibration.seed
+            assert set(recipe.families) <= set(FAMILIES)
             last = recipe.stages[-1]
             assert (last.height, last.width) == (recipe.input_height, recipe.input_width)
         elif recipe.network is not None:
@@ -153,3 +157,13 @@ def test_a_seed_that_generators_refuse_is_refused_before_the_run(seed: int) -> N
     assert isinstance(recipe, FrameRecipe)
     with pytest.raises(DeepMTJError, match=f"the seed is {seed}; give 0 to 2147483647"):
         replace(recipe, seed=seed)
+
+
+def test_families_share_the_scenes_of_a_set() -> None:
+    recipe = load_recipe("compact")
+    assert isinstance(recipe, SceneRecipe)
+    halves = replace(recipe, families={"fine": 3.0, "wide": 1.0})
+    parts = {part.family: part.count for part in halves.of_families(SceneSet(1, 8 * CHUNK))}
+    assert parts == {"fine": 6 * CHUNK, "wide": 2 * CHUNK}
+    with pytest.raises(DeepMTJError, match="no family of scenes 'nice'"):
+        family_of("nice")

@@ -4,8 +4,8 @@ A scene is drawn in millimetres, distal to the right: x along the skin, z into d
 the top-left corner of the picture. The functions here turn its numbers into layer boundaries; what
 the layers look like is `speckle`, how they move `motion`.
 
-The ranges are anatomical or were read from published B-mode figures of the gastrocnemius
-MTJ; a range without a source is our choice, made wide.
+The ranges, here and in `families`, are anatomical or were read from published B-mode figures of
+the gastrocnemius MTJ; a range without a source is our choice, made wide.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_deepmtj.phantom.families import FINE, Family
+
 #: Thickness of the muscle wedge at which the MTJ is put, in millimetres: the default of the
 #: explicit label definition. P20 labels "the most distal insertion of the muscle into the free
 #: tendon" (doi:10.1109/EMBC44109.2020.9176145); a person sees a wedge down to a few tenths of a
@@ -25,9 +27,10 @@ from torch import Tensor
 #: millimetres distal of what anybody clicks.
 #: Three quarters of a millimetre or less are what annotators of published pictures seem to use.
 LABEL_THICKNESS_MM = 0.5
-#: Least depth of the superficial aponeurosis at the tip, as a share of the picture's: a person
-#: sets the scanner so that the junction does not lie on the picture's edge.
-SHALLOWEST = 0.06
+#: Depth of the MTJ below the upper edge of the deep aponeurosis, as a share of its own thickness:
+#: people click on that bright line. Midway between the aponeuroses every network lay 0.3 to 0.9 mm
+#: too shallow on every real picture.
+LABEL_DEPTH = 0.3
 #: How far proximally of its tip the wedge is searched for that thickness, and at how many places.
 _SEARCH_MM, _SEARCHED = 40.0, 321
 
@@ -146,7 +149,14 @@ def _log_uniform(n: int, low: float, high: float, rng: torch.Generator) -> Tenso
     return torch.exp(_uniform(n, math.log(low), math.log(high), rng))
 
 
-def sample_scenes(n: int, rng: torch.Generator, *, aspect: float, in_view: bool = True) -> Scene:
+def sample_scenes(
+    n: int,
+    rng: torch.Generator,
+    *,
+    aspect: float,
+    in_view: bool = True,
+    family: Family = FINE,
+) -> Scene:
     """Draw `n` scenes.
 
     Parameters
@@ -160,22 +170,24 @@ def sample_scenes(n: int, rng: torch.Generator, *, aspect: float, in_view: bool 
     in_view : bool
         Whether the tip lies in the picture; otherwise it lies 4-60 mm beyond either side, which
         leaves mid-belly muscle or free tendon and soleus.
+    family : Family
+        Whose ranges are drawn from.
     """
-    width = _log_uniform(n, 38.0, 100.0, rng)
+    width = _log_uniform(n, *family.width_mm, rng)
     depth = width * aspect
     fascia = torch.minimum(_log_uniform(n, 2.5, 16.0, rng), 0.42 * depth)
     skin = _uniform(n, 0.8, 2.2, rng)
     fascia = torch.maximum(fascia, skin + 0.8)
     top = _uniform(n, -1.0, 1.0, rng) * torch.minimum(fascia - skin, 0.12 * depth)
-    top = torch.minimum(top, fascia - SHALLOWEST * depth)
+    top = torch.minimum(top, fascia - family.shallowest * depth)
     if in_view:
-        tip = width * _uniform(n, 0.10, 0.96, rng)
+        tip = width * _uniform(n, *family.tip, rng)
     else:
         beyond = _uniform(n, 4.0, 60.0, rng)
         tip = torch.where(torch.rand(n, generator=rng) < 0.65, width + beyond, -beyond)
-    superficial = _log_uniform(n, 0.4, 1.4, rng)
-    deep = _log_uniform(n, 0.6, 1.8, rng)
-    tendon = deep + _log_uniform(n, 0.3, 3.5, rng)
+    superficial = _log_uniform(n, *family.superficial_mm, rng)
+    deep = _log_uniform(n, *family.deep_mm, rng)
+    tendon = deep + _log_uniform(n, *family.tendon_more_mm, rng)
     pennation = _uniform(n, math.radians(3), math.radians(22), rng)
     flat = torch.rand(n, generator=rng) < 0.12
     soleus_end = torch.where(
@@ -191,15 +203,15 @@ def sample_scenes(n: int, rng: torch.Generator, *, aspect: float, in_view: bool 
         fascia_mm=fascia,
         tilt=0.045 * torch.randn(n, generator=rng),
         tip_mm=tip,
-        wedge_slope=_log_uniform(n, 0.2, 0.6, rng),
-        wedge_mm=_log_uniform(n, 5.0, 22.0, rng),
-        wedge_power=_log_uniform(n, 0.75, 1.25, rng),
+        wedge_slope=_log_uniform(n, *family.wedge_slope, rng),
+        wedge_mm=_log_uniform(n, *family.wedge_mm, rng),
+        wedge_power=_log_uniform(n, *family.wedge_power, rng),
         wedge_deep=_uniform(n, 0.65, 1.1, rng),
         superficial_mm=superficial,
         deep_mm=deep,
         tendon_mm=tendon,
-        tendon_thin=_uniform(n, 0.0, 0.05, rng),
-        tendon_fade_mm=_log_uniform(n, 3.0, 22.0, rng),
+        tendon_thin=_uniform(n, *family.tendon_thin, rng),
+        tendon_fade_mm=_log_uniform(n, *family.tendon_fade_mm, rng),
         gap_start_mm=_log_uniform(n, 2.0, 45.0, rng),
         gap_slope=_uniform(n, 0.0, 0.16, rng) * (torch.rand(n, generator=rng) < 0.45),
         gap_mm=_log_uniform(n, 0.5, 5.0, rng),
@@ -297,18 +309,43 @@ def layers(scene: Scene, x_mm: Tensor) -> Layers:
     )
 
 
-def mtj_mm(scene: Scene, thickness_mm: float = LABEL_THICKNESS_MM) -> Tensor:
-    """Position of the MTJ by the label definition.
+@dataclass(frozen=True)
+class LabelDefinition:
+    """Where the MTJ of a scene is, by definition.
 
-    The MTJ is where the wedge is `thickness_mm` thick for the last time before its tip; its depth
-    is the middle between the two aponeuroses' inner faces.
+    Parameters
+    ----------
+    thickness_mm : float
+        It is where the wedge is that thick for the last time before its tip; 0 is the
+        mathematical tip.
+    depth : float
+        Its depth below the upper edge of the deep aponeurosis, as a share of the aponeurosis'
+        own thickness: 0 the edge, 0.5 the middle of the bright line.
+    """
+
+    thickness_mm: float = LABEL_THICKNESS_MM
+    depth: float = LABEL_DEPTH
+
+    def __str__(self) -> str:
+        return (
+            f"where the wedge is {self.thickness_mm:g} mm thick, on the deep aponeurosis, "
+            f"{self.depth:g} of its thickness below its upper edge"
+        )
+
+
+#: The definition that everything follows unless it gives another.
+LABEL = LabelDefinition()
+
+
+def mtj_mm(scene: Scene, label: LabelDefinition = LABEL) -> Tensor:
+    """Position of the MTJ by a label definition.
 
     Parameters
     ----------
     scene : Scene
         B scenes.
-    thickness_mm : float
-        The definition, in mm; 0 is the mathematical tip.
+    label : LabelDefinition
+        The definition.
 
     Returns
     -------
@@ -322,12 +359,12 @@ def mtj_mm(scene: Scene, thickness_mm: float = LABEL_THICKNESS_MM) -> Tensor:
         at = layers(scene, x_mm)
         thick = at.muscle_bottom - at.muscle_top
         # The last place that is thick enough; the definition lies between it and the next.
-        last = torch.where(thick > thickness_mm, torch.arange(_SEARCHED), 0)
+        last = torch.where(thick > label.thickness_mm, torch.arange(_SEARCHED), 0)
         last = last.amax(dim=1, keepdim=True).clamp(max=_SEARCHED - 2)
         start, reach = x_mm.gather(1, last), step
     before, after = thick.gather(1, last), thick.gather(1, last + 1)
-    share = ((before - thickness_mm) / (before - after).clamp(min=1e-9)).clamp(0.0, 1.0)
+    share = ((before - label.thickness_mm) / (before - after).clamp(min=1e-9)).clamp(0.0, 1.0)
     x = (start + share * step)[:, 0]
     there = layers(scene, x[:, None])
-    z = 0.5 * (there.muscle_top + there.muscle_bottom)[:, 0]
+    z = there.muscle_bottom[:, 0] + label.depth * scene.deep_mm
     return torch.stack([x, z], dim=1)

@@ -22,7 +22,7 @@ from napari_deepmtj.core.labels import PHANTOM, Label
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.labels.table import labels_path, write_labels
-from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, Scene, mtj_mm, sample_scenes
+from napari_deepmtj.phantom.anatomy import Scene, mtj_mm, sample_scenes
 from napari_deepmtj.phantom.devices import StyleSet, outside_fan
 from napari_deepmtj.phantom.materials import Materials, Motion, sample_materials
 from napari_deepmtj.phantom.motion import Movement, course
@@ -149,7 +149,7 @@ class PhantomClip(BaseSource):
         )
         self.roi = Roi(0, 0, width, height, "phantom")
         self.distal_side: DistalSide = "left" if self._flipped else "right"
-        xy = mtj_mm(self.scene_at(range(n_frames)), LABEL_THICKNESS_MM).double().numpy()
+        xy = mtj_mm(self.scene_at(range(n_frames))).double().numpy()
         truth = xy / mm_per_px - 0.5
         share = torch.from_numpy((truth + 0.5) / [width, height])
         truth[outside_fan(self.device, share[:, 0], share[:, 1]).numpy()] = np.nan

@@ -16,19 +16,13 @@ from PIL import Image
 from scipy import ndimage
 
 from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.phantom.anatomy import LABEL, LabelDefinition
 
 FloatArray = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
 
 #: Ending of the picture that masks both aponeuroses of `NAME.jpg`.
 MASK_SUFFIX = "_aponeuroses.png"
-#: Thickness of muscle between the two lines at which the label lies, mm; as that of the phantom,
-#: `phantom.anatomy.LABEL_THICKNESS_MM`. The masks' edges lie inside the lines' fuzzy borders, so
-#: to the eye the lines have fused a little proximally of where the masks touch.
-LABEL_THICKNESS_MM = 0.5
-#: Depth of the label inside the deep line, as a share of its thickness: people click on the
-#: bright line, not into the wedge.
-LABEL_DEPTH = 0.3
 #: Millimetres a pixel where nothing is known of a picture: 60 mm wide, as a common linear probe.
 COMMON_WIDTH_MM = 60.0
 #: A line of a mask that spans less of the picture's width is none of the two aponeuroses.
@@ -262,7 +256,9 @@ def read_bellies(folder: Path, leave_out: frozenset[str] = frozenset()) -> list[
     return bellies
 
 
-def composite(belly: Belly, wedge: Wedge, rng: np.random.Generator) -> Composite:
+def composite(
+    belly: Belly, wedge: Wedge, rng: np.random.Generator, label: LabelDefinition = LABEL
+) -> Composite:
     """Close a belly along a wedge.
 
     Parameters
@@ -273,6 +269,10 @@ def composite(belly: Belly, wedge: Wedge, rng: np.random.Generator) -> Composite
         How it is closed, distal to the right.
     rng : numpy.random.Generator
         Draws the tendon's fibrils.
+    label : LabelDefinition
+        Where the MTJ is: the phantom's definition, its thickness between the masks' edges. These
+        lie inside the lines' fuzzy borders, so to the eye the lines have fused a little
+        proximally of where the masks touch.
     """
     mm = belly.mm_per_px
     height, width = belly.picture.shape
@@ -332,23 +332,27 @@ def composite(belly: Belly, wedge: Wedge, rng: np.random.Generator) -> Composite
     picture = shallow + (deep - shallow) * weight
     return Composite(
         np.clip(np.rint(picture), 0, 255).astype(np.uint8),
-        _label(muscle, top, thickness, mm),
+        _label(muscle, top, thickness, mm, label),
         mm,
         wedge,
     )
 
 
 def _label(
-    muscle: FloatArray, top: FloatArray, thickness: FloatArray, mm_per_px: float
+    muscle: FloatArray,
+    top: FloatArray,
+    thickness: FloatArray,
+    mm_per_px: float,
+    label: LabelDefinition,
 ) -> tuple[float, float] | None:
-    """Return where the muscle is `LABEL_THICKNESS_MM` thick for the last time, None if nowhere."""
-    thick = np.flatnonzero(muscle * mm_per_px > LABEL_THICKNESS_MM)
+    """Return where the muscle is as thick as the label says for the last time, None if nowhere."""
+    thick = np.flatnonzero(muscle * mm_per_px > label.thickness_mm)
     if not len(thick) or thick[-1] == len(muscle) - 1:
         return None
     last = int(thick[-1])
     before, after = muscle[last] * mm_per_px, muscle[last + 1] * mm_per_px
-    x = last + float((before - LABEL_THICKNESS_MM) / max(before - after, 1e-9))
-    y = top + LABEL_DEPTH * thickness
+    x = last + float((before - label.thickness_mm) / max(before - after, 1e-9))
+    y = top + label.depth * thickness
     return x, float(np.interp(x, np.arange(len(y)), y))
 
 

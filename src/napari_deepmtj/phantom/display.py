@@ -18,20 +18,29 @@ def _box(image: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(image[:, None], (1, 1, 1, 1), mode="reflect"), 3, stride=1)[:, 0]
 
 
-def display(envelope: Tensor, device: Device, mm_per_px: Tensor) -> Tensor:
+def display(
+    envelope: Tensor, device: Device, mm_per_px: Tensor, *, across_beam: bool = True
+) -> Tensor:
     """Log compression, window, gamma and post-processing to grey levels, uint8 (B, H, W).
 
-    `mm_per_px` (B,) is that of the picture.
+    `mm_per_px` (B,) is that of the picture. Speckle is reduced across the beam only, or both ways
+    and strongly.
     """
-    # A scanner's own samples are few where pixels are small: no darkness thinner than they are.
-    fine = cells(((SAMPLE_MM - mm_per_px) / (0.5 * SAMPLE_MM)).clamp(0.0, 1.0))
-    envelope = envelope + fine * (_box(envelope) - envelope)
-    # Speckle reduction works on the scanner's lines, much finer along the beam than a pixel here:
-    # what is left of it at this scale is across the beam.
-    decibel = 20 * torch.log10(envelope)
-    wide = F.pad(decibel[:, None], (1, 1, 0, 0), mode="reflect")
-    smooth = 0.6 * cells(device.smooth)
-    decibel = decibel + smooth * (F.avg_pool2d(wide, (1, 3), stride=1)[:, 0] - decibel)
+    smooth = cells(device.smooth)
+    if across_beam:
+        # A scanner's own samples are few where pixels are small: no darkness thinner than they.
+        fine = cells(((SAMPLE_MM - mm_per_px) / (0.5 * SAMPLE_MM)).clamp(0.0, 1.0))
+        envelope = envelope + fine * (_box(envelope) - envelope)
+        # Speckle reduction works on the scanner's lines, much finer along the beam than a pixel
+        # here: what is left of it at this scale is across the beam.
+        decibel = 20 * torch.log10(envelope)
+        wide = F.pad(decibel[:, None], (1, 1, 0, 0), mode="reflect")
+        evened = F.avg_pool2d(wide, (1, 3), stride=1)[:, 0]
+        decibel = decibel + 0.6 * smooth * (evened - decibel)
+    else:
+        decibel = 20 * torch.log10(envelope)
+        for _ in range(2):
+            decibel = decibel + smooth * (_box(decibel) - decibel)
     flat = decibel.flatten(1)[:, ::7]
     top = torch.quantile(flat, 0.997, dim=1) + device.headroom_db
     grey = ((decibel - cells(top - device.window_db)) / cells(device.window_db)).clamp(0, 1)

@@ -77,9 +77,9 @@ def aponeuroses(
         slope = slope / (scene.width_mm / centre.shape[1])[:, None]
         slope = F.avg_pool1d(F.pad(slope[:, None], (10, 10), mode="replicate"), 21, stride=1)[:, 0]
         steer = look.uniform(-0.08, 0.08)[:, None]
-        loss = look.uniform(10.0, 60.0)[:, None] * (slope - steer) ** 2
-        patch = look.uniform(1.0, 3.5)[:, None] * along(index, x, look.log(1.5, 9.0))
-        decibel = level[:, None] + patch - loss.clamp(max=12)
+        loss = look.uniform(*family.steep_loss)[:, None] * (slope - steer) ** 2
+        patch = look.uniform(*family.patchy_db)[:, None] * along(index, x, look.log(1.5, 9.0))
+        decibel = level[:, None] + patch - loss.clamp(max=family.most_loss_db)
         strength = torch.pow(10.0, decibel / 20)[:, None, :]
         offset = z - centre[:, None, :]
         shape = profile(offset, thick[:, None, :])
@@ -92,12 +92,13 @@ def aponeuroses(
             shape = shape * (1.0 + grain * strands).clamp(min=0.0)
         return strength * (shape + halo * profile(offset, 4 * thick[:, None, :]))
 
+    family = materials.family
     halo = cells(look.uniform(0.0, 0.22))
     rough = look.uniform(0.0, 0.14)[:, None]
     grain = cells(look.uniform(0.2, 1.0))
     thin_s = scene.superficial_mm[:, None] * 0.6
     thin_d = scene.deep_mm[:, None] * 0.6
-    bright = level + look.usual(10, 24)
+    bright = level + look.usual(*family.line_db)
     deep_line = where.tendon_top + 0.5 * scene.deep_mm[:, None]
     total = echo(
         0,
@@ -158,7 +159,8 @@ def perimysium(
     """
     xm, xs = x
     mid = 0.5 * (where.muscle_top + where.muscle_bottom)[:, None, :]
-    level = level + look.usual(6, 23)
+    family = materials.family
+    level = level + look.usual(*family.perimysium_db)
     below, deepest = look.usual(-12, 4), look.usual(-20, 0)
     parts = (
         # columns, depths, angle, strength in dB
@@ -171,7 +173,7 @@ def perimysium(
     along, across = torch.zeros_like(masks[0]), torch.zeros_like(masks[0])
     strength = torch.zeros_like(masks[0])
     for here, (xx, zz, angle, decibel) in zip(kinds, parts, strict=True):
-        angle = angle * look.uniform(0.6, 1.3)
+        angle = angle * look.uniform(*family.perimysium_turn)
         cos, sin = cells(torch.cos(angle)), cells(torch.sin(angle))
         along = torch.where(here, xx * cos + zz * sin, along)
         across = torch.where(here, zz * cos - xx * sin, across)
@@ -184,19 +186,23 @@ def perimysium(
 def _streaks(materials: Materials, look: Look, along: Tensor, across: Tensor) -> Tensor:
     """Parallel lines that begin, end and waver, shape of `along` and `across` in mm; about 1."""
     spacing, length = look.log(0.9, 2.6), look.log(3.0, 16.0)
-    bend = _eased(along / cells(look.log(6.0, 25.0)) + 40.0)
-    wander = sample_flecks(materials.flecks[:, 4], bend, _eased(across / 5.0 + 25.0))
+    family = materials.family
+    bend, bent = along / cells(look.log(6.0, 25.0)) + 40.0, across / 5.0 + 25.0
+    if family.woven is not None:
+        bend, bent = _eased(bend), _eased(bent)
+    wander = sample_flecks(materials.flecks[:, 4], bend, bent)
     lane = across / cells(spacing) + cells(look.uniform(0.1, 0.6)) * wander
     number = lane.floor()
     # Each lane lights up where its own noise is high.
     light = sample_flecks(
         materials.flecks[:, 1], along / cells(length) + 31.0, number.remainder(58.0) + 3.5
     )
-    light = F.relu(light - cells(look.uniform(-0.8, 0.7)))
-    # Along its length a septum is woven of strands, as an aponeurosis is.
-    strands = sample_flecks(
-        materials.flecks[:, 3], along / STREAK_GRAIN_MM + 17.0, across / STRAND_MM[1] + 29.0
-    )
-    light = light * (1.0 + cells(look.uniform(0.2, 0.8)) * strands).clamp(min=0.0)
+    light = F.relu(light - cells(look.uniform(*family.perimysium_rarity)))
+    if family.woven is not None:
+        # Along its length a septum is woven of strands, as an aponeurosis is.
+        strands = sample_flecks(
+            materials.flecks[:, 3], along / STREAK_GRAIN_MM + 17.0, across / STRAND_MM[1] + 29.0
+        )
+        light = light * (1.0 + cells(look.uniform(*family.woven)) * strands).clamp(min=0.0)
     offset = (lane - number - 0.5) * cells(spacing)
-    return light * profile(offset, cells(look.log(0.26, 0.6)))
+    return light * profile(offset, cells(look.log(*family.perimysium_mm)))

@@ -7,22 +7,20 @@ of the echoes).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from napari_deepmtj.phantom.devices import Device, StyleSet, sample_devices
+from napari_deepmtj.phantom.families import FINE, Family
 
 #: Texture tiles: cells along and across the fibres.
 _TILE = (160, 64)
 
-#: Enough uniform numbers for every choice `render` makes.
-N_LOOKS = 144
-#: Share of pictures whose tissue is drawn from the whole of the ranges; at a tenth, some have
-#: a junction that nobody can see.
-WILD = 0.05
+#: Enough uniform numbers for every choice `render` makes, and for those of `clutter`.
+N_LOOKS, N_CLUTTER = 144, 96
 #: Share of a range that all others are drawn from.
 USUAL = 0.65
 
@@ -48,6 +46,10 @@ class Materials:
     contrast : Tensor, shape (B,), or None
         Factor on how far, in dB, tissues differ, and on the amplitude of the specular lines;
         None leaves both alone.
+    family : Family
+        How the tissue is drawn.
+    clutter : Tensor, shape (B, N_CLUTTER), or None
+        Uniform numbers for what only some families have.
     """
 
     scatter: Tensor
@@ -57,6 +59,8 @@ class Materials:
     look: Tensor
     device: Device
     contrast: Tensor | None = None
+    family: Family = FINE
+    clutter: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -84,28 +88,40 @@ def sample_materials(
     *,
     margin: int = 0,
     styles: StyleSet = "training",
+    family: Family = FINE,
 ) -> Materials:
     """Draw materials for `n` pictures of `height` x `width` pixels, and scanners of a set."""
     fine = torch.randn(n, 5, *_TILE, generator=rng)
     coarse = torch.randn(n, 5, _TILE[0] // 3, _TILE[1] // 3, generator=rng)
     coarse = F.interpolate(coarse, size=_TILE, mode="bilinear", align_corners=False)
-    return Materials(
+    drawn = Materials(
         scatter=torch.randn(n, 2, height, width + 2 * margin, generator=rng),
         margin=margin,
         flecks=0.8 * fine + 0.9 * coarse,
         lines=F.interpolate(torch.randn(n, 6, 40, generator=rng), size=160, mode="linear"),
         look=torch.rand(n, N_LOOKS, generator=rng),
         device=sample_devices(n, rng, styles),
+        family=family,
     )
+    device = replace(
+        drawn.device,
+        axial_mm=family.axial * drawn.device.axial_mm,
+        lateral_mm=family.lateral * drawn.device.lateral_mm,
+    )
+    clutter = None if family.texture is None else torch.rand(n, N_CLUTTER, generator=rng)
+    return replace(drawn, device=device, clutter=clutter)
 
 
 class Look:
-    """Hands out the numbers of `Materials.look` one after the other, scaled."""
+    """Hands out uniform numbers (B, n), those of `Materials`, one after the other, scaled.
 
-    def __init__(self, look: Tensor) -> None:
+    `wild` is the share of pictures that are drawn from the whole of a range.
+    """
+
+    def __init__(self, look: Tensor, wild: float) -> None:
         self._look = look
         self._next = 0
-        self._width = torch.where(self.raw() < WILD, 1.0, USUAL)
+        self._width = torch.where(self.raw() < wild, 1.0, USUAL)
 
     def raw(self) -> Tensor:
         """Return the next number, uniform in 0..1, shape (B,)."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_deepmtj.phantom.anatomy import Scene, layers
+from napari_deepmtj.phantom.clutter import averaged, fasciae, losses, sheets
 from napari_deepmtj.phantom.devices import Device
 from napari_deepmtj.phantom.display import display
 from napari_deepmtj.phantom.lines import aponeuroses, perimysium
@@ -49,7 +50,8 @@ def render(
     slip = torch.zeros(n) if motion is None else motion.slip_mm
     skin_x = x - slip[:, None]
     where = layers(scene, x)
-    look = Look(materials.look)
+    family = materials.family
+    look = Look(materials.look, family.wild)
 
     in_fat = step(z, where.skin_bottom) * (1 - step(z, where.fascia))
     in_muscle = step(z, where.muscle_top) * (1 - step(z, where.muscle_bottom))
@@ -81,17 +83,33 @@ def render(
         mean = decibel.mean(dim=(1, 2), keepdim=True)
         decibel = mean + materials.contrast[:, None, None] * (decibel - mean)
     gain = acoustics(scene, where, look, z, skin_x)
+    muscles = (in_muscle, in_soleus, in_deep)
+    texture, bright = family.texture, torch.zeros(1)
+    if texture is not None and materials.clutter is not None:
+        own = Look(materials.clutter, family.wild)
+        share = own.uniform(*texture.speckle)
+        decibel = decibel + sheets(scene, where, materials, own, texture, z, (xm, xs), muscles)
+        shade, bright = fasciae(scene, where, own, texture, level, z, skin_x)
+        decibel = decibel + shade
+        gain = gain + losses(scene, own, texture, z, skin_x)
     amplitude = torch.pow(10.0, (decibel + gain) / 20.0)
 
     scatter = _advected(materials, mm_per_px, motion, in_fat + in_skin, in_soleus + in_deep)
-    bright = aponeuroses(scene, where, materials, look, level, z, xf[:, 0], xm[:, 0], in_soleus)
-    muscles = (in_muscle, in_soleus, in_deep)
-    bright = bright + perimysium(scene, where, materials, look, level, z, (xm, xs), muscles)
+    bright = bright + aponeuroses(
+        scene, where, materials, look, level, z, xf[:, 0], xm[:, 0], in_soleus
+    )
+    if texture is None:
+        bright = bright + perimysium(scene, where, materials, look, level, z, (xm, xs), muscles)
     bright = bright * torch.pow(10.0, gain / 20.0)
     if materials.contrast is not None:
         bright = bright * materials.contrast[:, None, None]
-    envelope = _envelope(amplitude, bright, scatter, materials.device, mm_per_px[:, 0], z)
-    return display(envelope, materials.device, mm_per_px[:, 0])
+    device = materials.device
+    envelope = _envelope(
+        amplitude, bright, scatter, device, mm_per_px[:, 0], z, band_limited=family.beam_smoothing
+    )
+    if texture is not None:
+        envelope = averaged(envelope, amplitude, bright, device.noise_db, share)
+    return display(envelope, device, mm_per_px[:, 0], across_beam=family.beam_smoothing)
 
 
 def _advected(
@@ -148,9 +166,16 @@ def _point_spread(field: Tensor, axial_px: Tensor, lateral_px: Tensor, band: Ten
 
 
 def _envelope(
-    amplitude: Tensor, bright: Tensor, scatter: Tensor, device: Device, mm_per_px: Tensor, z: Tensor
+    amplitude: Tensor,
+    bright: Tensor,
+    scatter: Tensor,
+    device: Device,
+    mm_per_px: Tensor,
+    z: Tensor,
+    *,
+    band_limited: bool = True,
 ) -> Tensor:
-    """Envelope of the summed echoes, shape (B, H, W)."""
+    """Envelope of the summed echoes, (B, H, W); noise is that of fine samples or of pixels."""
     axial = (device.axial_mm / mm_per_px).clamp(min=0.45)
     focus = (device.lateral_mm / mm_per_px).clamp(min=0.55)
     zero, band = torch.zeros_like(focus), 0.32 / focus
@@ -162,8 +187,9 @@ def _envelope(
     )
     floor = torch.pow(10.0, device.noise_db / 20)[:, None, None]
     noise = torch.roll(scatter, (7, 13), dims=(1, 2))
-    narrow = torch.full_like(axial, 0.4)
-    noise = _point_spread(noise, axial[:, None], narrow[:, None], zero[:, None])[:, 0]
+    if band_limited:
+        narrow = torch.full_like(axial, 0.4)
+        noise = _point_spread(noise, axial[:, None], narrow[:, None], zero[:, None])[:, 0]
     real, imaginary = bright + noise.real * floor, noise.imag * floor
 
     def power_of(index: int) -> Tensor:

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.phantom.anatomy import Scene, mtj_mm, sample_scenes
+from napari_deepmtj.phantom.anatomy import LABEL, LabelDefinition, Scene, mtj_mm, sample_scenes
 from napari_deepmtj.phantom.devices import outside_fan
+from napari_deepmtj.phantom.families import FAMILIES, family_of
 from napari_deepmtj.phantom.materials import sample_materials
 from napari_deepmtj.phantom.negatives import render_nothing
 from napari_deepmtj.phantom.speckle import render
@@ -29,6 +30,8 @@ from napari_deepmtj.training.recipes import CHUNK, SceneSet
 
 #: Scenes rendered at a time; small ones stay in the processor's cache.
 _AT_ONCE = 4
+#: Chunks of one seed lie less far apart than those of two families.
+FAMILY_STEP = 50_021
 
 
 def without_calf(what: SceneSet, index: int) -> bool:
@@ -47,17 +50,23 @@ def render_chunk(what: SceneSet, index: int) -> tuple[Tensor, Tensor, Tensor]:
     present : Tensor, bool, shape (CHUNK,)
         Whether the MTJ is in the picture.
     """
-    rng = torch.Generator().manual_seed(what.seed * 1_000_003 + index)
+    family = family_of(what.family)
+    # The same numbers would put the tips of two families at the same places.
+    own = FAMILY_STEP * list(FAMILIES).index(family.name)
+    rng = torch.Generator().manual_seed(what.seed * 1_000_003 + own + index)
     pictures, scenes, present = [], [], []
     nothing = without_calf(what, index)
     for _ in range(CHUNK // _AT_ONCE):
         beyond = float(torch.rand(1, generator=rng)) < what.out_of_view / (1 - what.nothing)
-        scene = sample_scenes(_AT_ONCE, rng, aspect=what.height / what.width, in_view=not beyond)
+        aspect = what.height / what.width
+        scene = sample_scenes(_AT_ONCE, rng, aspect=aspect, in_view=not beyond, family=family)
         if nothing:
             drawn = render_nothing(_AT_ONCE, what.height, what.width, rng, styles=what.styles)
             there = torch.zeros(_AT_ONCE, dtype=torch.bool)
         else:
-            materials = sample_materials(_AT_ONCE, what.height, what.width, rng, styles=what.styles)
+            materials = sample_materials(
+                _AT_ONCE, what.height, what.width, rng, styles=what.styles, family=family
+            )
             drawn = render(scene, materials, what.height, what.width)
             x, z = mtj_mm(scene).unbind(1)
             depth = scene.width_mm * what.height / what.width
@@ -141,6 +150,12 @@ class RenderedScenes:
         self.present = torch.cat(present)
         self.mm_per_px = self.scene.width_mm / what.width
 
+    @property
+    def without_calf(self) -> Tensor:
+        """Whether no calf was drawn, bool (n,)."""
+        chunks = torch.tensor([without_calf(self.what, k) for k in range(self.what.chunks)])
+        return chunks.repeat_interleave(CHUNK)
+
     def __len__(self) -> int:
         return len(self.present)
 
@@ -148,6 +163,6 @@ class RenderedScenes:
         """Return the pictures at `indices` (B,) as uint8 (B, H, W)."""
         return torch.stack([self._pictures[i // CHUNK][i % CHUNK] for i in indices.tolist()])
 
-    def positions(self, thickness_mm: float) -> Tensor:
-        """MTJ of every scene by the label definition, shape (n, 2), in stored pixels."""
-        return mtj_mm(self.scene, thickness_mm) / self.mm_per_px[:, None] - 0.5
+    def positions(self, label: LabelDefinition = LABEL) -> Tensor:
+        """MTJ of every scene by a label definition, shape (n, 2), in stored pixels."""
+        return mtj_mm(self.scene, label) / self.mm_per_px[:, None] - 0.5

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from napari_deepmtj.inference.out_of_distribution import CALLED_WRONGLY, Familiar
-from napari_deepmtj.training.dataset import RenderedScenes, without_calf
+from napari_deepmtj.training.mixture import Pictures
 from napari_deepmtj.training.observed import scene_batches
-from napari_deepmtj.training.recipes import CHUNK, SceneRecipe
+from napari_deepmtj.training.recipes import SceneRecipe
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -30,7 +30,7 @@ LEAST = 2 * DIRECTIONS
 
 
 def fit_familiar(
-    network: nn.Module, recipe: SceneRecipe, held_out: RenderedScenes
+    network: nn.Module, recipe: SceneRecipe, held_out: Pictures, without_calf: BoolArray
 ) -> tuple[Familiar | None, dict[str, float]]:
     """Fit on one half of the calibration scenes, degraded as in training; the limit on the other.
 
@@ -40,8 +40,10 @@ def fit_familiar(
         On the CPU, in eval mode.
     recipe : SceneRecipe
         Of the run.
-    held_out : RenderedScenes
+    held_out : Pictures
         Its calibration scenes.
+    without_calf : ndarray of bool, shape (n,)
+        Which of them show no calf.
 
     Returns
     -------
@@ -61,9 +63,7 @@ def fit_familiar(
         # What is on the border is neither in view nor not.
         present.append(torch.where(batch.decided > 0, batch.present, torch.nan).numpy())
     seen = np.concatenate(present)
-    rows = np.arange(len(held_out)) // CHUNK
-    calf = ~np.array([without_calf(held_out.what, int(chunk)) for chunk in rows])
-    return fit(np.concatenate(features), seen == 1, ~calf, seen == 0)
+    return fit(np.concatenate(features), seen == 1, without_calf, seen == 0)
 
 
 def fit(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.phantom.anatomy import LABEL, LabelDefinition
 
 
 class Pictures(Protocol):
@@ -29,7 +30,7 @@ class Pictures(Protocol):
     def pictures(self, indices: Tensor) -> Tensor:
         """Return the pictures at `indices` (B,) as uint8 (B, H, W)."""
 
-    def positions(self, thickness_mm: float) -> Tensor:
+    def positions(self, label: LabelDefinition = LABEL) -> Tensor:
         """Return the MTJ of every picture (n, 2), stored pixels; meaningless where absent."""
 
 
@@ -61,7 +62,7 @@ class StoredPictures:
         """Return the pictures at `indices` (B,) as uint8 (B, H, W)."""
         return self.stored[indices]
 
-    def positions(self, thickness_mm: float) -> Tensor:
+    def positions(self, label: LabelDefinition = LABEL) -> Tensor:
         """Return the positions; the definition is that of the making."""
         return self.xy
 
@@ -131,6 +132,6 @@ class Mixture:
         ]
         return torch.cat(each)
 
-    def positions(self, thickness_mm: float) -> Tensor:
+    def positions(self, label: LabelDefinition = LABEL) -> Tensor:
         """Return the MTJ of every picture (n, 2), stored pixels; meaningless where absent."""
-        return torch.cat([source.pictures.positions(thickness_mm) for source in self.sources])
+        return torch.cat([source.pictures.positions(label) for source in self.sources])

@@ -18,7 +18,7 @@ from napari_deepmtj.inference.decode import Decoding, observe
 from napari_deepmtj.inference.peak import Peak
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.training.augment import Batch, augment
-from napari_deepmtj.training.dataset import RenderedScenes
+from napari_deepmtj.training.mixture import Pictures
 from napari_deepmtj.training.stress import stress
 
 if TYPE_CHECKING:
@@ -112,13 +112,13 @@ def on_host(output: NetworkOutput, keep: Tensor) -> NetworkOutput:
 
 
 def scene_batches(
-    recipe: SceneRecipe, scenes: RenderedScenes, *, stressed: bool = False
+    recipe: SceneRecipe, scenes: Pictures, *, stressed: bool = False
 ) -> Iterator[Batch]:
     """Yield every calibration scene once, each degraded by its own seed, as in training.
 
     Where `stressed`, each is spoilt further, see `stress`.
     """
-    positions = scenes.positions(recipe.label_thickness_mm)
+    positions = scenes.positions(recipe.label)
     rng = torch.Generator().manual_seed(recipe.seed + recipe.calibration.seed)
     for index in torch.split(torch.arange(len(scenes)), recipe.batch):
         batch = augment(

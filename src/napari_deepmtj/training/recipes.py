@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,6 +26,7 @@ from napari_deepmtj.training.settings import (
 from napari_deepmtj.training.split import SplitRule
 
 if TYPE_CHECKING:
+    from napari_deepmtj.phantom.anatomy import LabelDefinition
     from napari_deepmtj.phantom.devices import StyleSet
 
 #: Scenes in one chunk, the unit of rendering, and of seeding.
@@ -51,6 +52,8 @@ class SceneSet:
         Shares of scenes with the MTJ beyond the picture, and of pictures without a calf.
     styles : {"training", "calibration", "test"}
         The set of `phantom.devices` that the scanners are of.
+    family : str
+        The family of `phantom.families` that the scenes are of.
     """
 
     seed: int
@@ -60,6 +63,7 @@ class SceneSet:
     out_of_view: float = 0.10
     nothing: float = 0.05
     styles: StyleSet = "training"
+    family: str = "fine"
 
     @property
     def chunks(self) -> int:
@@ -91,9 +95,9 @@ class SceneRecipe:
     input_height, input_width : int
         Of the network's input, pixels.
     label_thickness_mm : float
-        The label definition, see `phantom.anatomy.LABEL_THICKNESS_MM`.
+        The label definition, with `label_depth`; see `phantom.anatomy.LabelDefinition`.
     training, calibration : SceneSet
-        Scenes to learn from, and others to fit the confidence on.
+        Scenes to learn from, and others to fit the confidence on, of all families together.
     seed : int
         Of initial weights, order and augmentation.
     stages : tuple of Stage
@@ -112,6 +116,10 @@ class SceneRecipe:
         Model or weight file whose weights the run begins with; "" for random ones.
     gate_weight : float
         Weight of `losses.gate_contrast`, which makes the attention gates choose.
+    label_depth : float
+        See `label_thickness_mm`.
+    families : dict of str to float
+        Share of each family of `phantom.families`, of the scenes and of the pictures learned from.
     """
 
     id: str
@@ -133,6 +141,23 @@ class SceneRecipe:
     teacher: str = ""
     start: str = ""
     gate_weight: float = 0.0
+    label_depth: float = 0.3
+    families: dict[str, float] = field(default_factory=lambda: {"fine": 1.0})
+
+    @property
+    def label(self) -> LabelDefinition:
+        """The label definition."""
+        from napari_deepmtj.phantom.anatomy import LabelDefinition
+
+        return LabelDefinition(self.label_thickness_mm, self.label_depth)
+
+    def of_families(self, what: SceneSet) -> list[SceneSet]:
+        """Return a set of scenes family by family, by their shares, in whole chunks."""
+        total = sum(self.families.values())
+        return [
+            replace(what, family=name, count=CHUNK * max(1, round(what.chunks * share / total)))
+            for name, share in self.families.items()
+        ]
 
     @property
     def steps(self) -> int:

@@ -58,12 +58,16 @@ def train_scenes(
 
     Parameters, events and errors are those of `loop.train`, but errors are raised.
     """
+    rendered: dict[str, list[RenderedScenes]] = {"training": [], "calibration": []}
     for what, name in ((recipe.training, "training"), (recipe.calibration, "calibration")):
-        yield from ensure_rendered(what, folder / name, workers)
-    rendered = RenderedScenes(recipe.training, folder / "training")
-    scenes = Mixture([Source("phantom", 1.0, rendered)])
-    network = yield from _learn(recipe, scenes, folder, device, workers)
-    held_out = RenderedScenes(recipe.calibration, folder / "calibration")
+        for part in recipe.of_families(what):
+            place = folder / name / part.family
+            yield from ensure_rendered(part, place, workers)
+            rendered[name].append(RenderedScenes(part, place))
+    network = yield from _learn(
+        recipe, _mixed(recipe, rendered["training"]), folder, device, workers
+    )
+    held_out = _mixed(recipe, rendered["calibration"])
     start = Decoding(target_sigma_px=recipe.target_sigma_px)
     seen, harder = (
         observe_batches(network, scene_batches(recipe, held_out, stressed=stressed), start)
@@ -72,11 +76,19 @@ def train_scenes(
     decoding, figures = fit_decoding(
         seen, start, width=recipe.input_width, seed=recipe.seed, harder=harder
     )
-    familiar, told = fit_familiar(network, recipe, held_out)
+    nothing = torch.cat([part.without_calf for part in rendered["calibration"]])
+    familiar, told = fit_familiar(network, recipe, held_out, nothing.numpy())
     path = folder / f"{recipe.id}.safetensors"
     card = _card(recipe, decoding, figures | told)
     arrays = None if familiar is None else familiar.arrays()
     yield Done(Trained(path, save_model(path, network, card, familiar=arrays)))
+
+
+def _mixed(recipe: SceneRecipe, parts: list[RenderedScenes]) -> Mixture:
+    """Return the families of a recipe as one set, each with its share."""
+    return Mixture(
+        [Source(part.what.family, recipe.families[part.what.family], part) for part in parts]
+    )
 
 
 def draw_batch(scenes: Mixture, positions: Tensor, recipe: SceneRecipe, step: int) -> Batch:
@@ -98,7 +110,7 @@ def _batches(
     scenes: Mixture, recipe: SceneRecipe, start: int
 ) -> Generator[tuple[int, Batch], None, None]:
     """Yield the steps from `start` on, each batch drawn while the one before is learned from."""
-    positions = scenes.positions(recipe.label_thickness_mm)
+    positions = scenes.positions(recipe.label)
     with ThreadPoolExecutor(1, "draw") as pool:
 
         def ask(step: int) -> Future[Batch]:
@@ -245,11 +257,18 @@ def _card(recipe: SceneRecipe, decoding: dict[str, float], figures: dict[str, fl
         normalisation="minus-one-one",
         stretch=False,
         trained_on=(
-            f"{recipe.training.count} phantom scenes, seed {recipe.training.seed}; no patient"
+            f"{recipe.training.count} phantom scenes of {_shares(recipe)}, seed "
+            f"{recipe.training.seed}; no patient"
             + (f"; distilled from {recipe.teacher}" if recipe.teacher else "")
         ),
-        label_definition=f"where the wedge is {recipe.label_thickness_mm} mm thick",
+        label_definition=str(recipe.label),
         decoding=decoding,
         figures=figures,
         made_with={"torch": torch.__version__, "recipe": asdict(recipe)},
     )
+
+
+def _shares(recipe: SceneRecipe) -> str:
+    """Return the families of a recipe with their shares, in words."""
+    total = sum(recipe.families.values())
+    return ", ".join(f"{share / total:.0%} {name}" for name, share in recipe.families.items())
