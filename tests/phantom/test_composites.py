@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM
+from napari_deepmtj.phantom.anatomy import LABEL_DEPTH, LABEL_THICKNESS_MM
 from napari_deepmtj.phantom.composites import (
-    LABEL_DEPTH,
     Belly,
     Line,
     Wedge,
