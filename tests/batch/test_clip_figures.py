@@ -282,6 +282,22 @@ def test_excursions_are_those_of_each_subject_and_condition():
     assert "trial" not in table
 
 
+@pytest.mark.parametrize("with_partial", [False, True])
+def test_partial_clips_are_counted_and_in_no_mean_unless_asked_for(with_partial):
+    clips = pd.DataFrame(
+        [
+            clip_row("S1", "mvc", "1", 10.0),
+            clip_row("S1", "mvc", "2", 2.0, status="partial"),
+            clip_row("S2", "mvc", "1", 3.0, status="partial"),
+        ]
+    )
+    table = excursions(clips, ("subject",), with_partial=with_partial)
+    assert list(table["clips_partial"]) == [1, 1]
+    assert list(table["clips"]) == ([2, 1] if with_partial else [1, 0])
+    wanted = [6.0, 3.0] if with_partial else [10.0, np.nan]
+    np.testing.assert_allclose(table["excursion_mm_mean"], wanted)
+
+
 def test_a_study_without_facts_or_results_is_one_row_or_none():
     clips = pd.DataFrame([clip_row("", "", "", 3.0)])
     assert list(excursions(clips, ())["excursion_mm_mean"]) == [3.0]

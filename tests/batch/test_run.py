@@ -2,6 +2,7 @@ import shutil
 from collections import Counter
 from contextlib import closing
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
@@ -294,3 +295,38 @@ def test_copies_of_a_clip_are_told(make_clip, options):
     finished(planned(clips, options))
     table = pd.read_csv(options.out / CLIPS_NAME, keep_default_na=False)
     assert list(table["same_content_as"]) == ["", "a/one.mtj.csv"]
+
+
+def spoil(path, *numbers):
+    """Fill frames of a clip with zeros."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    for number in numbers:
+        place = data.index(packets[number])
+        data[place : place + len(packets[number])] = bytes(len(packets[number]))
+    path.write_bytes(data)
+
+
+def test_frames_that_cannot_be_decoded_are_rows_and_make_a_clip_partial(make_clip, options):
+    names = ("good.avi", "one.avi", "many.avi", "cut.avi", "none.avi")
+    good, one, many, cut, none = (make_clip(name, n_frames=20) for name in names)
+    spoil(one, 7)
+    spoil(many, 3, 4, 12)
+    spoil(none, *range(1, 20))
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    events = events_of(planned([good, one, many, cut, none], options))
+    clips = pd.read_csv(options.out / CLIPS_NAME, keep_default_na=False)
+    reasons = clips.set_index(clips["file"].str.rpartition("/")[2])["reason"]
+    assert list(clips["status"]) == ["done", "done", "partial", "partial", "partial"]
+    assert reasons["many.avi"] == "17 of 20 frames could be read"
+    assert reasons["cut.avi"].endswith("of 20 frames could be read")
+    table = read_trajectory(options.out / "many.mtj.csv").table
+    assert list(table["frame"]) == list(range(20))
+    lost = table["flags"] == "unreadable"
+    assert list(table.loc[lost, "frame"]) == [3, 4, 12]
+    assert table.loc[lost, ["x_px", "y_px", "confidence"]].isna().all(axis=None)
+    assert not table.loc[lost, "in_view"].any()
+    told = [event.message for event in events if isinstance(event, Notice)]
+    assert any("3 of 20 frames cannot be read (frame 3 to 4, 12: damaged" in text for text in told)
+    assert any("3 of 5 clips are partial" in text for text in told)

@@ -21,6 +21,9 @@ from napari_deepmtj.labels.lock import Lock
 NAME, LOCK_NAME = "mtj-batch.jsonl", ".mtj-batch.lock"
 SCHEMA = 1
 
+#: A result of which a smaller share of the frames could be read is partial.
+WHOLE = 0.9
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
@@ -52,6 +55,15 @@ class Line:
     key: str = ""
     failed: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def partial(self) -> str:
+        """Why a result stands for a part of its clip only; "" if it stands for all of it."""
+        frames, missing = self.facts.get("frames", 0), self.facts.get("missing", 0)
+        read, promised = frames - self.facts.get("unreadable", 0), frames + missing
+        if read >= WHOLE * promised:
+            return ""
+        return f"{read} of {promised} frames could be read"
 
 
 class Ledger:

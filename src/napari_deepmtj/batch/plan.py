@@ -61,6 +61,8 @@ class Options:
         As `clip.Request` takes them.
     report : bool
         Whether the report is written at the end.
+    with_partial : bool
+        Whether clips of which less than 90 % could be read count in means.
     beside : Beside
         How external files are read, and what is measured with them.
     device, backend
@@ -88,6 +90,7 @@ class Options:
     smooth: str = ""
     video: bool = False
     report: bool = True
+    with_partial: bool = False
     beside: Beside = Beside()  # noqa: RUF009 - it is frozen
     device: str = "auto"
     backend: str = "auto"

@@ -9,7 +9,7 @@ from typing import Literal
 from napari_deepmtj.batch.ledger import Ledger
 from napari_deepmtj.batch.plan import Plan, Task
 
-Status = Literal["failed", "done", "not tracked yet"]
+Status = Literal["failed", "partial", "done", "not tracked yet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Result:
     ----------
     task : Task
         The clip; `task.result` is its file.
-    status : {"failed", "done", "not tracked yet"}
+    status : {"failed", "partial", "done", "not tracked yet"}
         What is there.
     reason : str
-        Why it failed, else "".
+        Why it failed, or is partial; else "".
     frames, in_view, flagged : int
         Frames; those with the MTJ in view; those that the quality gate flags.
     confidence : float
@@ -43,8 +43,8 @@ class Result:
 
     @property
     def badness(self) -> tuple[int, float, float]:
-        """What results are ordered by: failed ones, then by share of flags, then confidence."""
-        order = ("failed", "done", "not tracked yet").index(self.status)
+        """What results are ordered by: failed, partial, then share of flags, then confidence."""
+        order = ("failed", "partial", "done", "not tracked yet").index(self.status)
         share = self.flagged / self.frames if self.frames else 0.0
         return order, -share, 0.0 if math.isnan(self.confidence) else self.confidence
 
@@ -75,8 +75,8 @@ def _result(task: Task, ledger: Ledger) -> Result:
     confidence = said.get("confidence")
     return Result(
         task,
-        "done",
-        "",
+        "partial" if line.partial else "done",
+        line.partial,
         said["frames"],
         said["in_view"],
         said.get("flagged", 0),

@@ -23,7 +23,9 @@ AVERAGED: tuple[str, ...] = (
 TRUST: tuple[str, ...] = ("in_view_percent", "confidence_median", "flagged_percent")
 
 
-def excursions(clips: pd.DataFrame, facts: Sequence[str]) -> pd.DataFrame:
+def excursions(
+    clips: pd.DataFrame, facts: Sequence[str], *, with_partial: bool = False
+) -> pd.DataFrame:
     """Return the excursions of each subject under each condition.
 
     Parameters
@@ -32,24 +34,27 @@ def excursions(clips: pd.DataFrame, facts: Sequence[str]) -> pd.DataFrame:
         As `clips.csv`.
     facts : sequence of str
         Its columns of facts.
+    with_partial : bool
+        Whether clips of which less than 90 % could be read count as well.
 
     Returns
     -------
     pandas.DataFrame
         One row a combination of the known facts but `trial`, of clips that have a result. `clips`
-        of it, `copies` (that have the content of another clip), `clips_with_mm`; `COLUMN_mean` and
-        `COLUMN_sd` (n - 1) of `AVERAGED`, as far as `clips` has them, over the clips that have a
-        value; `excursion_mm_min`, `_max`; `COLUMN_mean` of `TRUST`. Empty where it cannot be said.
+        of it, `clips_partial` (left out of all that follows unless `with_partial`), `copies` (that
+        have the content of another clip), `clips_with_mm`; `COLUMN_mean` and `COLUMN_sd` (n - 1) of
+        `AVERAGED`, as far as `clips` has them, over the clips that have a value;
+        `excursion_mm_min`, `_max`; `COLUMN_mean` of `TRUST`. Empty where it cannot be said.
     """
     by = [name for name in FACTS if name in facts and name != "trial"]
-    done = clips[clips["status"] == "done"]
+    with_result = clips[clips["status"].isin(["done", "partial"])]
     averaged = [name for name in AVERAGED if name in clips]
     rows = [
-        dict(zip(by, key, strict=True)) | _statistics(group, averaged)
-        for key, group in _groups(done, by)
+        dict(zip(by, key, strict=True)) | _statistics(group, averaged, with_partial)
+        for key, group in _groups(with_result, by)
         if len(group)
     ]
-    columns = [*by, *_statistics(done, averaged)]
+    columns = [*by, *_statistics(with_result, averaged, with_partial)]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -63,11 +68,14 @@ def _groups(
         yield key if isinstance(key, tuple) else (key,), group
 
 
-def _statistics(group: pd.DataFrame, averaged: list[str]) -> dict[str, float]:
+def _statistics(group: pd.DataFrame, averaged: list[str], with_partial: bool) -> dict[str, float]:
+    partial = group["status"] == "partial"
+    group = group if with_partial else group[~partial]
     numbers = {name: group[name].astype(float) for name in (*averaged, *TRUST)}
     moved = numbers["excursion_mm"]
     said: dict[str, float] = {
         "clips": len(group),
+        "clips_partial": int(partial.sum()),
         "copies": int((group["same_content_as"] != "").sum()),
         "clips_with_mm": int(moved.notna().sum()),
     }

@@ -48,6 +48,8 @@ CLIP_COLUMNS: tuple[str, ...] = (
     *("scale_x_mm_per_px", "scale_y_mm_per_px", "scale_source"),
     *("positions", "roi", "model", "notices"),
 )
+#: A notice names so many clips at most.
+MOST_NAMES = 5
 #: All names that a column of facts cannot have.
 CLIP_NAMES = frozenset({"file", *CLIP_COLUMNS, *CHANNEL_COLUMNS})
 #: Those that are texts, "" where there is nothing to say.
@@ -132,7 +134,14 @@ def write_tables(plan: Plan) -> Generator[Progress | Notice, None, Tables]:
     clips = pd.DataFrame(rows, columns=["file", *facts, *columns])
     texts = [name for name in columns if name in TEXTS]
     clips[texts] = clips[texts].astype(object).where(clips[texts].notna(), "")
-    groups = excursions(clips, facts)
+    groups = excursions(clips, facts, with_partial=plan.options.with_partial)
+    partial = clips.loc[clips["status"] == "partial", "file"].tolist()
+    if partial and not plan.options.with_partial:
+        names = ", ".join(partial[:MOST_NAMES]) + (", ..." if len(partial) > MOST_NAMES else "")
+        yield Notice(
+            f"{len(partial)} of {len(clips)} clips are partial (less than 90 % of the frames could "
+            f"be read) and left out of {EXCURSIONS_NAME}: {names}"
+        )
     atomic_write(out / CLIPS_NAME, _csv(clips).encode())
     atomic_write(out / EXCURSIONS_NAME, _csv(groups).encode())
     report = None
@@ -157,14 +166,16 @@ def _opener(plan: Plan) -> Callable[[str], AbstractContextManager[VideoSource]]:
 
 def _about(plan: Plan, task: Task, line: Line | None) -> dict[str, object]:
     """Return what is known of a clip without its result."""
-    status = "not tracked yet" if line is None else "failed" if line.failed else "done"
+    status = "not tracked yet"
+    if line is not None:
+        status = "failed" if line.failed else "partial" if line.partial else "done"
     notices = () if line is None else line.facts.get("notices", ())
     return {
         "file": task.clip.as_posix(),
         **{_free(name, CLIP_NAMES): task.entry.facts.get(name, "") for name in plan.facts},
-        "result": task.name if status == "done" else "",
+        "result": task.name if status in ("partial", "done") else "",
         "status": status,
-        "reason": "" if line is None else line.failed,
+        "reason": "" if line is None else line.failed or line.partial,
         "same_content_as": "",
         "notices": " | ".join(notices),
     }

@@ -118,6 +118,12 @@ def batch(
         ),
     ] = "",
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
+    with_partial: Annotated[
+        bool,
+        typer.Option(
+            "--with-partial", help="Count clips in means of which less than 90 % could be read."
+        ),
+    ] = False,
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
@@ -162,6 +168,7 @@ def batch(
         subtract_slip=subtract_slip,
         smooth=smooth,
         report=report,
+        with_partial=with_partial,
         beside=Beside(read=read, sync=sync, lowpass_hz=lowpass, measure=measure),
         device=device,
         backend=backend.value,

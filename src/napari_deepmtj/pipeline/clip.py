@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.paths import attention_path, video_path
+from napari_deepmtj.core.trajectory import Flag
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
 from napari_deepmtj.inference import predictor
 from napari_deepmtj.pipeline.outputs import smoothed, with_rows_by_hand
@@ -95,6 +96,8 @@ class Written:
         The map that was saved too.
     video : bool
         Whether a video was.
+    missing : int
+        Frames at the end that the file should have, and has not: it was cut off.
     """
 
     trajectory: Trajectory
@@ -102,18 +105,22 @@ class Written:
     device: str
     attention: str | None = None
     video: bool = False
+    missing: int = 0
 
     def facts(self) -> dict[str, Any]:
         """Return what a list of results tells of it, JSON-able.
 
         `frames`, `in_view` and `flagged` are numbers of frames, the last one those that the
         quality gate flags with its defaults; `confidence` is the median of frames in view.
+        `unreadable` frames could not be decoded, `missing` ones are not in the file.
         """
         table = self.trajectory.table
         in_view = table["in_view"].to_numpy(dtype=bool)
         return {
             "frames": len(table),
             "in_view": int(in_view.sum()),
+            "unreadable": int(table["flags"].str.contains(Flag.UNREADABLE.value).sum()),
+            "missing": self.missing,
             "flagged": int((gate(self.trajectory).trajectory.table["flags"] != "").sum()),
             "confidence": float(table.loc[in_view, "confidence"].median())
             if in_view.any()
@@ -290,7 +297,9 @@ def _tracked(
             yield from _result_of(video)
         write_trajectory(tracked, request.result, overwrite=request.overwrite)
     saved = None if writer is None or began.attention is None else began.attention.map
-    return Written(tracked, seconds, str(runner.device), saved, request.video)
+    to_the_end = frames[-1] == source.n_frames - 1
+    missing = max(0, source.promised - source.n_frames) if to_the_end else 0
+    return Written(tracked, seconds, str(runner.device), saved, request.video, missing)
 
 
 def require_extras(steps: Steps) -> None:

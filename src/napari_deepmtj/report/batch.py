@@ -68,7 +68,7 @@ class BatchResults:
     @property
     def done(self) -> pd.DataFrame:
         """Clips with a result: nothing in view first, then by `confidence_5_percent`, rising."""
-        done = self.clips[self.clips["status"] == "done"]
+        done = self.clips[self.clips["status"].isin(["done", "partial"])]
         by = ["confidence_5_percent", "confidence_median", "result"]
         return done.sort_values(by, na_position="first", kind="stable")
 
@@ -195,7 +195,7 @@ def _failed(page: Page, clips: pd.DataFrame) -> None:
 
 def _lacking(page: Page, clips: pd.DataFrame) -> None:
     """Add what is lacking, what is there twice, and channels that could not be used."""
-    done = clips[clips["status"] == "done"]
+    done = clips[clips["status"].isin(["done", "partial"])]
     no_scale = done[done["scale_x_mm_per_px"].isna()]
     no_velocity = done[done["excursion_mm"].notna() & done["peak_distal_velocity_mm_per_s"].isna()]
     unseen = done[done["in_view_percent"] == 0]
@@ -206,6 +206,11 @@ def _lacking(page: Page, clips: pd.DataFrame) -> None:
     side = "give distal_side in the table; a clip without frame times has none"
     points = [
         _point(waiting, "not tracked yet", "run the batch again"),
+        _point(
+            clips[clips["status"] == "partial"],
+            "partial: less than 90 % of the frames could be read",
+            "export them again; they are in no mean unless --with-partial says so",
+        ),
         _point(no_scale, "without a scale, so without millimetres", scale),
         _point(unseen, "with the MTJ in no frame", look),
         _point(no_velocity, "without velocities", side),

@@ -101,6 +101,10 @@ class VideoSource(Protocol):
         """Return frame number `frame`, shape (height, width), grey levels."""
 
     @property
+    def promised(self) -> int:
+        """Number of frames that the file should have, if that is more than it has."""
+
+    @property
     def unreadable(self) -> frozenset[int]:
         """Frames that cannot be decoded, as far as they were met."""
 

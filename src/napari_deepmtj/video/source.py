@@ -72,6 +72,8 @@ class BaseSource(ABC):
         self._unreadable: dict[int, str] = {}
         self._sha256: str | None = None
         self._closed = False
+        #: Frames that the file should have, where it was cut off; 0 or fewer than there are else.
+        self.promised = 0
 
     @property
     def n_frames(self) -> int:

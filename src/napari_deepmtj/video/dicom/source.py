@@ -176,6 +176,7 @@ class DicomSource(StackSource):
         )
         self.sha256 = digest
         self.roi = regions.roi
+        self.promised = 0 if several else first.promised
 
 
 def _open_stream(file: DicomFile, colour_range: ColourRange | None) -> BaseSource:

@@ -12,8 +12,8 @@ from napari_deepmtj.video.dicom.streams import FilePart
 _HEAD, _SEGMENT = bytes.fromhex("1a45dfa3"), bytes.fromhex("18538067")
 
 
-def ends_early(path: Path | FilePart, container_format: str) -> bool | None:
-    """Return True if a file is shorter than it says itself, None where it says nothing of that.
+def part_there(path: Path | FilePart, container_format: str) -> float | None:
+    """Return how much of a file is there by its own lengths, 0 to 1; None where it has none.
 
     Counts and durations in headers are no measure: frames may be repeated, cut away by an edit
     list, or begin late.
@@ -24,7 +24,7 @@ def ends_early(path: Path | FilePart, container_format: str) -> bool | None:
     with path.open("rb") as file:
         end = file.seek(0, 2)
         length = lengths(file, end)
-    return None if length is None else length > end
+    return None if length is None else min(1.0, end / length)
 
 
 def _of_matroska(file: BinaryIO, _end: int) -> int | None:

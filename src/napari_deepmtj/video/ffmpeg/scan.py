@@ -25,7 +25,7 @@ from napari_deepmtj.video.ffmpeg.container import (
     video_stream,
 )
 from napari_deepmtj.video.ffmpeg.decoder import WHOLE, Decoder, DisprovedError, checksum
-from napari_deepmtj.video.ffmpeg.ending import ends_early
+from napari_deepmtj.video.ffmpeg.ending import part_there
 from napari_deepmtj.video.ffmpeg.header import Glance, lead_of, no_frames
 from napari_deepmtj.video.ffmpeg.index import FrameIndex, with_lost
 from napari_deepmtj.video.ffmpeg.packets import NONE, Int64Array, PacketLog, Packets, scan
@@ -37,11 +37,15 @@ GivenTimes = Callable[[int], FrameTimes | None]
 
 @dataclass(frozen=True)
 class Found:
-    """What the search has found: the exact table, its times, and what the user must know."""
+    """What the search has found: the exact table, its times, and what the user must know.
+
+    `promised` is the number of frames that a file had, or should have had, before it was cut off.
+    """
 
     index: FrameIndex
     times: FrameTimes
     notices: tuple[str, ...]
+    promised: int = 0
 
 
 class Watcher(Protocol):
@@ -129,13 +133,16 @@ def _search(seen: Glance, given: GivenTimes | None, watcher: Watcher | None, pro
             f"{seen.path.name}: its first {lead} frames refer to pictures that were cut away; "
             "the clip begins after them"
         )
-    early = ends_early(seen.path, seen.container_format)
+    part = part_there(seen.path, seen.container_format)
+    early = None if part is None else part < 1.0
     if early and packets.total >= seen.promised > 0:
         early = False  # what is missing is no frame
     promised = seen.promised if seen.promised > packets.total else 0
     if early is None:
         early = bool(promised) or (not seen.promised and _gap_at_end(index))
+    whole = len(index)
     if early or packets.cut_off:
+        whole = promised or max(len(index), round(len(index) / (part or 1.0)))
         index = _shorten(seen, index, promised, watcher, notices)
     elif seen.container_format == "avi" and promised > packets.dts.max() + 1:
         notices.append(
@@ -144,7 +151,7 @@ def _search(seen: Glance, given: GivenTimes | None, watcher: Watcher | None, pro
         )
     known = None if given is None else given(len(index))
     known = known or _times(seen, index, notices)
-    return Found(index, known, tuple(notices))
+    return Found(index, known, tuple(notices), whole)
 
 
 def sorted_table(seen: Glance, order: Int64Array, packets: Packets) -> FrameIndex | None:

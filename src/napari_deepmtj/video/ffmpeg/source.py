@@ -159,6 +159,7 @@ class AvSource(BaseSource):
             self.times = found.times
             kind = "decoded in order" if found.index.proved else "timestamps"
             self.metadata = {**self.metadata, "frame_index": kind}
+            self.promised = found.promised
             self._mark_unreadable(found.index.unreadable, "damaged in the file")
             self.say(*found.notices)
             n = len(found.index)
