@@ -53,7 +53,8 @@ OWNERS: dict[str, set[str]] = {
     "cv2": {"tracking"},
     **{name: {"batch"} for name in ("distributed", "dask_jobqueue")},
     **{name: {"evaluation"} for name in ("pingouin", "statsmodels")},
-    **{name: {"inference"} for name in ("openvino", "nncf", "onnxruntime", "onnx", "onnxscript")},
+    **{name: {"inference"} for name in ("openvino", "nncf", "onnxruntime", "onnxscript")},
+    "onnx": {"inference", "weights"},
     "matplotlib": {"report", "_napari"},
     "pickle": set(),
 }

@@ -69,7 +69,7 @@ def heatmap_loss(
     where = -(target.flatten(1) * log_p).sum(dim=1)
     whole = whole or batch
     located = batch.present * batch.decided
-    place = (where * located).sum() / (whole.present * whole.decided).sum().clamp(min=1.0)
+    place: Tensor = (where * located).sum() / (whole.present * whole.decided).sum().clamp(min=1.0)
     seen = F.binary_cross_entropy_with_logits(output.presence.float(), present, reduction="none")
     return place + presence_weight * (seen * batch.decided).sum() / len(whole.present)
 
@@ -127,7 +127,7 @@ def coordinate_loss(output: NetworkOutput, batch: Batch, loss: Coordinates) -> T
     assert output.xy is not None
     height, width = batch.pictures.shape[-2:]
     label = scaled_labels(batch.xy, height, width, loss.label_width)
-    square = (output.xy.float() - label) ** 2
+    square: Tensor = (output.xy.float() - label) ** 2
     weighted = loss.x_weight * square[:, 0] + loss.y_weight * square[:, 1]
     return weighted / (loss.x_weight + loss.y_weight)
 

@@ -25,6 +25,7 @@ from napari_deepmtj.weights.store import (
     ModelFile,
     find_models,
     load_model,
+    save_card,
     save_model,
     user_folder,
 )
@@ -137,9 +138,7 @@ def install(path: Path) -> ModelFile:
         name = model.card.id if number == 1 else f"{model.card.id}-{number}"
         target = user_folder() / f"{name}.safetensors"
         if name not in taken and not target.exists():
-            return ModelFile(
-                target, save_model(target, model.network, replace(model.card, id=name))
-            )
+            return ModelFile(target, save_card(path, target, replace(model.card, id=name)))
     raise DeepMTJError(f"there are too many models called {model.card.id}; delete some")
 
 

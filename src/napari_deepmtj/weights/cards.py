@@ -59,6 +59,8 @@ class WeightCard:
         Program versions, seed, recipe: what is needed to make the weights again.
     sha256 : str
         Hash of the tensors, filled in by `weights.store.save_model`.
+    graph_sha256 : str
+        Hash of the ONNX graph, filled in by `weights.store.save_model`; empty without one.
     created : str
         ISO 8601 time, UTC, filled in by `weights.store.save_model`.
     """
@@ -78,6 +80,7 @@ class WeightCard:
     figures: Mapping[str, Any] = field(default_factory=dict)
     made_with: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
+    graph_sha256: str = ""
     created: str = ""
 
     def __post_init__(self) -> None:
@@ -162,6 +165,7 @@ class WeightCard:
                 f"the model card has schema {schema!r}, this version reads {SCHEMA}; "
                 "update napari-deepmtj"
             )
+        data.setdefault("graph_sha256", "")  # files of before there were graphs
         names = {f.name for f in fields(cls)}
         if missing := sorted(names - data.keys()):
             raise WeightsError(f"the model card lacks {', '.join(missing)}")

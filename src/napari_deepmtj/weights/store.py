@@ -1,6 +1,7 @@
 """Finding, reading and writing weights files. Only safetensors; no pickle is ever loaded.
 
-Listing reads headers and needs no torch; loading a model does.
+A file holds a network's weights, its card, and its ONNX graph (`weights.graph`). Reading one needs
+no torch; the torch network is made when it is first asked for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import datetime as dt
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +39,9 @@ _SUFFIX = ".safetensors"
 #: What begins the names of tensors that are not the network's: `Model.familiar`.
 _FAMILIAR = "familiar/"
 
+#: Name of the tensor whose bytes are the ONNX graph; it is not part of the weights' hash.
+_GRAPH = "onnx/graph"
+
 #: First bytes of files that people try to load as weights, and what to tell them.
 _OTHER_FORMATS = (
     (b"PK\x03\x04", "is a torch or zip archive, which may hold pickled code"),
@@ -46,7 +50,6 @@ _OTHER_FORMATS = (
 )
 
 
-@dataclass(frozen=True)
 class Model:
     """A network that is ready to use, and its card.
 
@@ -54,17 +57,50 @@ class Model:
     ----------
     card : WeightCard
         What it is.
-    network : torch.nn.Module
-        In evaluation mode, fp32, on the CPU. Shared by whoever holds the model: copy it before
-        moving it to a device or training it.
-    familiar : mapping of str to ndarray
+    network : torch.nn.Module, optional
+        In evaluation mode, fp32, on the CPU. A model from a file has none until it is asked for.
+    familiar : mapping of str to ndarray, optional
         By what `inference.out_of_distribution` tells pictures that the model is not meant for;
         empty if the file has none.
+    weights : mapping of str to ndarray, optional
+        The network's weights as they are stored, by their names in the state dict.
+    graph : bytes, optional
+        The network as ONNX, see `weights.graph`; empty if there is none.
     """
 
-    card: WeightCard
-    network: nn.Module
-    familiar: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    def __init__(
+        self,
+        card: WeightCard,
+        network: nn.Module | None = None,
+        familiar: Mapping[str, npt.NDArray[Any]] | None = None,
+        *,
+        weights: Mapping[str, npt.NDArray[Any]] | None = None,
+        graph: bytes = b"",
+    ) -> None:
+        self.card = card
+        self.familiar: Mapping[str, npt.NDArray[Any]] = familiar or {}
+        self.weights: Mapping[str, npt.NDArray[Any]] = weights or {}
+        self.graph = graph
+        self._network = network
+
+    @property
+    def network(self) -> nn.Module:
+        """The torch network, made at the first use.
+
+        In evaluation mode, fp32, on the CPU, in channels-last layout, in which CPUs convolve
+        faster. Shared by all who hold the model: copy it before moving it to a device or
+        training it.
+
+        Raises
+        ------
+        WeightsError
+            If the weights do not fit the network of that name.
+        DeviceError
+            If torch cannot be loaded.
+        """
+        if self._network is None:
+            self._network = _network_of(self.card, self.weights)
+        return self._network
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,30 +213,33 @@ def load_model(model: str | Path = DEFAULT_MODEL) -> Model:
     Returns
     -------
     Model
-        In evaluation mode, fp32, on the CPU, in channels-last layout, in which CPUs convolve
-        faster.
+        Its torch network is made at its first use, or here if the file has no graph.
 
     Raises
     ------
     WeightsError
         If the model is unknown, not one of ours, damaged, or does not fit its network.
     DeviceError
-        If torch itself cannot be loaded.
+        If the file has no graph and torch cannot be loaded.
     """
     path = resolve_model(model)
-    card, arrays = _read(path, tensors=True)
-    found = hash_tensors(arrays)
-    if found != card.sha256:
-        raise WeightsError(
-            f"the weights are damaged: their hash is {found[:12]}, the card says "
-            f"{card.sha256[:12]}; get the file again",
-            path=path,
-        )
+    card, arrays, graph = _whole(path)
     familiar = {
         name.removeprefix(_FAMILIAR): arrays.pop(name)
         for name in tuple(arrays)
         if name.startswith(_FAMILIAR)
     }
+    loaded = Model(card, familiar=familiar, weights=arrays, graph=graph)
+    if not graph:
+        try:
+            loaded.network  # noqa: B018  (made here, so that what does not fit names the file)
+        except WeightsError as error:
+            raise WeightsError(error.message, path=path) from error
+    return loaded
+
+
+def _network_of(card: WeightCard, weights: Mapping[str, npt.NDArray[Any]]) -> nn.Module:
+    """Return the torch network with these weights."""
     require_torch()
     import torch
 
@@ -209,16 +248,15 @@ def load_model(model: str | Path = DEFAULT_MODEL) -> Model:
     try:
         network = build(card.network, **card.network_arguments)
         network.load_state_dict(
-            {name: _widened(torch.from_numpy(array)) for name, array in arrays.items()},
+            {name: _widened(torch.from_numpy(array)) for name, array in weights.items()},
             strict=True,
         )
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"the weights do not fit the network {card.network!r} of this version: {error}",
-            path=path,
+            f"the weights do not fit the network {card.network!r} of this version: {error}"
         ) from error
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Model(card, network.eval(), familiar)
+    return network.eval()
 
 
 def save_model(
@@ -229,7 +267,9 @@ def save_model(
     dtype: Literal["float32", "float16"] = "float32",
     familiar: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> WeightCard:
-    """Write a network and its card, atomically.
+    """Write a network, its ONNX graph and its card, atomically.
+
+    A network that is not one of `networks.build` gets no graph: only torch computes it.
 
     Parameters
     ----------
@@ -238,7 +278,7 @@ def save_model(
     network : torch.nn.Module
         Any device; left as it is.
     card : WeightCard
-        Its `sha256` and `created` are filled in (`created` only if empty).
+        Its `sha256`, `graph_sha256` and `created` are filled in (`created` only if empty).
     dtype : {"float32", "float16"}
         How tensors of two or more axes are stored. Half precision halves the file and changes
         the numbers: measure the figures on the file that was written. Biases and normalisation
@@ -254,11 +294,11 @@ def save_model(
     Raises
     ------
     WeightsError
-        If the name has another suffix or a weight is not finite.
+        If the name has another suffix, a weight is not finite, or the network has a layer that
+        has no form in ONNX.
     """
-    from safetensors.numpy import save
-
-    from napari_deepmtj.core.atomic import atomic_write
+    from napari_deepmtj.networks.build import is_ours
+    from napari_deepmtj.weights.graph import make_graph
 
     path = Path(path)
     if path.suffix != _SUFFIX:
@@ -276,14 +316,14 @@ def save_model(
         if not np.isfinite(array).all():
             raise WeightsError(f"{_FAMILIAR}{name} is not finite", path=path)
         arrays[_FAMILIAR + name] = np.ascontiguousarray(array)
-    created = card.created or dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    card = replace(card, sha256=hash_tensors(arrays), created=created)
-    atomic_write(path, save(arrays, metadata={CARD_KEY: card.to_json()}))
-    return card
+    graph = make_graph(network, card) if is_ours(network) else b""
+    return _write(path, arrays, graph, card)
 
 
 def save_card(source: str | Path, path: str | Path, card: WeightCard) -> WeightCard:
     """Write the tensors of a weights file, as they are, with another card, atomically.
+
+    A file without an ONNX graph gets one.
 
     Parameters
     ----------
@@ -299,17 +339,34 @@ def save_card(source: str | Path, path: str | Path, card: WeightCard) -> WeightC
     WeightsError
         If the source is damaged.
     """
+    from napari_deepmtj.networks.build import is_ours
+    from napari_deepmtj.weights.graph import make_graph
+
+    _, arrays, graph = _whole(Path(source))
+    if not graph:
+        network = load_model(source).network
+        graph = make_graph(network, card) if is_ours(network) else b""
+    return _write(Path(path), arrays, graph, card)
+
+
+def _write(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], graph: bytes, card: WeightCard
+) -> WeightCard:
+    """Write a weights file, and return its card with hashes and time filled in."""
     from safetensors.numpy import save
 
     from napari_deepmtj.core.atomic import atomic_write
 
-    source = Path(source)
-    there, arrays = _read(source, tensors=True)
-    if hash_tensors(arrays) != there.sha256:
-        raise WeightsError("the weights are damaged; get the file again", path=source)
-    created = card.created or dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    card = replace(card, sha256=there.sha256, created=created)
-    atomic_write(Path(path), save(arrays, metadata={CARD_KEY: card.to_json()}))
+    card = replace(
+        card,
+        sha256=hash_tensors(arrays),
+        graph_sha256=hashlib.sha256(graph).hexdigest() if graph else "",
+        created=card.created or dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
+    tensors = dict(arrays)
+    if graph:
+        tensors[_GRAPH] = np.frombuffer(graph, np.uint8)
+    atomic_write(path, save(tensors, metadata={CARD_KEY: card.to_json()}))
     return card
 
 
@@ -321,6 +378,29 @@ def hash_tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
         digest.update(f"{name}|{array.dtype.newbyteorder('<').str}|{array.shape}|".encode())
         digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
     return digest.hexdigest()
+
+
+def _whole(path: Path) -> tuple[WeightCard, dict[str, npt.NDArray[Any]], bytes]:
+    """Return the card, the tensors and the ONNX graph of a file, checked against its hashes.
+
+    Raises
+    ------
+    WeightsError
+        If one does not have the hash that the card says.
+    """
+    card, arrays = _read(path, tensors=True)
+    graph = arrays.pop(_GRAPH).tobytes() if _GRAPH in arrays else b""
+    hashes = [("weights are", hash_tensors(arrays), card.sha256)]
+    if graph or card.graph_sha256:
+        hashes.append(("ONNX graph is", hashlib.sha256(graph).hexdigest(), card.graph_sha256))
+    for what, there, expected in hashes:
+        if there != expected:
+            raise WeightsError(
+                f"the {what} damaged: the hash is {there[:12]}, the card says "
+                f"{expected[:12]}; get the file again",
+                path=path,
+            )
+    return card, arrays, graph
 
 
 def _read(path: Path, *, tensors: bool) -> tuple[WeightCard, dict[str, npt.NDArray[Any]]]:
