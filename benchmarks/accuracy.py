@@ -1,4 +1,4 @@
-"""Measure every figure of docs/accuracy.md: how right the bundled models are, and how honest.
+"""Measure every figure of docs/explanation/accuracy.md: errors, coverage and calibration.
 
     python benchmarks/accuracy.py [SECTION ...] [--model ID ...] [--data DATA] [--write]
 
@@ -28,7 +28,7 @@ from napari_deepmtj.inference.backends.select import SAME, BackendName, missing
 from napari_deepmtj.weights.store import bundled_folder, load_model, read_card
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "accuracy.md"
+DOCUMENT = ROOT / "docs" / "explanation" / "accuracy.md"
 DATA = ROOT.parent / "shared" / "data" / "real"
 #: Subjects and seeds: unseen ones on known scanners, and others on scanners of the test set.
 SUBJECTS, SEED = 40, 1000
@@ -119,7 +119,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
-        "--write", type=Path, nargs="?", const=DOCUMENT, help="document; docs/accuracy.md if bare"
+        "--write",
+        type=Path,
+        nargs="?",
+        const=DOCUMENT,
+        help="document; docs/explanation/accuracy.md if bare",
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.sections) - set(SECTIONS):

@@ -4,7 +4,7 @@
 
 prints how many frames a second each network computes on one thread and on two, how many times as
 many that is as eager torch, which share of the processor's matmul speed it uses, and what the gate
-says of 8 bits; `--write` puts the tables into docs/backends.md. It takes less than four minutes on
+says of 8 bits; `--write` puts the tables into the docs. It takes less than four minutes on
 two quiet cores. Published networks have random weights (seed 0), which changes no speed; of 8 bits
 only their speed is measured then, because the gate needs trained weights: give those with --model.
 """
@@ -37,7 +37,7 @@ from napari_deepmtj.networks.build import build
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import Model, load_model
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "backends.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "explanation" / "backends.md"
 
 #: Name: network, arguments, height and width of the input (P20 and P21).
 PUBLISHED: dict[str, tuple[str, dict[str, object], tuple[int, int]]] = {

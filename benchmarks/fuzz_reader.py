@@ -6,7 +6,7 @@ libraries are loaded, with 1 GiB of memory more than that and 10 s of processor 
 and random frames, then all in order. One in twenty goes through `napari-deepmtj track` instead.
 
     python benchmarks/fuzz_reader.py [--seed 1] [--files 3000] [--seconds S] [--memory 1024]
-        [--only N] [--keep FOLDER] [--output docs/formats.md]
+        [--only N] [--keep FOLDER] [--output docs/reference/clips.md]
 
 What counts as a failure is listed at `FAILURES`; it exits with 1 if there was any.
 """
@@ -68,7 +68,7 @@ FAILURES = {
     "wrong frame": "a file that was cut off gave another picture for a frame",
 }
 
-#: Streams without any count or index: what is lost at their end cannot be known (formats.md).
+#: Streams without any count or index: what is lost at their end cannot be known (clips.md).
 ENDLESS = (".ts", ".mpg", ".264", ".wmv")
 
 #: So many of their last pictures may be damaged: the last stored, and B-frames that refer to it.

@@ -26,7 +26,7 @@ from napari_deepmtj.results.trajectory_file import read_trajectory, write_trajec
 from napari_deepmtj.tracking.gate import Limits, gate
 from napari_deepmtj.weights.store import load_model
 
-TRACKING_DOC = Path(__file__).parents[1] / "docs" / "tracking.md"
+TRACKING_DOC = Path(__file__).parents[1] / "docs" / "explanation" / "tracking.md"
 #: A position further away than this is wrong (the published tolerance).
 WRONG_MM = 5.0
 #: A step that changes the error by more than this is a break; one in which the MTJ itself goes

@@ -2,7 +2,7 @@
 
 Run it where there is a screen, or under `xvfb-run -a -s "-screen 0 1920x1200x24"`:
 
-    python benchmarks/interactive.py [--output docs/performance.md] [--seed 4177] [--steps 60]
+    python benchmarks/interactive.py [--output PAGE.md] [--seed 4177] [--steps 60]
 
 A phantom clip is drawn on a scanner's screen of 800 x 600, shown there and back, as H.264 with a
 keyframe every 250 frames. Every part has processes of its own: the live preview alone, and in

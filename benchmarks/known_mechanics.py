@@ -42,7 +42,7 @@ from napari_deepmtj.video.opening import VideoSource, open_video
 from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 from napari_deepmtj.weights.store import load_model
 
-TRACKING_DOC = Path(__file__).parents[1] / "docs" / "tracking.md"
+TRACKING_DOC = Path(__file__).parents[1] / "docs" / "explanation" / "tracking.md"
 #: Seconds at rest with which a contraction begins.
 REST_S = 0.4
 LEAST_TRUE, LEAST_MM, LEAST_PERCENT = 2.0, 1.0, 10.0

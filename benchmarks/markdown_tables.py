@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 #: Where the reader's figures are quoted.
-FORMATS = Path(__file__).parents[1] / "docs" / "formats.md"
+FORMATS = Path(__file__).parents[1] / "docs" / "reference" / "clips.md"
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

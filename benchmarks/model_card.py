@@ -1,4 +1,4 @@
-"""Write what the cards of the bundled models say into docs/model.md.
+"""Write what the cards of the bundled models say into docs/explanation/model.md.
 
 python benchmarks/model_card.py [--write]
 """
@@ -15,7 +15,7 @@ from napari_deepmtj.inference.decode import Decoding
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import bundled_folder, load_model
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "model.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "explanation" / "model.md"
 
 
 def facts(card: WeightCard, parameters: int) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Draw the examples of docs/paper.md: frames of six healthy and six impaired-like subjects.
+"""Draw the examples of docs/explanation/paper.md: frames of twelve subjects.
 
 python benchmarks/paper_pictures.py [--output docs/images/cohort.png]
 """

@@ -4,7 +4,7 @@
 
 P20 is Leitner et al., EMBC 2020, doi:10.1109/EMBC44109.2020.9176145. FOLDER holds one trained model
 a recipe (`FOLDER/paper-vgg16/...`), made by the commands that are printed for those which are not
-there; frames and clips are drawn into it once. `--write` puts the tables into docs/paper.md.
+there; frames and clips are drawn into it once. `--write` puts the tables into the docs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ WHOLE_CLIPS = 6
 
 GROUPS = {Group.HEALTHY: "healthy", Group.IMPAIRED: "impaired-like"}
 
-PAPER = Path(__file__).parents[1] / "docs" / "paper.md"
+PAPER = Path(__file__).parents[1] / "docs" / "explanation" / "paper.md"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared/data/real/muscle_video"
 #: Where the picture is in the real recordings, and their mm per px, as their publishers crop them.
 REAL_ROI, REAL_MM = Roi(215, 45, 720, 574), 0.0883
-DOCS = ROOT / "docs/calibration.md"
+DOCS = ROOT / "docs/how-to/calibration.md"
 BEGIN, END = "<!-- picture_detection begin -->\n", "<!-- picture_detection end -->\n"
 FRAMES = 12
 #: Seeds that the thresholds were chosen on; never measured on.

@@ -44,7 +44,7 @@ SWSCALE_ROUNDS = 1
 #: A range taken for the other shifts the mean by 9 levels; no codec here comes near.
 NEAR_THE_DRAWING = 4.0
 
-DOCS = Path(__file__).parents[1] / "docs" / "formats.md"
+DOCS = Path(__file__).parents[1] / "docs" / "reference" / "clips.md"
 
 
 @dataclass

@@ -7,7 +7,7 @@
 DATA is the folder that holds `muscle_still`, pictures of muscle without a junction from other
 projects, which are not part of this one (`realism_pictures.REAL` names the files). Without it a
 sheet shows phantoms only, as the one in the documents does. `--write` puts what is printed into
-docs/realism.md.
+docs/explanation/realism.md.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def compare(real: list[Picture], phantom: list[Picture]) -> list[list[str]]:
     return [row for _, row in sorted(rows, key=lambda r: -r[0])]
 
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "realism.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "explanation" / "realism.md"
 HEAD = ("statistic", "real", "median", "phantom 5..95 %", "median", "shift (sd)", "outside", "")
 
 
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fast", action="store_true", help="a regression in place of the network")
     parser.add_argument("--output", type=Path, help="where the sheet goes")
-    parser.add_argument("--write", action="store_true", help="into docs/realism.md")
+    parser.add_argument("--write", action="store_true", help="into docs/explanation/realism.md")
     arguments = parser.parse_args()
     if arguments.real is None and arguments.what != "sheet":
         parser.error(f"{arguments.what} needs --real")

@@ -39,7 +39,7 @@ _AT_ONCE = 4
 class Real:
     """A real picture: its file, the rectangle of B-mode in it, its scale and its device.
 
-    Scales come from rulers, not all of them labelled, as docs/realism.md says; where there is none
+    Scales come from rulers, not all of them labelled; where there is none
     (`ruler` false) from the usual width of such a probe, to perhaps 20 %.
     """
 

@@ -1,6 +1,6 @@
 """How fast tracking is, beside its parts and beside what a person would use instead.
 
-    python benchmarks/run.py [--output docs/performance.md] [--long] [--quick] [--profile]
+    python benchmarks/run.py [--output PAGE.md] [--long] [--quick] [--profile]
 
 One phantom clip is drawn and written as each kind of file. Decoding alone, the network alone, and
 tracking, which is both, take turns, so that a ratio compares what the machine gave at the same

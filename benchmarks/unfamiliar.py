@@ -34,7 +34,7 @@ from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import Model, load_model
 
 ROOT = Path(__file__).parents[1]
-TRACKING_DOC = ROOT / "docs" / "tracking.md"
+TRACKING_DOC = ROOT / "docs" / "explanation" / "tracking.md"
 REAL = ROOT.parent / "shared" / "data" / "real"
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--model", default="compact")
     parser.add_argument("--scenes", type=int, default=6 * CHUNK, help=f"in {CHUNK}s")
     parser.add_argument("--seed", type=int, default=977)
-    parser.add_argument("--write", action="store_true", help="into docs/tracking.md")
+    parser.add_argument("--write", action="store_true", help="into docs/explanation/tracking.md")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(options.model)

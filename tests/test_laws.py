@@ -1,4 +1,4 @@
-"""The laws of docs/architecture.md, held by reading the imports of every module."""
+"""The laws of docs/develop/architecture.md, held by reading the imports of every module."""
 
 from __future__ import annotations
 

@@ -17,6 +17,11 @@ from napari_deepmtj.cli.app import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    "README.md",
+    "CHANGELOG.md",
+    *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")),
+]
 
 
 def block(section: str, language: str) -> str:
@@ -63,19 +68,26 @@ def test_the_python_of_the_quick_start_does_the_same(started: Path) -> None:
     pd.testing.assert_frame_equal(by_command, by_python)
 
 
+def anchors(page: Path) -> set[str]:
+    """Return what a link can point at in a page, as GitHub and MkDocs name its headings."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+    "page", [name for name in PAGES if "](" in (ROOT / name).read_text(encoding="utf-8")]
 )
 def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
-            assert target[1:] in [
-                re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles
-            ]
-        elif not target.startswith("https://"):
-            assert ((ROOT / page).parent / target.split("#")[0]).exists(), target
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        other = ROOT / page if not name else (ROOT / page).parent / name
+        assert other.exists(), target
+        if anchor:
+            assert anchor in anchors(other), target
 
 
 def test_versions_agree() -> None:

@@ -171,7 +171,9 @@ def test_every_documented_column_can_be_had(channels):
     )
     assert {*row, "channels_problem"} == set(CHANNEL_COLUMNS)
     assert row["strain_percent_greatest"] == pytest.approx(10, rel=1e-2)  # 20 of 200 mm
-    documented = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
+    documented = (Path(__file__).parents[2] / "docs" / "how-to" / "batch.md").read_text(
+        encoding="utf-8"
+    )
     assert [name for name in CLIP_NAMES if f"`{name}`" not in documented] == []
 
 

@@ -111,11 +111,13 @@ def test_the_page_and_the_documented_program_read_what_a_batch_wrote(
     assert list(clips["study_frames"].iloc[:4]) == ["x"] * 4
     assert list(clips["frames"].iloc[:4]) == [6, 7, 8, 9]
 
-    documented = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
+    documented = (Path(__file__).parents[2] / "docs" / "how-to" / "batch.md").read_text(
+        encoding="utf-8"
+    )
     programs = re.findall(r"```python\n(.*?)```", documented, re.DOTALL)
     (program,) = [text for text in programs if "clips.csv" in text]
     monkeypatch.chdir(out.parent)
-    exec(compile(program, "docs/batch.md", "exec"), {})
+    exec(compile(program, "docs/how-to/batch.md", "exec"), {})
     told = capsys.readouterr().out
     assert re.search(r"healthy\s+mvc\s+2", told)
 

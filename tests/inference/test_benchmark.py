@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-DOCUMENT = BENCHMARKS.parent / "docs" / "performance.md"
+DOCUMENT = BENCHMARKS.parent / "docs" / "explanation" / "performance.md"
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_figures_from_true_positions_are_within_two_percent(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(output.read_text())
-    # A contraction trembles at 5 to 9 Hz, which 25 frames a second hardly hold: docs/tracking.md.
+    # A contraction trembles at 5 to 9 Hz, which 25 frames a second hardly hold.
     kept = [a for a in found if not (a["movement"] == "contraction" and "velocity" in a["figure"])]
     assert len(kept) >= 2 * 2 * 10
     assert {a["figure"] for a in kept} >= {"excursion", "stiffness", "muscle's share"}

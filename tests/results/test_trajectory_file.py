@@ -281,7 +281,9 @@ def test_an_empty_trajectory_is_written_and_read(tmp_path) -> None:
 
 
 def test_the_documentation_names_every_column_origin_and_flag() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "results.md").read_text(
+        encoding="utf-8"
+    )
     for word in (*COLUMNS, *Origin, *Flag):
         assert f"`{word}`" in text, word
 

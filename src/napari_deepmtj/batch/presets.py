@@ -59,7 +59,7 @@ def read_presets(path: str | Path | None = None) -> dict[str, Preset]:
     Parameters
     ----------
     path : str or Path, optional
-        A TOML file with one table a preset, as docs/batch.md describes; that of `presets_path`
+        A TOML file with one table a preset, see docs/how-to/batch.md; that of `presets_path`
         by default, which need not be there.
 
     Raises

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: Names of the tables in a batch's folder.
 FRAMES_NAME, CLIPS_NAME, EXCURSIONS_NAME = "frames.csv", "clips.csv", "excursions.csv"
 
-#: Columns of `clips.csv` after `file` and the facts; docs/batch.md says what they are.
+#: Columns of `clips.csv` after `file` and the facts; docs/how-to/batch.md says what they are.
 CLIP_COLUMNS: tuple[str, ...] = (
     *("result", "status", "reason", "same_content_as"),
     *("frames", "duration_s", "in_view_percent"),

@@ -1,1 +1,1 @@
-"""calibration room; see docs/architecture.md."""
+"""calibration room; see docs/develop/architecture.md."""

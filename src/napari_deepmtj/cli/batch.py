@@ -39,7 +39,9 @@ def batch(
     ] = None,
     study: Annotated[
         Path | None,
-        typer.Option(metavar="TABLE", help="CSV or XLSX with a column file; see docs/batch.md."),
+        typer.Option(
+            metavar="TABLE", help="CSV or XLSX with a column file; see docs/how-to/batch.md."
+        ),
     ] = None,
     include: Annotated[
         list[str] | None,
@@ -114,7 +116,7 @@ def batch(
         typer.Option(
             metavar="NAME=VALUE,...",
             help="What their channels are: ankle=Angle,torque=Torque,moment_arm=50,knee=0 ...; "
-            "see docs/batch.md.",
+            "see docs/how-to/batch.md.",
         ),
     ] = "",
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
@@ -139,8 +141,8 @@ def batch(
         str,
         typer.Option(
             metavar="ADDRESS|local",
-            help="Have the workers of a Dask scheduler track; see docs/batch.md. local: a process "
-            "for every core of this machine, or --workers of them.",
+            help="Have the workers of a Dask scheduler track; see docs/how-to/batch.md. "
+            "local: a process for every core of this machine, or --workers of them.",
         ),
     ] = "",
 ) -> None:

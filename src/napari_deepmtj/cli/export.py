@@ -41,7 +41,8 @@ def export(
     to: Annotated[
         str,
         typer.Option(
-            metavar="FORMAT", help=f"{', '.join([*TABLES, *FOR_PEOPLE])}. See docs/exports.md."
+            metavar="FORMAT",
+            help=f"{', '.join([*TABLES, *FOR_PEOPLE])}. See docs/how-to/exports.md.",
         ),
     ],
     out: Annotated[

@@ -44,8 +44,9 @@ def phantom(
     cohort: Annotated[
         CohortPart | None,
         typer.Option(
-            help="Whole clips (375 frames) of this split of the phantom cohort of docs/paper.md, "
-            "with labels of its annotated frames only; subjects of both groups, as far as they go."
+            help="Whole clips (375 frames) of this split of the phantom cohort of "
+            "docs/explanation/paper.md, with labels of its annotated frames only; subjects of both "
+            "groups, as far as they go."
         ),
     ] = None,
 ) -> None:

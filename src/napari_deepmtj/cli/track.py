@@ -31,7 +31,7 @@ BackendOption = Annotated[
     BackendName,
     typer.Option(
         help="What computes on a CPU; auto: the fastest installed that gives the same positions "
-        "(see docs/backends.md)."
+        "(see docs/explanation/backends.md)."
     ),
 ]
 

@@ -1,1 +1,1 @@
-"""core room; see docs/architecture.md."""
+"""core room; see docs/develop/architecture.md."""

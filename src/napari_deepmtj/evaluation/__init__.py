@@ -1,1 +1,1 @@
-"""evaluation room; see docs/architecture.md."""
+"""evaluation room; see docs/develop/architecture.md."""

@@ -1,7 +1,7 @@
 """What a trajectory means for a tendon: displacement along its axis, excursion, velocity.
 
 Cycles and onset are `cycles.py`, force and stiffness `tendon.py`, lengths of the whole
-muscle-tendon unit `mtu.py`. Definitions with formulas: docs/tracking.md.
+muscle-tendon unit `mtu.py`. Definitions with formulas: docs/explanation/tracking.md.
 """
 
 from __future__ import annotations

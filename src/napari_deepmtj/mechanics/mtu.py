@@ -8,7 +8,7 @@ straight, flexion positive; degrees. The published models count the ankle's neut
 - HH90: Hawkins and Hull, J Biomech 1990;23:487-494.
 
 The coefficients were read in published analysis programs that cite these papers, not in the papers:
-docs/tracking.md says which were found how often.
+docs/explanation/tracking.md says which were found how often.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""networks room; see docs/architecture.md."""
+"""networks room; see docs/develop/architecture.md."""

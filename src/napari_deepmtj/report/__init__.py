@@ -1,1 +1,1 @@
-"""report room; see docs/architecture.md."""
+"""report room; see docs/develop/architecture.md."""

@@ -337,7 +337,7 @@ def _all_clips(page: Page, results: BatchResults) -> None:
     page.paragraph(
         "Each curve has its own range, from the least to the greatest x; hold the pointer over it "
         "to read them. clips.csv says more of each clip, and what the columns are is in "
-        "docs/batch.md of napari-deepmtj.",
+        "docs/how-to/batch.md of napari-deepmtj.",
         "note",
     )
 

@@ -311,7 +311,7 @@ def _definitions(page: Page) -> None:
             f"replacement, seed {BOOTSTRAP_SEED}; frames of one subject are not independent. Below "
             f"about {FEW_SUBJECTS} subjects they are too narrow.",
             "Every figure can be computed again from evaluation.csv, which has one row a labelled "
-            "frame and method. Definitions: docs/evaluation.md of napari-deepmtj.",
+            "frame and method. Definitions: docs/explanation/evaluation.md of napari-deepmtj.",
             f"P20: {P20}.",
         ]
     )

@@ -74,7 +74,7 @@ def remarks(result: Agreement) -> list[str]:
     if result.frames > result.clips:
         said.append(
             "frames of one clip are not independent: the intervals are narrower than they ought "
-            "to be (docs/agreement.md)"
+            "to be (docs/how-to/agreement.md)"
         )
     if result.unit == "px":
         said.append(

@@ -1,4 +1,4 @@
-"""Results on disk: `.mtj.csv` with its `.mtj.json`, both as docs/formats.md describes them.
+"""Results on disk: `.mtj.csv` with its `.mtj.json`, see docs/reference/results.md.
 
 What the columns mean is `core.trajectory`; attention stacks are `attention.py`.
 """

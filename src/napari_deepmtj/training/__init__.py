@@ -1,1 +1,1 @@
-"""training room; see docs/architecture.md."""
+"""training room; see docs/develop/architecture.md."""

@@ -1,6 +1,6 @@
 """What is known of public real pictures that the bundled models learned from.
 
-The pictures themselves are no part of this package; `docs/model.md` says where they are.
+The pictures themselves are no part of this package; docs/explanation/model.md names them.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def read_sidecar(clip: str | Path) -> ClipInfo | None:
     Raises
     ------
     CalibrationError
-        If there is one but it is not as documented in docs/formats.md.
+        If there is one but it is not as documented in docs/reference/sidecar.md.
     """
     path = sidecar_path(clip)
     try:

@@ -56,7 +56,7 @@ def test_every_key_stands_once_in_the_table():
 
 
 def test_the_manual_has_the_same_table():
-    manual = Path(__file__).parents[3] / "docs" / "annotation.md"
+    manual = Path(__file__).parents[3] / "docs" / "how-to" / "annotation.md"
     lines = manual.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("| `")] == [
         f"| `{s.key}` | {s.text} |" for s in SHORTCUTS
