@@ -258,3 +258,79 @@ def test_a_forgotten_tiff_is_closed(tmp_path) -> None:
     del source  # a ResourceWarning would be an error here
     gc.collect()
     assert held() == 0
+
+
+@pytest.mark.parametrize(
+    ("interval", "unit", "seconds"),
+    [
+        (0.04, None, 0.04),
+        (0.04, "sec", 0.04),
+        (40, "msec", 0.04),
+        (40, "ms", 0.04),
+        (0.04 / 60, "min", 0.04),
+        (40000, "\\u00b5s", 0.04),
+        (40000, "usec", 0.04),
+        (0.002, "hour", 7.2),
+        (3, "frames", None),
+        (1, "pixel", None),
+    ],
+)
+def test_the_frame_interval_of_imagej_has_its_unit_or_is_refused(
+    interval, unit, seconds, tmp_path
+) -> None:
+    path = tmp_path / "stack.tif"
+    more = {} if unit is None else {"tunit": unit}
+    tifffile.imwrite(
+        path,
+        np.zeros((4, 20, 30), np.uint8),
+        imagej=True,
+        metadata={"axes": "TYX", "finterval": interval, **more},
+    )
+    with open_video(path) as source:
+        if seconds is None:
+            assert source.times.source == "none"
+            assert f"frame interval of {interval} {unit!r} is in no known unit" in source.notices[0]
+        else:
+            assert source.notices == ()
+            np.testing.assert_allclose(source.times.seconds, np.arange(4) * seconds)
+
+
+@pytest.mark.parametrize(
+    ("unit", "seconds"), [("ms", 0.04), ("s", 40), ("µs", 4e-5), ("ns", 4e-8), ("reference", None)]
+)
+def test_the_time_increment_of_ome_has_its_unit_or_is_refused(unit, seconds, tmp_path) -> None:
+    path = tmp_path / "stack.ome.tif"
+    metadata = {"axes": "TYX", "TimeIncrement": 40, "TimeIncrementUnit": unit}
+    tifffile.imwrite(path, np.zeros((4, 20, 30), np.uint8), ome=True, metadata=metadata)
+    with open_video(path) as source:
+        assert len(source.notices) == (seconds is None)
+        assert source.times.known == (seconds is not None)
+        if seconds is not None:
+            np.testing.assert_allclose(source.times.seconds, np.arange(4) * seconds)
+
+
+@pytest.mark.parametrize(
+    ("delays", "source", "told"),
+    [
+        (None, "assumed 10 Hz", "its pictures do not say how long they are shown; 0.1 s"),
+        ([0] * 5, "assumed 10 Hz", "its pictures do not say"),
+        ([10] * 5, "container", None),
+        ([40, 40, 0, 40, 40], "assumed 10 Hz", "1 of its 5 pictures do not say"),
+        ([40] * 5, "container", None),
+        ([20, 50, 40, 30, 100], "container", None),
+    ],
+)
+def test_a_gif_without_delays_says_that_its_times_are_assumed(
+    delays, source, told, tmp_path
+) -> None:
+    pictures = [Image.fromarray(np.full((20, 30), 20 * n, np.uint8)) for n in range(5)]
+    more = {} if delays is None else {"duration": delays}
+    path = tmp_path / "a.gif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], loop=0, **more)
+    with open_video(path) as clip:
+        assert clip.times.source == source
+        assert len(clip.notices) == (told is not None)
+        assert told is None or told in clip.notices[0]
+        if told is None:
+            steps = np.array(delays[:-1]) / 1000
+            np.testing.assert_allclose(np.diff(clip.times.seconds), steps)

@@ -36,6 +36,7 @@ _TAGS = [
     "FrameTimeVector",
     "FrameTime",
     "CineRate",
+    "PixelSpacing",
     "WindowCenter",
     "WindowWidth",
     "VOILUTFunction",
@@ -123,7 +124,7 @@ class DicomFile:
 
     def _parse(self, file: BinaryIO) -> None:
         import pydicom
-        from pydicom.uid import AllTransferSyntaxes, MPEGTransferSyntaxes
+        from pydicom.uid import AllTransferSyntaxes, MPEGTransferSyntaxes, RLELossless
 
         dataset: Any = pydicom.dcmread(
             file, force=True, stop_before_pixels=True, specific_tags=list(_TAGS)
@@ -140,7 +141,10 @@ class DicomFile:
         self.frame_times = numbers(dataset, "FrameTimeVector")
         self.frame_time = number(dataset, "FrameTime")
         self.cine_rate = number(dataset, "CineRate")
+        #: How many frames the file says it has; 1 where it does not say.
+        self.counted = bool(dataset.get("NumberOfFrames"))
         self.promised = max(1, int(dataset.get("NumberOfFrames") or 1))
+        self.spacing = numbers(dataset, "PixelSpacing")
         self.regions = [
             {name: number(region, name) for name in _REGION}
             for region in dataset.get("SequenceOfUltrasoundRegions") or ()
@@ -159,14 +163,19 @@ class DicomFile:
         else:
             self.pixels = Pixels(dataset)
             if self.syntax.is_encapsulated:
-                self.spans = _frames(file, self._start, self.promised)
+                self.spans = _frames(
+                    file, self._start, self.promised, run_length=self.syntax == RLELossless
+                )
                 available = len(self.spans)
             else:
-                available = self._available(file, length) // self.pixels.size
+                size = self.pixels.size
+                available, rest = divmod(self._available(file, length), size)
+                if rest > 1:  # more than a byte of padding: it is no whole number of pictures
+                    available = min(available, self.promised)
                 # 8-bit samples in big-endian words stand in pairs the wrong way round
                 big = not self.syntax.is_little_endian
                 self._swapped = big and representation == b"OW" and self.pixels.cell == 8
-            self.n_frames = min(available, self.promised)
+            self.n_frames = available
         if not self.n_frames:
             raise VideoError("holds no complete picture; export or copy it again")
 
@@ -175,7 +184,9 @@ class DicomFile:
         if self._inflated is None:
             return min(length, file.seek(0, 2) - self._start)
         assert self.pixels is not None
-        wanted = self._start + min(length, self.promised * self.pixels.size)
+        wanted = self._start + length
+        if wanted > _MOST_INFLATED:
+            wanted = self._start + min(length, self.promised * self.pixels.size)
         if wanted > _MOST_INFLATED:
             raise VideoError(
                 f"is deflated, and larger than {_MOST_INFLATED >> 30} GiB without; export it "
@@ -187,6 +198,12 @@ class DicomFile:
         """Return the grey levels of one picture, or its numbers; see `Pixels.grey`."""
         assert self.pixels is not None  # a video has no pictures of its own
         return self.pixels.grey(self._read(frame, self.pixels.size))
+
+    def contradictions(self) -> list[str]:
+        """Return where the first compressed picture is not what the header says."""
+        if self.pixels is None or not self.spans:
+            return []
+        return self.pixels.contradictions(self._read(0, self.pixels.size))
 
     def _read(self, frame: int, size: int) -> bytes:
         """Return the bytes of one picture, which has `size` of them if it is not compressed."""
@@ -277,24 +294,29 @@ def _fragments(file: BinaryIO, start: int) -> tuple[tuple[int, ...], list[Span],
     return table, spans[1:], cut_off
 
 
-def _frames(file: BinaryIO, start: int, promised: int) -> list[list[Span]]:
+def _frames(file: BinaryIO, start: int, promised: int, *, run_length: bool) -> list[list[Span]]:
     """Return the fragments of each complete frame, from the bytes after the tag of pixel data.
 
-    A frame is a fragment if there are as many; else the offset table says where frames begin,
-    and without a usable one, the first bytes of a picture do.
+    A frame is a fragment if there are as many; else the offset table says where frames begin. Where
+    more fragments begin with the first bytes of a picture, or the table is of no use, these do.
     """
     table, fragments, cut_off = _fragments(file, start)
     if len(fragments) == promised > 1 or not fragments:
         return [[span] for span in fragments]
-    if promised == 1:
+    heads = [_bytes(file, at, min(12, length)) for at, length in fragments]
+    pictures = [n for n, head in enumerate(heads) if head.startswith(_PICTURE_STARTS)]
+    if promised == 1 and len(pictures) < 2 and (pictures or len(fragments) == 1 or not run_length):
         return [] if cut_off else [fragments]
     number_at = {at - fragments[0][0]: n for n, (at, _) in enumerate(fragments)}
     begins = [number_at[offset] for offset in table if offset in number_at]
     within = [offset for offset in table if offset <= fragments[-1][0] - fragments[0][0]]
-    if len(table) != promised or len(begins) != len(within) or begins != sorted(set(begins)):
-        heads = [_bytes(file, at, min(12, length)) for at, length in fragments]
-        begins = [n for n, head in enumerate(heads) if head.startswith(_PICTURE_STARTS)]
-        begins = begins or list(range(len(fragments)))  # run-length encoding: always a fragment
+    if (
+        len(table) != promised
+        or len(begins) != len(within)
+        or begins != sorted(set(begins))
+        or len(pictures) > promised
+    ):
+        begins = pictures or list(range(len(fragments)))  # run-length encoding: always a fragment
     frames = [fragments[a:b] for a, b in zip(begins, [*begins[1:], len(fragments)], strict=True)]
     if cut_off and len(frames) < len(fragments):
         frames.pop()  # its last fragment is missing

@@ -117,6 +117,34 @@ class Pixels:
         self._require_size(*picture.shape[:2])
         return self._luma(picture) if self.samples == 3 else self._level(picture)
 
+    def contradictions(self, data: bytes) -> list[str]:
+        """Return where a JPEG picture says other things of its colours than the header.
+
+        It is then decoded as the picture says.
+
+        Parameters
+        ----------
+        data : bytes
+            As in the file.
+        """
+        declared = _declared(data)
+        if declared is None or self.syntax.is_encapsulated is False:
+            return []
+        told = []
+        if declared[2] != self.samples:
+            told.append(
+                f"its pictures have {declared[2]} samples a pixel, the header says {self.samples} "
+                f"({self.photometric}); they are read as they are"
+            )
+        model = _colour_model(data)
+        stored = "RGB" if self.photometric == "RGB" else "YBR"
+        if declared[2] == 3 == self.samples and model not in (None, stored):
+            told.append(
+                f"its pictures say that their colours are {model}, the header says "
+                f"{self.photometric}; the pictures are believed"
+            )
+        return told
+
     def _require_size(self, height: int, width: int) -> None:
         if (height, width) != (self.height, self.width):
             raise VideoError(
@@ -312,6 +340,18 @@ def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
         length = int.from_bytes(head[2:], "big")
         yield head[1], jpeg[at + 4 : at + 2 + length]
         at += 2 + length
+
+
+def _colour_model(jpeg: bytes) -> str | None:
+    """Return what a JPEG picture says its three samples are, "RGB" or "YBR"; None if nothing."""
+    if not jpeg.startswith(b"\xff\xd8"):
+        return None
+    for _, content in _segments(jpeg):
+        if content.startswith(b"JFIF"):
+            return "YBR"
+        if content.startswith(b"Adobe") and len(content) >= 12:
+            return "YBR" if content[11] else "RGB"
+    return None
 
 
 def _says_colours(jpeg: bytes) -> bool:

@@ -1,8 +1,8 @@
 """Ultrasound DICOM as clips: one file, a video inside one, or a folder of single pictures.
 
 A clip is called after the hash of its content: nothing that names a person, a place or a day
-gets from the file into name, metadata, notices or errors. See `_dicom_file.py` for the file
-itself and `_dicom_regions.py` for region and scale.
+gets from the file into name, metadata, notices or errors. See `file.py` for the file
+itself and `regions.py` for region and scale.
 """
 
 from __future__ import annotations
@@ -27,7 +27,17 @@ from napari_deepmtj.video.source import BaseSource
 from napari_deepmtj.video.stacks.stack import StackSource
 
 if TYPE_CHECKING:
+    from napari_deepmtj.core.geometry import Scale
     from napari_deepmtj.video.grey import ColourRange
+
+#: Frame rates that differ by a larger factor contradict each other.
+RATES_AGREE = 1.1
+
+#: Frames per second that a scanner may make; a rate beyond is a slip in the unit.
+LIKELY_RATES = (0.2, 1000.0)
+
+#: Scales that differ by a smaller fraction are the same.
+SPACING_AGREES = 0.01
 
 
 def open_dicom(path: Path, colour_range: ColourRange | None = None) -> BaseSource:
@@ -83,7 +93,7 @@ def open_dicom_series(folder: Path, paths: Sequence[Path]) -> BaseSource:
         source = open_dicom(files[0].path)
         source.say(*(f"{source.name}: {notice}" for notice in told))
         return source
-    if any(file.is_video or file.promised > 1 for file in files):
+    if any(file.is_video or max(file.promised, file.n_frames) > 1 for file in files):
         raise VideoError("is a folder of several clips; give one of its files", path=folder)
     series = Counter(file.series for file in files)
     if len(series) > 1:
@@ -136,6 +146,9 @@ class DicomSource(StackSource):
             told = [*told, *said, *_gaps(files)]
         else:
             times, told = frame_times(first, n)
+            if n > first.promised:
+                says = f"says {first.promised}" if first.counted else "does not say how many"
+                told.insert(0, f"{n} pictures are there, the file {says}; all are read")
             if n < first.promised:
                 told.insert(
                     0,
@@ -155,6 +168,7 @@ class DicomSource(StackSource):
             told.append("the pictures differ in their ultrasound regions, so that none is used")
         if regions.notice is not None:
             told.append(regions.notice)
+        told += [*_spacing(first, regions.scale), *first.contradictions()]
         metadata: dict[str, Any] = {
             "container": "dicom",
             "codec": first.syntax.name,
@@ -199,6 +213,7 @@ def _open_stream(file: DicomFile, colour_range: ColourRange | None) -> BaseSourc
     regions = choose(file.regions, source.height, source.width)
     if regions.notice is not None:
         told.append(regions.notice)
+    told += _spacing(file, regions.scale)
     source.say(*(f"{source.name}: {notice}" for notice in told))
     source.scale, source.roi = regions.scale, regions.roi
     source.metadata = {
@@ -216,31 +231,80 @@ def _bare_stream(syntax: str) -> str:
     return "mpegvideo" if number < 102 else "h264" if number < 107 else "hevc"
 
 
+def _spacing(file: DicomFile, scale: Scale | None) -> list[str]:
+    """Return what must be said of the file's PixelSpacing, which is never taken by itself.
+
+    Scanners write it for the whole screen, or for another picture than the one that was exported;
+    only an ultrasound region says what it is of.
+    """
+    if len(file.spacing) != 2 or not all(0 < mm < np.inf for mm in file.spacing):
+        return []
+    y, x = file.spacing  # DICOM PS3.3 10.7.1.3: between rows, then between columns
+    size = f"its PixelSpacing is {x:g} x {y:g} mm (x, y)"
+    if scale is None:
+        return [
+            f"{size}, but no ultrasound region says what it is of: no millimetres are taken; if it "
+            f"is that of the B-mode picture, give the scale {x:g},{y:g}"
+        ]
+    if np.allclose([scale.x_mm, scale.y_mm], [x, y], rtol=SPACING_AGREES):
+        return []
+    return [
+        f"{size}, its ultrasound region says {scale.x_mm:g} x {scale.y_mm:g}; the region is used"
+    ]
+
+
 def frame_times(file: DicomFile, n: int) -> tuple[FrameTimes, list[str]]:
     """Return the times of the `n` frames of a clip, and what must be said of them.
 
-    The vector of frame times counts first, then the frame time, then the cine rate.
+    The vector of frame times counts first, then the frame time, then the cine rate; but the cine
+    rate where it contradicts the others, and only it can be.
     """
     notices = []
     if n == 1:
         return FrameTimes.unknown(1), []
     steps = np.array(file.frame_times[:n])
-    if len(steps) and len(file.frame_times) < file.promised:
+    times: FrameTimes | None = None
+    if len(steps) and len(steps) < n:
         notices.append(
-            f"its vector of frame times was cut off ({len(file.frame_times)} of {file.promised}) "
-            "and is not used"
+            f"its vector of frame times was cut off ({len(file.frame_times)} of {n}) and is not "
+            "used"
         )
     elif len(steps) and not (np.isfinite(steps).all() and (steps[1:] > 0).all()):
         notices.append("its vector of frame times does not increase and is not used")
     elif len(steps):
         seconds = np.concatenate([[0.0], np.cumsum(steps[1:])]) / 1000
-        return FrameTimes(seconds, "DICOM frame time vector"), notices
-    if file.frame_time is not None and file.frame_time > 0:
-        return FrameTimes(np.arange(n) * file.frame_time / 1000, "DICOM frame time"), notices
+        times = FrameTimes(seconds, "DICOM frame time vector")
+    if times is None and file.frame_time is not None and file.frame_time > 0:
+        times = FrameTimes(np.arange(n) * file.frame_time / 1000, "DICOM frame time")
+    cine = None
     if file.cine_rate is not None and file.cine_rate > 0:
-        return FrameTimes.from_rate(n, file.cine_rate, "DICOM cine rate"), notices
-    notices.append("the file says nothing of when its frames were taken")
-    return FrameTimes.unknown(n), notices
+        cine = FrameTimes.from_rate(n, file.cine_rate, "DICOM cine rate")
+    if times is None and cine is None:
+        notices.append("the file says nothing of when its frames were taken")
+        return FrameTimes.unknown(n), notices
+    chosen = times or cine
+    assert chosen is not None
+    if times is not None and cine is not None:
+        ratio = cine.interval / times.interval
+        if not 1 / RATES_AGREE <= ratio <= RATES_AGREE:
+            chosen = times if _can_be(times) or not _can_be(cine) else cine
+            notices.append(
+                f"its {times.source.removeprefix('DICOM ')} says {1 / times.interval:.4g} frames "
+                f"per second, its cine rate {1 / cine.interval:.4g}; the "
+                f"{chosen.source.removeprefix('DICOM ')} is used: check it"
+            )
+    if not _can_be(chosen):
+        notices.append(
+            f"its {chosen.source.removeprefix('DICOM ')} says {1 / chosen.interval:.4g} frames per "
+            "second, which no scanner makes; check the times"
+        )
+    return chosen, notices
+
+
+def _can_be(times: FrameTimes) -> bool:
+    """Return True if a scanner can have made frames at such a rate."""
+    slowest, fastest = LIKELY_RATES
+    return slowest <= 1 / times.interval <= fastest
 
 
 def _series_times(files: Sequence[DicomFile]) -> tuple[FrameTimes, list[str]]:

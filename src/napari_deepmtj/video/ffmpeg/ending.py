@@ -1,4 +1,4 @@
-"""Whether a video file ends before it should, where FFmpeg's demuxers do not say so."""
+"""What FFmpeg's demuxers do not say: if a file ends before it should, if times are made up."""
 
 from __future__ import annotations
 
@@ -76,6 +76,15 @@ def _length(data: bytes, at: int) -> tuple[int | None, int]:
     bits = 7 * (more + 1)
     size = int.from_bytes(data[at : at + 1 + more], "big") & (2**bits - 1)
     return (None if size == 2**bits - 1 else size), at + 1 + more
+
+
+def has_delay(packet: bytes) -> bool:
+    """Return True if a GIF picture says how long it is shown (GIF89a specification, 23).
+
+    FFmpeg makes it 0.1 s where it does not, or says 0.
+    """
+    at = packet.find(b"\x21\xf9\x04")
+    return at >= 0 and packet[at + 4 : at + 6] != bytes(2)
 
 
 def is_whole_gif(packet: bytes) -> bool:

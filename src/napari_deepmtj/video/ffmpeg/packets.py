@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.video.ffmpeg.container import AV_ERRORS
-from napari_deepmtj.video.ffmpeg.ending import is_whole_gif
+from napari_deepmtj.video.ffmpeg.ending import has_delay, is_whole_gif
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -52,6 +52,8 @@ class Packets:
         Packets of any kind, empty ones included.
     cut_off : bool
         The last packet was incomplete; it is left out.
+    undelayed : int
+        GIF pictures that do not say how long they are shown: FFmpeg makes it up.
     """
 
     pts: Int64Array
@@ -63,6 +65,7 @@ class Packets:
     torn: npt.NDArray[np.bool_]
     total: int = 0
     cut_off: bool = False
+    undelayed: int = 0
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -115,6 +118,7 @@ class PacketLog:
         self.total = 0
         self.cut_off = False
         self.repainted = False
+        self.undelayed = 0
 
     def __len__(self) -> int:
         return len(self._hidden)
@@ -139,7 +143,16 @@ class PacketLog:
         hidden, torn = (np.array(c, dtype=np.bool_)[:n] for c in (self._hidden, self._torn))
         torn &= torn.mean() < MOST_TORN if n else False
         return Packets(
-            pts, dts, places, sizes, keys[keys < n], hidden, torn, self.total, self.cut_off
+            pts,
+            dts,
+            places,
+            sizes,
+            keys[keys < n],
+            hidden,
+            torn,
+            self.total,
+            self.cut_off,
+            self.undelayed,
         )
 
 
@@ -155,6 +168,7 @@ def scan(container: Any, stream: Any, watch: Callable[[PacketLog], None] | None 
     """
     log = PacketLog()
     is_gif = container.format.name == "gif"
+    undelayed = False
     try:
         for packet in container.demux(stream):
             if packet.dts is None and packet.pts is None and not packet.size:
@@ -163,7 +177,11 @@ def scan(container: Any, stream: Any, watch: Callable[[PacketLog], None] | None 
             if not packet.size:
                 continue
             log.add(packet)
-            log.cut_off = packet.is_corrupt or (is_gif and not is_whole_gif(bytes(packet)))
+            log.cut_off = packet.is_corrupt
+            if is_gif:
+                log.cut_off = log.cut_off or not is_whole_gif(bytes(packet))
+                log.undelayed += undelayed  # that of the last picture says nothing of the times
+                undelayed = not has_delay(bytes(packet))
             if watch is not None and not log.total % _PACE:
                 watch(log)
     except AV_ERRORS:

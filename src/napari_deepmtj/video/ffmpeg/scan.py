@@ -292,6 +292,8 @@ def _times(seen: Glance, index: FrameIndex, notices: list[str]) -> FrameTimes:
     if seen.container_format == "mjpeg":  # FFmpeg makes up 25 pictures a second
         notices.append(f"{seen.path.name} has no frame times")
         return FrameTimes.unknown(len(index))
+    if index.packets.undelayed and len(index) > 1:
+        return _gif_times(seen, index, notices)
     if seen.container_format == "avi" and not index.counted:
         ticks = np.sort(index.packets.dts[index.order])  # its only times
     if len(ticks) == len(index) and NONE not in ticks and (np.diff(ticks) > 0).all():
@@ -305,3 +307,14 @@ def _times(seen: Glance, index: FrameIndex, notices: list[str]) -> FrameTimes:
         return FrameTimes.from_rate(len(index), rate, f"assumed {rate:g} Hz")
     notices.append(f"{seen.path.name} has no frame times")
     return FrameTimes.unknown(len(index))
+
+
+def _gif_times(seen: Glance, index: FrameIndex, notices: list[str]) -> FrameTimes:
+    """Return times of GIF pictures that do not say how long they are shown, and say so."""
+    ticks = index.times - index.times[0]
+    n = index.packets.undelayed
+    which = "its pictures do" if n >= len(index) - 1 else f"{n} of its {len(index)} pictures do"
+    notices.append(
+        f"{seen.path.name}: {which} not say how long they are shown; 0.1 s (10 Hz) is assumed"
+    )
+    return FrameTimes(ticks * float(seen.time_base), "assumed 10 Hz")

@@ -36,7 +36,19 @@ _MM = {
     "microns": 1e-3,
     "nm": 1e-6,
 }
-_SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "µs": 1e-6, "μs": 1e-6, "min": 60.0}
+#: Seconds in the units of time that ImageJ and OME write.
+_SECONDS = {
+    name: seconds
+    for seconds, names in (
+        (1e-9, "ns nsec"),
+        (1e-6, "us µs μs \\u00b5s usec µsec microsec microsecond microseconds"),
+        (1e-3, "ms msec millisec millisecond milliseconds"),
+        (1.0, "s sec second seconds"),
+        (60.0, "min minute minutes"),
+        (3600.0, "h hr hrs hour hours"),
+    )
+    for name in names.split()
+}
 
 
 #: What tifffile's messages begin with: "<tifffile.TiffFile 'clip.tif'> ".
@@ -129,11 +141,13 @@ class TiffSource(StackSource):
                 f"{path.name} holds {len(others)} more series of pictures of another kind; "
                 "the first series is used"
             )
+        times, untimed = _stack_times(path, n, imagej, ome)
+        notices += untimed
         super().__init__(
             path.name,
             path,
             load,
-            _stack_times(n, imagej, ome),
+            times,
             scale=_imagej_scale(imagej, page) or _ome_scale(ome),
             metadata={
                 "container": "tiff",
@@ -182,15 +196,35 @@ def _page(page: Any, path: Path, frame: int) -> AnyArray:
     return colours[..., 0] if colours.shape[-1] == 1 else colours
 
 
-def _stack_times(n: int, imagej: Mapping[str, Any], ome: Mapping[str, str]) -> FrameTimes:
-    """Return times from a recorded frame interval; ImageJ's `fps` is only how fast it plays."""
-    interval = float(imagej.get("finterval", 0) or 0)
+def _stack_times(
+    path: Path, n: int, imagej: Mapping[str, Any], ome: Mapping[str, str]
+) -> tuple[FrameTimes, list[str]]:
+    """Return times from a recorded frame interval, and why it is not used where it cannot be.
+
+    ImageJ's `fps` is only how fast it plays.
+    """
     if "TimeIncrement" in ome:
-        unit = _SECONDS.get(ome.get("TimeIncrementUnit", "s"))
-        interval = float(ome["TimeIncrement"]) * unit if unit else 0.0
-    if n > 1 and np.isfinite(interval) and interval > 0:
-        return FrameTimes(np.arange(n, dtype=np.float64) * interval, "container")
-    return FrameTimes.unknown(n)
+        value, unit = ome["TimeIncrement"], ome.get("TimeIncrementUnit", "s")
+    else:
+        value, unit = imagej.get("finterval", 0), str(imagej.get("tunit") or "sec")
+    interval = _number(value)
+    if n == 1 or not np.isfinite(interval) or interval <= 0:
+        return FrameTimes.unknown(n), []
+    seconds = _SECONDS.get(unit.strip().rstrip(".").casefold())
+    if seconds is None:
+        return FrameTimes.unknown(n), [
+            f"{path.name}: its frame interval of {interval:g} {unit!r} is in no known unit of "
+            "time; no frame times are used"
+        ]
+    return FrameTimes(np.arange(n, dtype=np.float64) * interval * seconds, "container"), []
+
+
+def _number(value: object) -> float:
+    """Return a value as a number, NaN if it is none."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return float("nan")
 
 
 def _imagej_scale(imagej: Mapping[str, Any], page: Any) -> Scale | None:
