@@ -34,6 +34,7 @@ COMMANDS = (
     "labels",
     "models",
     "phantom",
+    "composites",
     "train",
     "fit-confidence",
 )

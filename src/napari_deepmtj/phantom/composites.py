@@ -1,7 +1,8 @@
 """Pictures of a real muscle belly turned into a muscle-tendon junction whose place is known.
 
 The deep aponeurosis and all below it are lifted onto the superficial one along a drawn wedge, so
-that real speckle, fascicles, fat and soleus show a junction. Cropping and batches are `training`.
+that real speckle, fascicles, fat and soleus show a junction. Clips are `composite_clips`, cropping
+and batches `training`.
 """
 
 from __future__ import annotations
@@ -256,8 +257,30 @@ def read_bellies(folder: Path, leave_out: frozenset[str] = frozenset()) -> list[
     return bellies
 
 
+@dataclass(frozen=True)
+class Displacement:
+    """How far tissue has moved distally from where the belly was recorded, mm.
+
+    Parameters
+    ----------
+    muscle_mm : float
+        Of the muscle in the wedge, its deep aponeurosis and the tendon.
+    soleus_mm : float
+        Of all below.
+    """
+
+    muscle_mm: float = 0.0
+    soleus_mm: float = 0.0
+
+
 def composite(
-    belly: Belly, wedge: Wedge, rng: np.random.Generator, label: LabelDefinition = LABEL
+    belly: Belly,
+    wedge: Wedge,
+    rng: np.random.Generator,
+    label: LabelDefinition = LABEL,
+    *,
+    moved: Displacement = Displacement(),
+    rows: int | None = None,
 ) -> Composite:
     """Close a belly along a wedge.
 
@@ -273,29 +296,30 @@ def composite(
         Where the MTJ is: the phantom's definition, its thickness between the masks' edges. These
         lie inside the lines' fuzzy borders, so to the eye the lines have fused a little
         proximally of where the masks touch.
+    moved : Displacement
+        Tissue is taken from so much further proximally, along the lines, and at the picture's
+        sides from its mirror image.
+    rows : int, optional
+        Height of the picture; by default as high as nothing needs to be made up.
     """
     mm = belly.mm_per_px
     height, width = belly.picture.shape
     upper, lower = belly.superficial, belly.deep
     x = np.arange(width, dtype=float)
-    proximal = wedge.tip_mm / mm - x  # pixels proximal of the tip
-    belly_px = np.maximum(lower.top - upper.bottom, 1.0)
-    ahead = np.maximum(proximal, 0.0)
-    muscle = belly_px * -np.expm1(-((wedge.slope * ahead / belly_px) ** wedge.power))
-    fused = wedge.overlap * upper.thickness * -np.expm1(np.minimum(proximal, 0.0) * mm / 3.0)
-    fade = mm * np.where(
-        proximal > 0, proximal / wedge.thicken_mm, -proximal / wedge.tendon_length_mm
-    )
-    thickness = lower.thickness + wedge.tendon_mm / mm * np.exp(-fade)
-    top = upper.bottom + muscle - fused
+    shape = _shape(belly, wedge)
+    proximal, belly_px, muscle, top = shape.proximal, shape.belly, shape.muscle, shape.top
+    thickness, fade = shape.thickness, shape.fade
     bottom = top + thickness
     lift = lower.bottom - bottom
-    rows = int(np.floor(height - max(float(lift.max()), 0.0)))
+    if rows is None:
+        rows = int(np.floor(height - max(float(lift.max()), 0.0)))
     y = np.arange(rows, dtype=float)[:, None]
 
     # Skin, fat and superficial aponeurosis stay; of the muscle a part is kept.
+    of_muscle, of_soleus = x - moved.muscle_mm / mm, x - moved.soleus_mm / mm
     squeeze = 1.0 + wedge.squeeze * np.minimum(belly_px / np.maximum(muscle, 1.0) - 1.0, 1.0)
-    start = upper.bottom + wedge.keep * np.maximum(belly_px - muscle * squeeze, 0.0)
+    start = wedge.keep * np.maximum(belly_px - muscle * squeeze, 0.0)
+    start = start + np.interp(of_muscle, x, upper.bottom)
     inside = y - upper.bottom
     above = np.where(inside < 0, y, start + inside * squeeze)
     # The deep aponeurosis is stretched to the tendon's thickness; what lies below follows.
@@ -306,25 +330,25 @@ def composite(
     evened = ndimage.gaussian_filter1d(lift, _EVEN_MM / mm, mode="nearest")
     follows = lift + (evened - lift) * np.clip(depth * mm / _EVEN_MM, 0.0, 1.0)
     follows = follows * (1.0 - stays * share * share * (3.0 - 2.0 * share))
-    band = lower.top + (y - top) * (lower.thickness / thickness)
-    below = np.where(depth < 0, band, y + follows)
+    stretch = np.interp(of_muscle, x, lower.thickness) / thickness
+    band = np.interp(of_muscle, x, lower.top) + (y - top) * stretch
+    under = y + follows - lower.bottom + np.interp(of_soleus, x, lower.bottom)
 
-    columns = np.broadcast_to(x, (rows, width))
     grey = belly.picture.astype(np.float32)
 
-    def sampled(at: FloatArray) -> FloatArray:
-        taken = ndimage.map_coordinates(grey, [at, columns], order=1, mode="nearest")
-        return np.asarray(taken, dtype=float)
+    def sampled(at: FloatArray, columns: FloatArray) -> FloatArray:
+        places = [at.clip(0, height - 1), np.broadcast_to(columns, at.shape)]
+        return np.asarray(ndimage.map_coordinates(grey, places, order=1, mode="mirror"), float)
 
-    deep = sampled(below)
+    deep = sampled(np.where(depth < 0, band, under), np.where(depth < 0, of_muscle, of_soleus))
     grain = ndimage.gaussian_filter(
         rng.standard_normal((rows, width)), (0.12 / mm, 2.5 / mm), mode="wrap"
     )
-    grain /= max(float(grain.std()), 1e-9)
+    grain = np.roll(grain, round(moved.muscle_mm / mm), axis=1) / max(float(grain.std()), 1e-9)
     in_tendon = _soft((y - top) * mm / 0.2) * _soft((bottom - y) * mm / 0.2)
     extra = np.clip(wedge.tendon_mm / mm * np.exp(-fade) / thickness, 0.0, 1.0)
     deep *= 1.0 + wedge.fibrils * grain * in_tendon * extra
-    shallow = sampled(above)
+    shallow = sampled(above, np.where(inside < 0, x, of_muscle))
     line = _soft((y - upper.top) * mm / 0.2) * _soft((upper.bottom - y) * mm / 0.2)
     distal = _soft(-proximal * mm / 3.0)
     shallow *= 1.0 + (wedge.fascia - 1.0) * line * distal
@@ -332,28 +356,61 @@ def composite(
     picture = shallow + (deep - shallow) * weight
     return Composite(
         np.clip(np.rint(picture), 0, 255).astype(np.uint8),
-        _label(muscle, top, thickness, mm, label),
+        mtj_of(belly, wedge, label),
         mm,
         wedge,
     )
 
 
-def _label(
-    muscle: FloatArray,
-    top: FloatArray,
-    thickness: FloatArray,
-    mm_per_px: float,
-    label: LabelDefinition,
+def mtj_of(
+    belly: Belly, wedge: Wedge, label: LabelDefinition = LABEL
 ) -> tuple[float, float] | None:
-    """Return where the muscle is as thick as the label says for the last time, None if nowhere."""
-    thick = np.flatnonzero(muscle * mm_per_px > label.thickness_mm)
-    if not len(thick) or thick[-1] == len(muscle) - 1:
+    """Return where the MTJ of a composite is, (x, y) in pixels, None where there is none.
+
+    That is where the muscle is as thick as the label says for the last time before the tip.
+    """
+    shape = _shape(belly, wedge)
+    mm = belly.mm_per_px
+    thick = np.flatnonzero(shape.muscle * mm > label.thickness_mm)
+    if not len(thick) or thick[-1] == len(shape.muscle) - 1:
         return None
     last = int(thick[-1])
-    before, after = muscle[last] * mm_per_px, muscle[last + 1] * mm_per_px
+    before, after = shape.muscle[last] * mm, shape.muscle[last + 1] * mm
     x = last + float((before - label.thickness_mm) / max(before - after, 1e-9))
-    y = top + label.depth * thickness
+    y = shape.top + label.depth * shape.thickness
     return x, float(np.interp(x, np.arange(len(y)), y))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The wedge in every column, pixels, each of shape (width,).
+
+    `proximal` is how far proximally of the tip a column lies, `belly` and `muscle` are the
+    thickness of the muscle before and after, `top` and `thickness` those of the deep line after,
+    `fade` how much of the tendon's extra thickness is lost, as an exponent.
+    """
+
+    proximal: FloatArray
+    belly: FloatArray
+    muscle: FloatArray
+    top: FloatArray
+    thickness: FloatArray
+    fade: FloatArray
+
+
+def _shape(belly: Belly, wedge: Wedge) -> _Shape:
+    mm, upper, lower = belly.mm_per_px, belly.superficial, belly.deep
+    x = np.arange(belly.picture.shape[1], dtype=float)
+    proximal = wedge.tip_mm / mm - x
+    belly_px = np.maximum(lower.top - upper.bottom, 1.0)
+    ahead = np.maximum(proximal, 0.0)
+    muscle = belly_px * -np.expm1(-((wedge.slope * ahead / belly_px) ** wedge.power))
+    fused = wedge.overlap * upper.thickness * -np.expm1(np.minimum(proximal, 0.0) * mm / 3.0)
+    fade = mm * np.where(
+        proximal > 0, proximal / wedge.thicken_mm, -proximal / wedge.tendon_length_mm
+    )
+    thickness = lower.thickness + wedge.tendon_mm / mm * np.exp(-fade)
+    return _Shape(proximal, belly_px, muscle, upper.bottom + muscle - fused, thickness, fade)
 
 
 def _soft(offset: FloatArray) -> FloatArray:
