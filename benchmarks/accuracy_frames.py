@@ -95,21 +95,22 @@ class Judge:
         What computes it; see `inference.backends.select`.
     everywhere : bool
         Whether to give a position for every picture, also where it is called out of view.
+    title : str, optional
+        Name in tables; id and version by default.
     """
 
-    def __init__(self, name: str, backend: str = "torch", *, everywhere: bool = False) -> None:
+    def __init__(
+        self, name: str, backend: str = "torch", *, everywhere: bool = False, title: str = ""
+    ) -> None:
         self.name = name
         self.model: Model = load_model(name)
+        card = self.model.card
+        self.title = title or f"{card.id} {card.version}"
         if everywhere:
             card = self.model.card
             always = card.decoding | {"presence_threshold": 0.0}
             self.model = replace(self.model, card=replace(card, decoding=always))
         self.runner = Runner(self.model, "cpu", 16, backend)
-
-    @property
-    def title(self) -> str:
-        """Id and version."""
-        return f"{self.model.card.id} {self.model.card.version}"
 
     def track(
         self, source: VideoSource, roi: str | Roi = "full", frames: range | None = None

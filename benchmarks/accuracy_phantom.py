@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -131,19 +132,20 @@ def _honesty(title: str, found: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def nuisances(judges: Sequence[Judge], pieces: Sequence[Piece]) -> str:
-    """Error of every model against each nuisance; no scale is told to the models."""
-    first = {}
+def some_frames(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return two frames of every subject's first clip."""
+    first: dict[int, Piece] = {}
     for piece in pieces:
         first.setdefault(piece.subject, piece)
     frames = list(NUISANCE_FRAMES)
-    some = [
-        Piece(p.name, p.subject, p.style, p.frames[frames], p.xy[frames], p.mm)
-        for p in first.values()
-    ]
+    return [replace(p, frames=p.frames[frames], xy=p.xy[frames]) for p in first.values()]
+
+
+def nuisances(judges: Sequence[Judge], pieces: Sequence[Piece]) -> str:
+    """Error of every model against each nuisance; no scale is told to the models."""
     rows = []
     for group, what, change in (("none", "as drawn", _as_is), *NUISANCES):
-        spoilt = changed(some, change)
+        spoilt = changed(pieces, change)
         cells = []
         for judge in judges:
             told = summary(judge.judge(spoilt, scale_known=False))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.mechanics.channels import Channels
-from napari_deepmtj.phantom.anatomy import LABEL_THICKNESS_MM, mtj_mm
+from napari_deepmtj.phantom.anatomy import mtj_mm
 from napari_deepmtj.phantom.cohort import PhantomClip, Subject
 from napari_deepmtj.phantom.motion import course
 from napari_deepmtj.video.stacks.stack import ArraySource
@@ -72,7 +72,7 @@ def make(seed: int, index: int) -> Trial:
     often = copy.copy(clip)
     often.course = course(clip.movement, t, np.random.default_rng([seed, index]))
     assert np.allclose(often.course.tip_mm[:: RATE_HZ // 25], clip.course.tip_mm)
-    xy = mtj_mm(often.scene_at(range(len(t))), LABEL_THICKNESS_MM).double().numpy()
+    xy = mtj_mm(often.scene_at(range(len(t)))).double().numpy()
     assert clip.scale is not None
     mm = clip.scale.x_mm
     xy -= 0.5 * mm

@@ -68,10 +68,10 @@ class Rates:
 
 
 def rates(name: str, pictures: Iterator[UInt8Array], model: Model) -> Rates | None:
-    """Count over pictures of any size; None if there are none."""
+    """Count over pictures of any size; None if there are none, or if the model never warns."""
     familiar, card = Familiar.of(model), model.card
     if familiar is None:
-        raise SystemExit(f"the model {card.id} cannot tell pictures that it is not meant for")
+        return None
     backend = TorchBackend(model, 1)
     warned, in_view = [], []
     for picture in pictures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,8 +12,13 @@ import pytest
 from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from small_networks import write_tiny
+
+import accuracy
+import accuracy_development as development
 import accuracy_phantom as phantom
 import accuracy_spoil as spoil
+from napari_deepmtj.weights.store import load_model, read_card
 
 MM = (0.2, 0.2)
 SPOT = np.array([150.3, 60.8])
@@ -34,9 +40,10 @@ def spot_near(shown: np.ndarray, xy: np.ndarray) -> np.ndarray:
     return np.array([left + x, top + y], float)
 
 
-@pytest.mark.parametrize(
-    "change", [n[2] for n in spoil.NUISANCES], ids=[f"{n[0]}-{n[1]}" for n in spoil.NUISANCES]
-)
+CHANGES = {f"{n[0]}-{n[1]}": n[2] for n in spoil.NUISANCES} | development.FORMS
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_the_truth_moves_with_the_picture(change: spoil.Change) -> None:
     shown, xy, mm = change(picture(), SPOT, MM)
     assert shown.dtype == np.uint8
@@ -89,3 +96,41 @@ def test_only_positions_that_are_given_count_and_the_others_are_counted() -> Non
     assert row[1:3] == ("8", "25.0%")
     assert row[3] == "0.250"  # 0.5 told, 0.75 true
     assert row[5] == "75.0%"  # 1 mm is inside of 2 sd, 9 mm are not
+
+
+def test_weights_of_a_commit_are_taken_from_its_blob(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), *who, *arguments], capture_output=True, check=True
+        )
+        return done.stdout.decode().strip()
+
+    weights = write_tiny(tmp_path, "spot")
+    kept = read_card(weights).sha256
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "Keep weights")
+    weights.unlink()
+    monkeypatch.setattr(accuracy, "ROOT", tmp_path)
+    (out := tmp_path / "out").mkdir()
+    commit = git("rev-parse", "--short=8", "HEAD")
+    title, file = accuracy.model_file(f"{commit}:spot", out)
+    assert commit in title
+    assert load_model(file).card.sha256 == kept
+    with pytest.raises(SystemExit, match="no weights of other"):
+        accuracy.model_file(f"{commit}:other", out)
+
+
+def test_what_is_refused_and_what_is_believed_is_counted() -> None:
+    table = pd.DataFrame(
+        {
+            "in_view": [0, 1, 1, 1],
+            "confidence": [0.9, 0.9, 0.9, 0.1],
+            "flags": ["", "", "unfamiliar", ""],
+        }
+    )
+    rows = development._refused(table)
+    assert rows == [(True, False), (False, True), (False, False), (False, False)]

@@ -48,12 +48,15 @@ class StoredPictures:
         Whether the MTJ is in the picture.
     mm_per_px : Tensor, float32, shape (n,)
         Millimetres a pixel.
+    cluster : Tensor, int64, shape (n,), or None
+        Number of the cluster of sources that each was made of.
     """
 
     stored: Tensor
     xy: Tensor
     present: Tensor
     mm_per_px: Tensor
+    cluster: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.present)
@@ -70,7 +73,8 @@ class StoredPictures:
         """Write to a `.npz` file."""
         temporary = path.with_suffix(".tmp")
         with temporary.open("wb") as file:
-            np.savez(file, **{name: value.numpy() for name, value in vars(self).items()})
+            there = {name: value for name, value in vars(self).items() if value is not None}
+            np.savez(file, **{name: value.numpy() for name, value in there.items()})
         temporary.replace(path)
 
     @classmethod

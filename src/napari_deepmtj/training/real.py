@@ -181,8 +181,10 @@ def make_composites(
         raise DeepMTJError("there is no belly with masks to make composites of")
     rng = np.random.default_rng(seed)
     made: list[_Crop] = []
+    of: list[int] = []
     while len(made) < n:
-        group = by_cluster[names[int(rng.integers(len(names)))]]
+        cluster = int(rng.integers(len(names)))
+        group = by_cluster[names[cluster]]
         belly = group[int(rng.integers(len(group)))]
         belly = belly.mirrored() if rng.random() < 0.5 else belly
         in_view = rng.random() >= out_of_view
@@ -192,7 +194,8 @@ def make_composites(
         if in_view and whole.xy is None:
             continue
         made.append(stored_crop(whole.picture, whole.xy, whole.mm_per_px, rng))
-    return _stacked(made)
+        of.append(cluster)
+    return replace(_stacked(made), cluster=torch.tensor(of))
 
 
 def make_negatives(pictures: Sequence[RealPicture], n: int, seed: int) -> StoredPictures:
