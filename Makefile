@@ -4,22 +4,25 @@
 #   make interop round trips with the installed movement, in an environment of their own
 #   make clean   remove the environment and what was built
 # PYTHON chooses the interpreter (3.11 or newer), VENV the folder of the environment, WORKERS how
-# many processes the tests are shared among.
+# many processes the tests are shared among, THREADS how many threads each network gets, TESTS which
+# tests are run.
 
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
+THREADS ?= 1
+TESTS ?= tests
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test types suite interop setup clean system-python system-screen
+.PHONY: demo test types suite interop setup clean system-python system-screen system-ffmpeg
 
 demo: setup
 	$(BIN)/napari-deepmtj demo --out demo-output --overwrite
 
 # The types are checked beside the tests; if either fails, the other ends and all has failed.
-test: system-screen setup
+test: system-screen system-ffmpeg setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(MAKE) -j2 types suite
@@ -28,9 +31,9 @@ types: setup
 	$(BIN)/mypy
 
 # One thread a network: two of them on two busy cores wait for each other most of the time.
-suite: system-screen setup
-	OMP_NUM_THREADS=1 scripts/with-screen $(BIN)/python -m pytest \
-		-n $(WORKERS) --no-loadscope-reorder
+suite: system-screen system-ffmpeg setup
+	OMP_NUM_THREADS=$(THREADS) scripts/with-screen $(BIN)/python -m pytest \
+		-n $(WORKERS) --no-loadscope-reorder $(TESTS)
 
 # movement brings plugins that change what napari offers for a video, so it has its own environment.
 interop:
@@ -53,6 +56,9 @@ system-python:
 
 system-screen:
 	@scripts/debian-packages screen
+
+system-ffmpeg:
+	@scripts/debian-packages ffmpeg
 
 clean:
 	rm -rf $(VENV) $(VENV)-interop demo-output dist build .mypy_cache .pytest_cache .ruff_cache
