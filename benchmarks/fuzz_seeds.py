@@ -252,7 +252,7 @@ def _with_sidecars(root: Path) -> list[Clip]:
     shutil.copy(root / "mjpeg.avi", root / "trial.avi")
     savemat(root / "trial.mat", {"TVDdata": fields | {"cmPerPixX": 0.01, "cmPerPixY": 0.01}})
     (root / "trial.mtj-clip.json").write_text(
-        '{"schema": 1, "scale": {"x_mm_per_px": 0.09, "y_mm_per_px": 0.1, "source": "line"}, '
+        '{"schema": 1, "scale": {"x_mm_per_px": 0.12, "y_mm_per_px": 0.15, "source": "line"}, '
         '"roi": {"x": 2, "y": 3, "width": 50, "height": 40}, "distal_side": "left"}'
     )
     return [Clip.of("side-car", root, "trial.avi", "trial.mat", "trial.mtj-clip.json")]

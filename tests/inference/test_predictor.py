@@ -176,7 +176,7 @@ def test_the_region_ends_half_a_pixel_beyond_its_pixels(
 def test_low_confidence_is_flagged_and_depends_on_the_tolerance(clip, model):
     sure, _, _ = finish(track(clip, model, roi="full", scale=Scale(0.2, 0.2, "phantom")))
     assert (sure.table["flags"] == "").all()
-    unsure, _, _ = finish(track(clip, model, roi="full", scale=Scale(2.0, 2.0, "phantom")))
+    unsure, _, _ = finish(track(clip, model, roi="full", scale=Scale(1.2, 1.2, "phantom")))
     assert (unsure.table["flags"] == "low_confidence").all()
     assert (unsure.table["confidence"] < 0.5).all()
 

@@ -288,6 +288,19 @@ def test_the_documentation_names_every_column_origin_and_flag() -> None:
         assert f"`{word}`" in text, word
 
 
+@pytest.mark.parametrize("mm", [155.0, 0.0, -1.0, 0.0001, float("nan")])
+def test_a_result_of_an_impossible_scale_keeps_its_pixels(tmp_path, mm) -> None:
+    path = write_trajectory(trajectory(), tmp_path / "MG_012.mtj.csv")
+    data = json.loads(json_path(path).read_text())
+    data["scale"]["x_mm_per_px"] = mm
+    json_path(path).write_text(json.dumps(data))
+    result = read_trajectory(path)
+    assert result.provenance.scale is None
+    assert result.table[["x_mm", "y_mm", "sd_mm"]].isna().all(axis=None)
+    same(result.table[["x_px", "y_px"]], trajectory().table[["x_px", "y_px"]])
+    assert "mm per px is impossible" in result.provenance.operations[-1].arguments["why"]
+
+
 def test_json_names_no_folder(tmp_path) -> None:
     path = write_trajectory(trajectory(), tmp_path / "a.mtj.csv")
     data = json.loads(json_path(path).read_text())

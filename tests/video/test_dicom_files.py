@@ -125,12 +125,19 @@ def test_one_misfit_puts_all_regions_in_doubt() -> None:
 
 
 def test_largest_of_several_regions_if_it_is_by_far() -> None:
-    result = chosen(region(0, 0, 19, 19, (9, 9)), region())
+    result = chosen(region(0, 0, 19, 19, (0.09, 0.09)), region())
     assert result.roi == Roi(10, 20, 80, 40, "DICOM region")
     assert result.scale == Scale(0.2, 0.3, "DICOM region")
     assert result.facts[0]["refused"] == "a larger region is used"
     twice = chosen(region(), region())
     assert twice.roi == result.roi
+
+
+@pytest.mark.parametrize("mm", [(9.0, 9.0), (0.2, 9.0), (0.003, 0.003), (4.0, 0.2), (0.01, 0.01)])
+def test_a_region_of_an_impossible_size_is_left_out_and_told(mm) -> None:
+    result = chosen(region(mm=mm))
+    assert (result.scale, result.roi) == (None, None)
+    assert "mm per px" in str(result.notice)
 
 
 def test_regions_of_like_size_leave_the_choice_open() -> None:

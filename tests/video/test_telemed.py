@@ -50,7 +50,7 @@ def test_mat_gives_times_and_scale(converted) -> None:
         ({"Time": SECONDS[::-1]}, "are not used: they do not increase", 0, 1),
         ({"Time": []}, "there are 0 for 60 frames", 0, 1),
         ({"Width": 320.0}, "scale .* for pictures of 320 x 64 px, these are 160 x 64", 1, 0),
-        ({"cmPerPixX": 0.0}, "scale .* of 0.0 mm per pixel is impossible", 1, 0),
+        ({"cmPerPixX": 0.0}, "scale .* of 0.0 mm per px is impossible", 1, 0),
         ({"cmPerPixY": "none"}, "not made of numbers", 0, 0),
     ],
 )
@@ -109,18 +109,18 @@ def tvd(tmp_path):
 
 
 def test_tvd_h5(tvd) -> None:
-    path = tvd(image_dx_cm_per_px=0.02, physical_dx1_cm_per_px=0.0204)
+    path = tvd(image_dx_cm_per_px=0.05, physical_dx1_cm_per_px=0.051)
     with open_video(path) as source:
         assert (source.name, source.n_frames) == ("trial.tvd.h5", 6)
         for frame in (5, 0, 3):
             np.testing.assert_array_equal(source.read(frame), FRAMES[frame])
         np.testing.assert_allclose(source.times.seconds, (MILLISECONDS - 100) / 1000)
         assert source.times.source == "/timing/time_ms"
-        assert source.scale == Scale(0.2, 0.2, "file (image_dx_cm_per_px)")
+        assert source.scale == Scale(0.5, 0.5, "file (image_dx_cm_per_px)")
         assert source.metadata["scale_from"] == "image_dx_cm_per_px"
-        assert source.metadata["physical_dx1_cm_per_px"] == 0.0204
+        assert source.metadata["physical_dx1_cm_per_px"] == 0.051
         assert source.notices == (
-            "trial.tvd.h5 has two scales, 0.2 and 0.204 mm per pixel; image_dx_cm_per_px, the "
+            "trial.tvd.h5 has two scales, 0.5 and 0.51 mm per pixel; image_dx_cm_per_px, the "
             "first, is used",
         )
     with pytest.raises(VideoError, match="was closed"):
@@ -128,13 +128,16 @@ def test_tvd_h5(tvd) -> None:
 
 
 def test_tvd_h5_with_the_other_scale_or_none(tvd) -> None:
-    with open_video(tvd(physical_dx1_cm_per_px=0.03)) as source:
-        assert source.scale == Scale.isotropic(0.3, "file (physical_dx1_cm_per_px)")
+    with open_video(tvd(physical_dx1_cm_per_px=0.06)) as source:
+        assert source.scale == Scale.isotropic(0.6, "file (physical_dx1_cm_per_px)")
     with open_video(tvd()) as source:
         assert (source.scale, source.metadata["scale_from"], source.notices) == (None, None, ())
     with open_video(tvd(image_dx_cm_per_px=-1.0)) as source:
         assert source.scale is None
         assert "scale is not used" in source.notices[0]
+    with open_video(tvd(image_dx_cm_per_px=5.0)) as source:  # mm, not cm
+        assert source.scale is None
+        assert "50 mm per px is impossible" in source.notices[0]
 
 
 @pytest.mark.parametrize("milliseconds", [None, MILLISECONDS[:-1], MILLISECONDS[::-1]])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deepmtj.calibration.roi import PRESETS
 from napari_deepmtj.core.geometry import Roi, Scale
-from napari_deepmtj.errors import DeepMTJError, MissingExtraError, ResultError
+from napari_deepmtj.errors import CalibrationError, DeepMTJError, MissingExtraError, ResultError
 from napari_deepmtj.labels.table import unguarded
 from napari_deepmtj.video.sidecar import DistalSide
 
@@ -283,9 +283,12 @@ def _scale(text: str) -> Scale:
         numbers = [_number(part.strip()) for part in parts]
         if len(numbers) > 2:
             raise ValueError  # noqa: TRY301
-        return Scale(numbers[0], numbers[-1], TABLE)
-    except (ValueError, DeepMTJError):
+    except ValueError:
         raise ValueError("a scale in mm per pixel, such as 0.0883, or 0.0883 x 0.0912") from None
+    try:
+        return Scale(numbers[0], numbers[-1], TABLE)
+    except CalibrationError as error:
+        raise ValueError(f"a scale: {error.message}") from None
 
 
 def _side(text: str) -> str:

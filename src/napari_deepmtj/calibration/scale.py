@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from napari_deepmtj.calibration._ruler import Comb, find_comb
 from napari_deepmtj.calibration.picture import detect_in, spread_frames
-from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.geometry import SCALE_RANGE_MM, Roi, Scale
 from napari_deepmtj.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ Point = Sequence[float]
 #: A line as its two ends.
 Line = tuple[Point, Point]
 
-#: Millimetres per pixel outside of which a scale is taken for a slip: a 2 mm deep picture of 400
-#: rows has the lower, a 300 mm deep one of 60 rows the upper.
-SANE_MM_PER_PX = (0.005, 5.0)
 #: The shortest line, in pixels along its axis, from which a scale is taken.
 SHORTEST_LINE_PX = 5.0
 #: Frames that are looked at to read a ruler; it stands still, but finding the picture needs some.
@@ -83,9 +80,9 @@ def scale_by_hand(x_mm: float, y_mm: float | None = None) -> Scale:
     Raises
     ------
     CalibrationError
-        If it is outside of `SANE_MM_PER_PX`.
+        If it is outside of `SCALE_RANGE_MM`.
     """
-    return _sane(x_mm, x_mm if y_mm is None else y_mm, "given by hand")
+    return Scale(x_mm, x_mm if y_mm is None else y_mm, "given by hand")
 
 
 def scale_from_line(p0_xy: Point, p1_xy: Point, mm: float, pixel_aspect: float = 1.0) -> Scale:
@@ -105,7 +102,7 @@ def scale_from_line(p0_xy: Point, p1_xy: Point, mm: float, pixel_aspect: float =
     ------
     CalibrationError
         If the line is too short, the length or the aspect impossible, or the scale out of
-        `SANE_MM_PER_PX`.
+        `SCALE_RANGE_MM`.
     """
     dx, dy = _step(p0_xy, p1_xy)
     _require_length(mm)
@@ -117,7 +114,7 @@ def scale_from_line(p0_xy: Point, p1_xy: Point, mm: float, pixel_aspect: float =
             "two marks of the ruler that are far apart"
         )
     y_mm = mm / math.hypot(dx * pixel_aspect, dy)
-    return _sane(y_mm * pixel_aspect, y_mm, f"calibration line {mm:g} mm")
+    return Scale(y_mm * pixel_aspect, y_mm, f"calibration line {mm:g} mm")
 
 
 def scale_from_lines(line_x: Line, mm_x: float, line_y: Line, mm_y: float) -> Scale:
@@ -136,7 +133,7 @@ def scale_from_lines(line_x: Line, mm_x: float, line_y: Line, mm_y: float) -> Sc
     ------
     CalibrationError
         If a line is too short or runs the wrong way, a length is impossible, or the scale out of
-        `SANE_MM_PER_PX`.
+        `SCALE_RANGE_MM`.
     """
     steps = [_step(*line_x), _step(*line_y)]
     for mm in (mm_x, mm_y):
@@ -163,7 +160,7 @@ def scale_from_lines(line_x: Line, mm_x: float, line_y: Line, mm_y: float) -> Sc
             "check both lengths"
         )
     source = f"calibration lines {mm_x:g} mm across, {mm_y:g} mm down"
-    return _sane(math.sqrt(x2), math.sqrt(y2), source)
+    return Scale(math.sqrt(x2), math.sqrt(y2), source)
 
 
 def pixel_aspect_of(source: VideoSource) -> float:
@@ -222,7 +219,7 @@ def _likely_spacings(comb: Comb, deep_px: float) -> list[tuple[float, float]]:
         weights.append((mm, usual * math.exp(-0.5 * off * off)))
     total = sum(weight for _, weight in weights) or 1.0
     spacings = sorted(((mm, weight / total) for mm, weight in weights), key=lambda one: -one[1])
-    low, high = SANE_MM_PER_PX
+    low, high = SCALE_RANGE_MM
     sane = [one for one in spacings if low <= one[0] / comb.period_px <= high]
     return [one for one in sane if one[1] >= _UNLIKELY] or sane[:1]
 
@@ -245,14 +242,3 @@ def _step(p0_xy: Point, p1_xy: Point) -> tuple[float, float]:
 def _require_length(mm: float) -> None:
     if not (math.isfinite(mm) and mm > 0):
         raise CalibrationError(f"a line of {mm} mm is impossible; give its length in millimetres")
-
-
-def _sane(x_mm: float, y_mm: float, source: str) -> Scale:
-    low, high = SANE_MM_PER_PX
-    for value in (x_mm, y_mm):
-        if math.isfinite(value) and value > 0 and not low <= value <= high:
-            raise CalibrationError(
-                f"{value:.4g} mm per pixel is outside of {low:g} to {high:g}; check the length, "
-                "which is in millimetres"
-            )
-    return Scale(x_mm, y_mm, source)

@@ -162,19 +162,22 @@ def parse_scale(text: str) -> Scale:
     Raises
     ------
     typer.BadParameter
-        If it is neither.
+        If it is neither, or impossible.
     """
     parts = text.split(",")
     try:
         values = [float(part) for part in parts]
         if len(values) > 2:
             raise ValueError  # noqa: TRY301
-        return Scale(values[0], values[-1], "given by hand")
-    except (ValueError, CalibrationError) as error:
+    except ValueError as error:
         raise typer.BadParameter(
             f"{text!r} is no scale; give positive millimetres per pixel, such as 0.0883, or X,Y",
             param_hint="--scale",
         ) from error
+    try:
+        return Scale(values[0], values[-1], "given by hand")
+    except CalibrationError as error:
+        raise typer.BadParameter(error.message, param_hint="--scale") from error
 
 
 def parse_frames(text: str) -> slice:

@@ -16,6 +16,14 @@ from napari_deepmtj.errors import CalibrationError
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Millimetres per pixel that a B-mode picture can have: a 2 mm deep picture of 400 rows has the
+#: lower, a 300 mm deep one of 60 rows the upper.
+SCALE_RANGE_MM = (0.005, 5.0)
+#: Width and height in millimetres that a B-mode picture can have; panoramic ones are the widest.
+PICTURE_RANGE_MM = (5.0, 300.0)
+#: Millimetres per pixel that are usual, in which the likely meaning of an impossible number lies.
+_USUAL_MM = (0.02, 0.5)
+
 
 @dataclass(frozen=True, slots=True)
 class Roi:
@@ -79,9 +87,14 @@ class Scale:
     Parameters
     ----------
     x_mm, y_mm : float
-        Millimetres per pixel along columns and rows; positive and finite.
+        Millimetres per pixel along columns and rows, within `SCALE_RANGE_MM`.
     source : str
         "DICOM region", "file", "side-car", "calibration line", "given by hand", "phantom".
+
+    Raises
+    ------
+    CalibrationError
+        If no B-mode picture has such pixels, or there is no source.
     """
 
     x_mm: float
@@ -89,10 +102,16 @@ class Scale:
     source: str
 
     def __post_init__(self) -> None:
+        low, high = SCALE_RANGE_MM
         for value in (self.x_mm, self.y_mm):
             if not (np.isfinite(value) and value > 0):
                 raise CalibrationError(
-                    f"a scale of {value} mm per pixel is impossible; give a positive number"
+                    f"a scale of {value} mm per px is impossible; give a positive number"
+                )
+            if not low <= value <= high:
+                raise CalibrationError(
+                    f"{value:.4g} mm per px is impossible, it makes a picture of 500 px "
+                    f"{_length(500 * value)} wide; {_likely_mm(value)}"
                 )
         if not self.source:
             raise CalibrationError("a scale without a source is not used; say where it comes from")
@@ -101,6 +120,35 @@ class Scale:
     def isotropic(cls, mm: float, source: str) -> Scale:
         """Return the scale with square pixels of `mm` millimetres."""
         return cls(mm, mm, source)
+
+    def for_picture(self, height: int, width: int, roi: Roi | None = None) -> Scale:
+        """Return self, or raise if no B-mode picture has the size that it gives.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the whole frame in pixels, no side of which is shorter than allowed.
+        roi : Roi, optional
+            Where the picture is in it, no side of which is longer; by default the whole frame.
+
+        Raises
+        ------
+        CalibrationError
+            If a side is out of `PICTURE_RANGE_MM`.
+        """
+        shortest, longest = PICTURE_RANGE_MM
+        shown = Roi.full(height, width) if roi is None else roi
+        for mm, whole, part, side in (
+            (self.x_mm, width, shown.width, "wide"),
+            (self.y_mm, height, shown.height, "high"),
+        ):
+            if whole * mm < shortest or part * mm > longest:
+                pixels = whole if whole * mm < shortest else part
+                raise CalibrationError(
+                    f"{mm:.4g} mm per px makes a picture {_length(pixels * mm)} {side}, which is "
+                    f"out of {shortest:g} to {longest:g} mm; {_likely_mm(mm, pixels)}"
+                )
+        return self
 
     def same_as(self, other: Scale | None) -> bool:
         """Whether another scale gives the same millimetres, whoever says so."""
@@ -115,6 +163,30 @@ class Scale:
         """Convert covariances, shape (..., 2, 2) in px^2, to mm^2."""
         factor = np.array([self.x_mm, self.y_mm])
         return np.asarray(cov_px, dtype=np.float64) * np.outer(factor, factor)
+
+
+def _length(mm: float) -> str:
+    """Return a length as text, in metres from one on."""
+    return f"{mm / 1000:.3g} m" if mm >= 1000 else f"{mm:.3g} mm"
+
+
+def _likely_mm(mm: float, pixels: int | None = None) -> str:
+    """Return what is to be done about an impossible scale: the number that was likely meant."""
+    low, high = _USUAL_MM
+    shortest, longest = PICTURE_RANGE_MM
+    meant = (
+        (mm / 1000, ""),  # a slip of the decimal point, or micrometres
+        (1 / mm, f" ({mm:.4g} px per mm)"),
+        (mm * 10, f" ({mm:.4g} cm per px)"),
+        (mm * 1000, f" ({mm:.4g} m per px)"),
+        (mm / 10, ""),
+        (mm / 100, ""),
+        (10 / mm, f" ({mm:.4g} px per cm)"),
+    )
+    for value, why in meant:
+        if low <= value <= high and (pixels is None or shortest <= pixels * value <= longest):
+            return f"did you mean {value:.3g}{why}?"
+    return f"give millimetres per px, {low:g} to {high:g} as a rule"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from napari_deepmtj.core.geometry import Roi, Scale
-from napari_deepmtj.errors import ResultError
+from napari_deepmtj.errors import CalibrationError, ResultError
 
 SCHEMA = 1
 
@@ -195,7 +195,8 @@ class Provenance:
         Raises
         ------
         ResultError
-            If the schema is newer than this version knows, or something is missing.
+            If the schema is newer than this version knows, or something is missing. A scale that
+            no B-mode picture has is left out instead, which is the last operation then.
         """
         if data.get("schema") != SCHEMA:
             raise ResultError(
@@ -203,7 +204,9 @@ class Provenance:
                 "update napari-deepmtj"
             )
         try:
-            clip, roi, scale = data["clip"], data["roi"], data["scale"]
+            clip, roi, record = data["clip"], data["roi"], data["scale"]
+            operations = tuple(Operation(**op) for op in data["operations"])
+            scale, dropped = _possible_scale(record)
             return cls(
                 clip=clip["name"],
                 clip_sha256=clip["sha256"],
@@ -212,15 +215,25 @@ class Provenance:
                 width=clip["width"],
                 times_source=clip["times_source"],
                 roi=None if roi is None else Roi(**roi),
-                scale=None
-                if scale is None
-                else Scale(scale["x_mm_per_px"], scale["y_mm_per_px"], scale["source"]),
-                operations=tuple(Operation(**op) for op in data["operations"]),
+                scale=scale,
+                operations=operations + dropped,
             )
         except (KeyError, TypeError) as error:
             raise ResultError(
                 f"provenance is incomplete ({error}); track the clip again"
             ) from error
+
+
+def _possible_scale(
+    record: Mapping[str, Any] | None,
+) -> tuple[Scale | None, tuple[Operation, ...]]:
+    """Return the scale on record; an impossible one is none, and an operation tells of it."""
+    if record is None:
+        return None, ()
+    try:
+        return Scale(record["x_mm_per_px"], record["y_mm_per_px"], record["source"]), ()
+    except CalibrationError as error:
+        return None, (Operation.now("scale changed", old=record, new=None, why=error.message),)
 
 
 def _frames_of(track: Operation) -> range:

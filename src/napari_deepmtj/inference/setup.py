@@ -87,6 +87,8 @@ def prepare(
             path=source.name,
         )
     scale = source.scale if scale is None else scale
+    if scale is not None:
+        scale.for_picture(source.height, source.width, region)
     card = model.card
     pixel_map = PixelMap.fit(
         region, card.input_height, card.input_width, scale, stretch=card.stretch

@@ -161,6 +161,8 @@ def read_trajectory(csv_path: str | Path) -> Trajectory:
         if not isinstance(data, Mapping):
             raise TypeError("it is not an object in braces")  # noqa: TRY301
         provenance = Provenance.from_json(data)
+        if provenance.scale is None and data["scale"] is not None:  # an impossible one
+            table[["x_mm", "y_mm", "sd_mm"]] = np.nan
     except (ResultError, CalibrationError) as error:
         raise ResultError(error.message, path=beside) from error
     except (ValueError, TypeError) as error:

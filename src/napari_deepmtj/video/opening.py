@@ -191,6 +191,12 @@ def open_video(
                     )
                 source.roi = source.roi or roi
             if info.scale is not None:
+                try:
+                    info.scale.for_picture(source.height, source.width, source.roi)
+                except CalibrationError as error:
+                    raise CalibrationError(
+                        f"{error.message} (in this side-car)", path=sidecar_path(path)
+                    ) from error
                 source.say(*_scales_differ(source.name, source.scale, info.scale))
                 source.scale = info.scale
     except Exception:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.timebase import FrameTimes
-from napari_deepmtj.errors import VideoError
+from napari_deepmtj.errors import CalibrationError, VideoError
 from napari_deepmtj.video.dicom.streams import FilePart
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -146,6 +146,24 @@ class BaseSource(ABC):
     def say(self, *notices: str) -> None:
         """Add what a person must be told and was not yet."""
         self._notices.extend(notice for notice in notices if notice not in self._notices)
+
+    def take_scale(self, x_mm: float, y_mm: float, source: str, file: str = "") -> None:
+        """Take the scale that a file states of its pictures, or say why it cannot be.
+
+        Parameters
+        ----------
+        x_mm, y_mm : float
+            Millimetres per pixel, whatever is stated.
+        source : str
+            Where in the file they stand.
+        file : str
+            Name of a file beside the clip that states them, if it is not the clip's own.
+        """
+        try:
+            self.scale = Scale(x_mm, y_mm, source).for_picture(self.height, self.width)
+        except CalibrationError as error:
+            whose = f"the scale in {file}" if file else "its scale"
+            self.say(f"{self.name}: {whose} is not used: {error.message}")
 
     def read(self, frame: int) -> UInt8Array:
         """Return one frame.

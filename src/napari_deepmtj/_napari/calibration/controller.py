@@ -41,13 +41,16 @@ def apply_scale(session: Session, clip: Any, scale: Scale) -> None:
     Raises
     ------
     CalibrationError
-        While a job runs, whose numbers would be of the old one.
+        While a job runs, whose numbers would be of the old one, or if no B-mode picture is of the
+        size that the scale gives.
     """
+    info = clips.info_of(clip)
+    scale.for_picture(*clips.size_of(clip)[1:], info.roi)
     if session.running:
         raise CalibrationError("a job is running; apply the scale when it has ended")
     old = Placement.of_layer(clip)
     with session.updating():
-        clips.remember(clip, replace(clips.info_of(clip), scale=scale))
+        clips.remember(clip, replace(info, scale=scale))
         old.calibrated(scale).apply_picture_to(clip)
         _carry_along(session, clip, old, rescale=True)
     session.refresh()
@@ -58,10 +61,13 @@ def apply_scale(session: Session, clip: Any, scale: Scale) -> None:
 
 def follow(session: Session, clip: Any, old: Placement) -> None:
     """Carry along what belongs to a clip whose layer was placed anew past this plugin."""
-    rescale = old.scale_mm("layer") != Placement.of_layer(clip).scale_mm("layer")
+    now = Placement.of_layer(clip).scale_mm("layer")
+    rescale = old.scale_mm("layer") != now
     with session.updating():
         _carry_along(session, clip, old, rescale)
     session.refresh()
+    if rescale and now is None:
+        session.tell(f"{clip.name} is without a scale now: no B-mode picture is as it was placed.")
     if rescale and session.running:
         session.tell(
             f"The scale of {clip.name} was changed while a job runs; what that finds is in the old "

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
+from napari_deepmtj.errors import CalibrationError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -83,11 +84,14 @@ class Placement:
         return FrameTimes(seconds, "napari layer")
 
     def scale_mm(self, source: str) -> Scale | None:
-        """Return the millimetres per pixel so placed; None if the picture has no length."""
+        """Return the millimetres per pixel so placed; None if no B-mode picture has them."""
         y, x = (_per_unit(unit, "mm") for unit in self.units[-2:])
         if y is None or x is None:
             return None
-        return Scale(self.scale[-1] * x, self.scale[-2] * y, source)
+        try:
+            return Scale(self.scale[-1] * x, self.scale[-2] * y, source)
+        except CalibrationError:
+            return None
 
     def calibrated(self, scale: Scale | None) -> Placement:
         """Return the same with another scale; without one a pixel is one pixel again."""

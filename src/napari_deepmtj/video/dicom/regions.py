@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.errors import CalibrationError
 
 SOURCE = "DICOM region"
 
@@ -62,7 +63,11 @@ def choose(regions: Sequence[Mapping[str, float | None]], height: int, width: in
         facts.append({"x0": x0, "y0": y0, "x1": x1, "y1": y1, "refused": refusal})
         if refusal is None:
             mm = [10 * abs(region[f"PhysicalDelta{axis}"] or 0) for axis in "XY"]
-            good[box] = Scale(mm[0], mm[1], SOURCE)
+            roi = Roi(x0, y0, x1 - x0 + 1, y1 - y0 + 1)
+            try:
+                good[box] = Scale(mm[0], mm[1], SOURCE).for_picture(height, width, roi)
+            except CalibrationError as error:
+                facts[-1]["refused"] = error.message
     if misfit:
         for fact in facts:
             fact["refused"] = fact["refused"] or "another region does not fit the picture"

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import MissingExtraError, VideoError
 from napari_deepmtj.video.source import BaseSource, reason
@@ -90,7 +89,9 @@ class ZarrSource(ArraySource):
             raise VideoError(
                 f"cannot be opened as Zarr ({reason(error, path)}); write it again", path=path
             ) from error
-        super().__init__(array, path.name, times=times, scale=scale)
+        super().__init__(array, path.name, times=times)
+        if scale is not None:
+            self.take_scale(*scale, "file")
         if missing:
             self.say(
                 f"{path.name}: {missing} of its {_blocks(array)} blocks are not there; they are "
@@ -129,8 +130,8 @@ def _missing(array: Any, path: Path) -> int:
 
 def _units(
     image: Mapping[str, Any], shape: Sequence[int], path: Path
-) -> tuple[Scale | None, FrameTimes | None]:
-    """Return scale and times of an OME-Zarr image, each only if its axes have units."""
+) -> tuple[tuple[float, float] | None, FrameTimes | None]:
+    """Return x and y mm per px and times of an OME-Zarr image, each only if its axes have units."""
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", ())]
     names = [axis["name"] for axis in axes]
     if len(names) != len(shape) or names[-2:] != ["y", "x"]:
@@ -150,7 +151,7 @@ def _units(
     mm = [_MM.get(unit) for unit in units[-2:]]
     scale = None
     if mm[0] is not None and mm[1] is not None:
-        scale = Scale(float(steps[-1] * mm[1]), float(steps[-2] * mm[0]), "file")
+        scale = (float(steps[-1] * mm[1]), float(steps[-2] * mm[0]))
     seconds = _SECONDS.get(units[0])
     times = None
     if names[0] == "t" and seconds is not None and shape[0] > 1 and steps[0] > 0:

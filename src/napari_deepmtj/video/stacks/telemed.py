@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, VideoError
 from napari_deepmtj.video.source import BaseSource, reason
@@ -82,10 +82,7 @@ def apply_mat(source: BaseSource, clip: Path) -> None:
             f"{size[0]:g} x {size[1]:g} px, these are {source.width} x {source.height}"
         )
         return
-    try:
-        source.scale = Scale(*mm, "side-car .mat (cmPerPixX, cmPerPixY)")
-    except DeepMTJError as error:
-        source.say(f"{source.name}: the scale in {path.name} is not used: {error.message}")
+    source.take_scale(*mm, "side-car .mat (cmPerPixX, cmPerPixY)", path.name)
 
 
 class TvdSource(StackSource):
@@ -147,14 +144,8 @@ class TvdSource(StackSource):
                 if name in holder.attrs and name not in found:
                     found[name] = float(np.asarray(holder.attrs[name]).ravel()[0])
         used = next((name for name in _SCALES if name in found), None)
-        scale = None
-        if used is not None:
-            try:
-                scale = Scale.isotropic(10 * found[used], f"file ({used})")
-            except DeepMTJError as error:
-                notices.append(f"{path.name}: its scale is not used: {error.message}")
         values = list(found.values())
-        if scale is not None and len(values) == 2 and abs(values[1] / values[0] - 1) > _DIFFER:
+        if len(values) == 2 and abs(values[1] / values[0] - 1) > _DIFFER:
             notices.append(
                 f"{path.name} has two scales, {10 * values[0]:.5g} and {10 * values[1]:.5g} mm per "
                 f"pixel; {used}, the first, is used"
@@ -164,7 +155,6 @@ class TvdSource(StackSource):
             path,
             lambda frame: np.asarray(pictures[frame]),
             FrameTimes.unknown(n) if times is None else times,
-            scale=scale,
             metadata={
                 "container": "tvd.h5",
                 "pixel_format": f"grey {frames.dtype}",
@@ -173,6 +163,8 @@ class TvdSource(StackSource):
             },
             notices=tuple(notices),
         )
+        if used is not None:
+            self.take_scale(10 * found[used], 10 * found[used], f"file ({used})")
         self._take_panel()
 
     def _take_panel(self) -> None:

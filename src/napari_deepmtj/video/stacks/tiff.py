@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video.grey import luma
@@ -148,7 +147,6 @@ class TiffSource(StackSource):
             path,
             load,
             times,
-            scale=_imagej_scale(imagej, page) or _ome_scale(ome),
             metadata={
                 "container": "tiff",
                 "axes": series.axes,
@@ -156,6 +154,9 @@ class TiffSource(StackSource):
             },
             notices=tuple(notices),
         )
+        mm = _imagej_mm(imagej, page) or _ome_mm(ome)
+        if mm is not None:
+            self.take_scale(*mm, "file")
 
     def close(self) -> None:
         """Close the file."""
@@ -227,8 +228,8 @@ def _number(value: object) -> float:
         return float("nan")
 
 
-def _imagej_scale(imagej: Mapping[str, Any], page: Any) -> Scale | None:
-    """Return the scale that ImageJ wrote, if its unit is one of length."""
+def _imagej_mm(imagej: Mapping[str, Any], page: Any) -> tuple[float, float] | None:
+    """Return x and y millimetres per pixel that ImageJ wrote, if its unit is one of length."""
     mm = _MM.get(str(imagej.get("unit", "")).lower())
     if mm is None or "XResolution" not in page.tags or "YResolution" not in page.tags:
         return None
@@ -238,7 +239,7 @@ def _imagej_scale(imagej: Mapping[str, Any], page: Any) -> Scale | None:
         if not pixels or not units:
             return None
         steps.append(mm * units / pixels)
-    return Scale(steps[0], steps[1], "file")
+    return steps[0], steps[1]
 
 
 def _ome_pixels(xml: str | None) -> Mapping[str, str]:
@@ -251,12 +252,12 @@ def _ome_pixels(xml: str | None) -> Mapping[str, str]:
     return {}
 
 
-def _ome_scale(ome: Mapping[str, str]) -> Scale | None:
-    """Return the scale of an OME file; its default unit is the micrometre."""
+def _ome_mm(ome: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return x and y millimetres per pixel of an OME file; its default unit is the micrometre."""
     steps = []
     for axis in "XY":
         mm = _MM.get(ome.get(f"PhysicalSize{axis}Unit", "µm"))
         if f"PhysicalSize{axis}" not in ome or mm is None:
             return None
         steps.append(float(ome[f"PhysicalSize{axis}"]) * mm)
-    return Scale(steps[0], steps[1], "file")
+    return steps[0], steps[1]
