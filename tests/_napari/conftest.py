@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items):
 def make_clip(tmp_path):
     """Write an MJPEG clip whose frame i has a bright spot at (10 + 2 i, 20)."""
 
-    def write(name="clip.avi", n_frames=20, height=48, width=96, rate=RATE, scale=None):
+    def write(name="clip.avi", n_frames=20, height=56, width=112, rate=RATE, scale=None):
         path = tmp_path / name
         rows, columns = np.mgrid[:height, :width]
         with VideoWriter(path, height, width, rate) as writer:
@@ -83,7 +83,7 @@ def make_trajectory():
             )
             for i in frames
         ]
-        provenance = Provenance(clip, sha256, n_frames, 48, 96, scale=scale).and_then("track")
+        provenance = Provenance(clip, sha256, n_frames, 56, 112, scale=scale).and_then("track")
         times = FrameTimes.from_rate(n_frames, RATE, "container")
         return Trajectory.from_predictions(predictions, times, provenance)
 

@@ -88,9 +88,9 @@ def test_an_open_clip_is_known_by_its_frames_times_scale_and_region(pixels, opti
     assert counts(state(other)) == (0, 1, 0)
     timed = FrameTimes(np.arange(FRAMES) / 25, "test")
     assert counts(state(other, times=timed)) == (1, 0, 0)
-    assert counts(state(other, times=timed, scale=Scale(0.1, 0.1, "layer"))) == (1, 0, 0)
+    assert counts(state(other, times=timed, scale=Scale(0.2, 0.2, "layer"))) == (1, 0, 0)
     roi = Roi(2, 2, 50, 20, "drawn")
-    assert counts(state(other, times=timed, scale=Scale(0.1, 0.1, "layer"), roi=roi)) == (1, 0, 0)
+    assert counts(state(other, times=timed, scale=Scale(0.2, 0.2, "layer"), roi=roi)) == (1, 0, 0)
 
 
 def test_what_the_layer_says_reaches_the_result(pixels, options):

@@ -91,7 +91,7 @@ def test_what_changed_is_done_again_and_nothing_else(clips, options, change, mak
     changed = {
         "model": {"model": "other"},
         "roi": {"roi": "0,0,60,30"},
-        "scale": {"scale": Scale(0.1, 0.1, "study table")},
+        "scale": {"scale": Scale(0.3, 0.3, "study table")},
         "frames": {"start": 2, "stop": 5},
     }.get(change, {})
     entries[1] = Entry(clip=one, **changed)

@@ -5,6 +5,7 @@ from PIL import Image
 
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.video.folders import find_clips
+from napari_deepmtj.video.opening import open_video
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def test_a_folder_is_searched_by_content(make_file, tmp_path):
     hidden = make_file("a.npy")
     hidden.rename(tmp_path / ".hidden.npy")
     make_file("b.npy").rename(tmp_path / "B_without_extension")
-    (tmp_path / "notes.avi").write_text("this is no video")
-    (tmp_path / "empty.avi").touch()
+    (tmp_path / "notes.txt").write_text("this is no video")
+    (tmp_path / "empty").touch()
     make_file("sub/deeper/c.npy")
     make_file(".git/d.npy")
     stack = tmp_path / "stack.zarr"
@@ -60,6 +61,49 @@ def test_pictures_are_a_clip_together_and_none_beside_clips(make_file, tmp_path)
         "series",
         "study/clip.npy",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.avi", b""),
+        ("x.mp4", bytes(4096)),
+        ("x.MOV", b"version https://git-lfs.github.com/spec/v1\n"),
+        ("x.dcm", b"<html>not found</html>"),
+        ("x.npy", b"\x93NUM"),
+        ("sub/x.tif", b"PK\3\4"),
+        ("x.tvd", b"TVD file of EchoWave"),
+    ],
+)
+def test_a_file_called_like_a_clip_is_one_whatever_is_in_it(make_file, tmp_path, name, content):
+    make_file("clip.npy")
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    assert names(tmp_path) == sorted(["clip.npy", name], key=lambda n: ("/" in n, n))
+    with pytest.raises(VideoError, match=rf"^{path.name}: "):
+        open_video(path)
+
+
+def test_a_link_to_nowhere_is_a_clip_that_fails(make_file, tmp_path):
+    (tmp_path / "gone.avi").symlink_to(tmp_path / "moved away.avi")
+    assert names(tmp_path) == ["gone.avi"]
+
+
+def test_damaged_clips_do_not_hide_a_folder_of_pictures(tmp_path):
+    for number in range(3):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "b.avi").touch()
+    assert names(tmp_path) == [".", "b.avi"]
+    (tmp_path / "1.png").write_bytes(b"")
+    with pytest.raises(VideoError, match=r"^1\.png: is damaged"):
+        open_video(tmp_path)
+
+
+def test_a_tvd_beside_its_converted_clip_is_none(make_file, tmp_path):
+    make_file("clip.npy")
+    (tmp_path / "clip.tvd").write_bytes(b"TVD")
+    assert names(tmp_path) == ["clip.npy"]
 
 
 def test_annotated_videos_are_none_beside_their_result(make_file, tmp_path):

@@ -26,8 +26,8 @@ from napari_deepmtj.batch.plan import Options, Task, key_of
 from napari_deepmtj.batch.progress_log import Books
 from napari_deepmtj.batch.worker import Job, Outcome, work
 from napari_deepmtj.core.jobs import Notice
+from napari_deepmtj.core.paths import led_by
 from napari_deepmtj.errors import DeepMTJError, DeviceError, MissingExtraError
-from napari_deepmtj.pipeline.clip import led_by
 from napari_deepmtj.weights.store import resolve_model
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class Cluster:
             )
         outcome = self._outcome(task, future)
         line = replace(outcome.line, clip=task.clip.as_posix())
-        yield from (Notice(led_by(task.clip.name, text)) for text in outcome.notices)
+        yield from (Notice(led_by(task.shown, text)) for text in outcome.notices)
         if outcome.ends_all:
             raise DeepMTJError(outcome.failed)
         if outcome.failed:

@@ -15,9 +15,10 @@ from napari_deepmtj.batch.control import Control, Pace
 from napari_deepmtj.batch.events import BatchEvent, ClipBegan, ClipProgress, Paused
 from napari_deepmtj.batch.progress_log import Books, Models, ends_all
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
+from napari_deepmtj.core.paths import led_by
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.inference.prefetch import prefetch
-from napari_deepmtj.pipeline.clip import Written, led_by, track_clip
+from napari_deepmtj.pipeline.clip import Written, track_clip
 
 if TYPE_CHECKING:
     from napari_deepmtj.batch.plan import Task
@@ -118,7 +119,7 @@ class Local:
                 match event:
                     case Notice(message):
                         clip.notices.append(message)
-                        yield Notice(led_by(task.clip.name, message))
+                        yield Notice(led_by(task.shown, message))
                     case Progress(done, total):
                         self._active.rotate(-1)
                         yield ClipProgress(task, done, total, clip.pace.left(done, total))

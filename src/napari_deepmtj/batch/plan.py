@@ -26,6 +26,7 @@ from napari_deepmtj.core.paths import (
     attention_path,
     json_path,
     result_paths,
+    shown_names,
     video_path,
 )
 from napari_deepmtj.errors import DeepMTJError, ResultError
@@ -118,6 +119,8 @@ class Task:
         What is done with it.
     backend : str
         What computes it.
+    shown : str
+        What messages call the clip.
     """
 
     entry: Entry
@@ -126,6 +129,7 @@ class Task:
     distal_side: DistalSide | None
     request: Request
     backend: str = BackendName.AUTO
+    shown: str = ""
 
     @property
     def clip(self) -> Path:
@@ -196,7 +200,8 @@ def make_plan(entries: Sequence[Entry], options: Options) -> Plan:
     presets = read_presets(options.presets) if named else {}
     common = preset_named(options.preset, presets) if options.preset else _NOTHING
     tasks = []
-    for entry, path in zip(entries, _results(entries, out), strict=True):
+    shown = shown_names([entry.clip for entry in entries])
+    for entry, path, called in zip(entries, _results(entries, out), shown, strict=True):
         own = preset_named(entry.preset, presets) if entry.preset else _NOTHING
         request = Request(
             result=path,
@@ -213,7 +218,7 @@ def make_plan(entries: Sequence[Entry], options: Options) -> Plan:
         side = entry.distal_side or own.distal_side or common.distal_side
         name = path.relative_to(out).as_posix()
         model = entry.model or options.model
-        tasks.append(Task(entry, name, model, side, request, options.backend))
+        tasks.append(Task(entry, name, model, side, request, options.backend, called))
     return Plan(tuple(tasks), options, tuple(columns_of(entries)))
 
 

@@ -16,7 +16,7 @@ import typer
 
 from napari_deepmtj.cli._console import print_error, print_line, print_notice, progress_bar
 from napari_deepmtj.cli.track import BackendOption, expand, parse_scale
-from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.errors import DeepMTJError, VideoError
 from napari_deepmtj.inference.backends.select import BackendName
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
@@ -204,17 +204,22 @@ def _entries(
     from napari_deepmtj.video.folders import find_clips
 
     entries = [] if study is None else read_study(study, pattern)
-    there = {os.path.realpath(entry.clip) for entry in entries}
+    known = {os.path.realpath(entry.clip) for entry in entries}
     files: list[Path] = []
     for path in expand(clips):
         if path.is_dir():
-            found = find_clips(path)
-            files += [f for f in found if any(fnmatch.fnmatch(f.name, g) for g in include)] or (
-                [path] if not found else []
-            )
+            there = find_clips(path) or [path]
+            meant = [f for f in there if any(fnmatch.fnmatch(f.name, g) for g in include)]
+            if not meant:
+                raise VideoError(
+                    f"has {len(there)} clips, none of them called like {' or '.join(include)}; "
+                    "choose another --include",
+                    path=path.absolute(),
+                )
+            files += meant
         else:
             files.append(path)
-    new = [file for file in files if os.path.realpath(file) not in there]
+    new = [file for file in files if os.path.realpath(file) not in known]
     return entries + entries_of_files(new, pattern)
 
 
@@ -243,6 +248,7 @@ def _run(plan: Plan) -> Finished:
     from napari_deepmtj.batch import events as told
     from napari_deepmtj.batch.run import run
     from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
+    from napari_deepmtj.core.paths import led_by
 
     bars: dict[str, Any] = {}
     with closing(run(plan)) as events, progress_bar() as screen:
@@ -254,14 +260,14 @@ def _run(plan: Plan) -> Finished:
                 case Notice(message):
                     print_notice(message)
                 case told.ClipBegan(task):
-                    bars[task.name] = screen.add_task(task.clip.name, total=None)
+                    bars[task.name] = screen.add_task(task.shown, total=None)
                 case told.ClipProgress(task, done, total) if task.name in bars:
                     screen.update(bars[task.name], completed=done, total=total)
                 case told.ClipDone(task, line):
                     seen, frames = line.facts["in_view"], line.facts["frames"]
-                    print_line(f"{task.name}: MTJ in view in {seen} of {frames} frames")
+                    print_line(f"{task.shown}: MTJ in view in {seen} of {frames} frames")
                 case told.ClipFailed(task, reason):
-                    print_error(f"{task.name}: {reason}")
+                    print_error(led_by(task.shown, reason))
                 case Failed(error):
                     raise error
                 case Done(finished):

@@ -103,12 +103,11 @@ def track(
     wanted = slice(None) if frames is None else parse_frames(frames)
     files = expand(clips)
 
-    from napari_deepmtj.core.paths import result_paths
+    from napari_deepmtj.core.paths import led_by, result_paths, shown_names
     from napari_deepmtj.inference.attention import wanted_map
     from napari_deepmtj.inference.device import Runner
     from napari_deepmtj.pipeline.clip import (
         Request,
-        led_by,
         make_folder,
         require_extras,
         track_clip,
@@ -136,17 +135,17 @@ def track(
         make_folder(out)
     runner = Runner(loaded, device, batch, backend)
     failures = 0
-    for clip, request in zip(files, requests, strict=True):
+    for clip, name, request in zip(files, shown_names(files), requests, strict=True):
         try:
             with (
                 open_clip(clip) as source,
                 closing(track_clip(source, request, loaded, runner)) as events,
             ):
-                written = run_job(_told(events, clip.name), clip.name)
-            print_line(_line(clip.name, written, request.result, runner.backend.name))
+                written = run_job(_told(events, name), name)
+            print_line(_line(name, written, request.result, runner.backend.name))
         except DeepMTJError as error:
             failures += 1
-            print_error(led_by(clip.name, str(error)))
+            print_error(led_by(name, str(error)))
     if failures:
         if len(files) > 1:
             print_error(f"{failures} of {len(files)} clips failed")
@@ -216,7 +215,7 @@ def expand(patterns: Iterable[str]) -> list[Path]:
 
 def _told(events: Iterable[Any], name: str) -> Iterator[Any]:
     """Pass on a clip's events; its notices begin with its name."""
-    from napari_deepmtj.pipeline.clip import led_by
+    from napari_deepmtj.core.paths import led_by
 
     for event in events:
         yield Notice(led_by(name, event.message)) if isinstance(event, Notice) else event

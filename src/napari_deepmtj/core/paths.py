@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,10 @@ CSV_SUFFIX = ".mtj.csv"
 JSON_SUFFIX = ".mtj.json"
 ATTENTION_SUFFIX = ".mtj-attention.tif"
 VIDEO_SUFFIX = "-annotated.mp4"
+
+#: Bytes that the name of a clip without its extension may have: file systems take 255, of which
+#: the longest ending of a result and the name of its temporary file need some.
+MOST_NAME_BYTES = 207
 
 
 def clip_stem(clip: str | Path) -> str:
@@ -42,8 +47,17 @@ def result_paths(clips: Sequence[str | Path], out: str | Path | None = None) -> 
     Raises
     ------
     ResultError
-        If two clips would share a result, on any file system (capitals do not count).
+        If two clips would share a result, on any file system (capitals do not count), or a name
+        is too long for one.
     """
+    for clip in map(Path, clips):
+        size = len(os.fsencode(clip_stem(clip)))
+        if size > MOST_NAME_BYTES:
+            raise ResultError(
+                f"has a name of {size} bytes, which leaves too few for those of its results; "
+                f"rename it to at most {MOST_NAME_BYTES}",
+                path=clip,
+            )
     absolute = [Path(os.path.abspath(clip)) for clip in clips]  # noqa: PTH100 - keeps links
     paths = [result_path(clip) for clip in clips]
     if out is not None and absolute:
@@ -63,6 +77,25 @@ def result_paths(clips: Sequence[str | Path], out: str | Path | None = None) -> 
                 "or track them in separate runs with separate output folders"
             )
     return paths
+
+
+def shown_names(clips: Sequence[Path]) -> list[str]:
+    """Return what messages call clips: their base names, their paths where several share one."""
+    counts = Counter(clip.name.casefold() for clip in clips)
+    return [
+        clip.name if clip.name and counts[clip.name.casefold()] == 1 else clip.as_posix()
+        for clip in clips
+    ]
+
+
+def led_by(name: str, message: str) -> str:
+    """Return a message that begins with a clip's name as it is shown, once."""
+    base = Path(name).name
+    if message.startswith(name):
+        return message
+    if base and message.startswith((f"{base}:", f"{base},", f"{base} ")):
+        return name + message.removeprefix(base)
+    return f"{name}: {message}"
 
 
 def json_path(csv_path: str | Path) -> Path:

@@ -345,8 +345,3 @@ def _attention_writer(
         what.model,
     )
     return AttentionWriter(path, info)
-
-
-def led_by(name: str, message: str) -> str:
-    """Return a message that begins with the clip's name, once."""
-    return message if message.startswith(name) else f"{name}: {message}"

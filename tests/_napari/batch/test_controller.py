@@ -38,7 +38,7 @@ def wanted(tmp_path):
 @pytest.fixture
 def frames():
     """Frames (t, y, x) of an array that is no file."""
-    return np.random.default_rng(5).integers(0, 255, (6, 48, 96), dtype=np.uint8)
+    return np.random.default_rng(5).integers(0, 255, (6, 56, 112), dtype=np.uint8)
 
 
 def states(controller):

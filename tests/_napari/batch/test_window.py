@@ -35,7 +35,7 @@ def open_batch(make_napari_viewer_proxy, tiny_model, monkeypatch, tmp_path):
 
 def test_layers_and_files_run_and_results_open(open_batch, make_clip, monkeypatch, tmp_path, qtbot):
     viewer, widget, controller = open_batch()
-    viewer.add_image(np.full((4, 48, 96), 90, np.uint8), name="array")
+    viewer.add_image(np.full((4, 56, 112), 90, np.uint8), name="array")
     assert not widget.run.isEnabled()
     widget.add_layers.click()
     clip = make_clip(n_frames=30)

@@ -138,7 +138,7 @@ def test_no_scale_is_changed_under_a_running_job(session, open_clip):
 
 
 def test_an_array_is_calibrated_in_its_layer_alone(session, viewer):
-    layer = viewer.add_image(np.zeros((4, 48, 96), np.uint8), rgb=False, translate=(0, 6, 8))
+    layer = viewer.add_image(np.zeros((4, 56, 112), np.uint8), rgb=False, translate=(0, 6, 8))
     clip = session.adopt(layer)
     session.activate(clip)
     calibration.apply_scale(session, clip, NEW)
@@ -166,7 +166,7 @@ def test_numbers_and_drawing_share_one_rectangle(session, open_clip):
     clip = open_clip()
     calibration.edit_region(session, clip)
     layer = session.find(clip, Kind.REGION)
-    assert session.info.roi == Roi.full(48, 96)
+    assert session.info.roi == Roi.full(56, 112)
     assert layer.mode == "select"
     calibration.show_region(session, clip, ROI)
     assert session.find(clip, Kind.REGION) is layer

@@ -109,12 +109,12 @@ def test_a_ruler_is_suggested_with_what_else_it_may_be(form, session, clip, in_a
 
 
 def test_region_and_side_are_shown_and_saved(form, session, clip):
-    assert [field.value for field in form.numbers] == [0, 0, 96, 48]
+    assert [field.value for field in form.numbers] == [0, 0, 112, 56]
     click(form.rectangle)
     layer = session.find(clip, Kind.REGION)
     form.numbers[0].value = 6  # reaches beyond now
     assert "reaches beyond" in form.message.value
-    assert session.info.roi == Roi.full(48, 96)
+    assert session.info.roi == Roi.full(56, 112)
     layer.data = [[[4.5, 9.5], [4.5, 89.5], [44.5, 89.5], [44.5, 9.5]]]
     assert [field.value for field in form.numbers] == [10, 5, 80, 40]
     form.numbers[2].value = 60
@@ -130,7 +130,7 @@ def test_region_and_side_are_shown_and_saved(form, session, clip):
 
 
 def test_what_an_array_is_said_to_be_is_kept_in_its_layer(form, viewer, session, clip):
-    layer = viewer.add_image(np.zeros((4, 48, 96), np.uint8), rgb=False, name="array")
+    layer = viewer.add_image(np.zeros((4, 56, 112), np.uint8), rgb=False, name="array")
     form.reset_choices()
     form.clip.value = layer
     form.side.value = "right"

@@ -101,7 +101,7 @@ def test_a_model_that_learned_from_the_clip_is_no_test(
 
 
 def test_the_ring_is_5_mm_wide_on_both_axes(scale):
-    facts = ClipFacts("S1", "a.avi", "ab", "", Roi.full(48, 96), scale)
+    facts = ClipFacts("S1", "a.avi", "ab", "", Roi.full(56, 112), scale)
     half = (5.0 / scale.x_mm, 5.0 / scale.y_mm)
     mark = Marks(facts, 4, (20.0, 15.0), {"tiny": None}, {"tiny": np.nan}, "mm", half)
     hidden = Marks(facts, 6, None, {"tiny": (1.0, 2.0)}, {"tiny": np.nan}, "mm", half)

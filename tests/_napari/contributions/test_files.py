@@ -67,7 +67,7 @@ def test_nothing_personal_of_a_dicom_file_reaches_the_viewer_or_what_is_saved(
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.3.1"
     meta.MediaStorageSOPInstanceUID = generate_uid()
     dataset = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
-    dataset.update({"Rows": 48, "Columns": 96, "NumberOfFrames": 3, "SamplesPerPixel": 1})
+    dataset.update({"Rows": 56, "Columns": 112, "NumberOfFrames": 3, "SamplesPerPixel": 1})
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.PixelRepresentation, dataset.PhotometricInterpretation = 0, "MONOCHROME2"
     region = pydicom.Dataset()  # one that does not fit, so that there is something to tell
@@ -83,7 +83,7 @@ def test_nothing_personal_of_a_dicom_file_reaches_the_viewer_or_what_is_saved(
     dataset.SequenceOfUltrasoundRegions = [region]
     for name, value in SECRETS.items():
         setattr(dataset, name, value)
-    noise = np.random.default_rng(0).integers(0, 255, (3, 48, 96), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (3, 56, 112), np.uint8)
     dataset.PixelData = noise.tobytes()
     dataset.save_as(path, enforce_file_format=True)
 
@@ -143,7 +143,7 @@ def reader_suffixes():
 def test_a_video_opens_through_the_plugin(plugin, make_clip, scale):
     viewer = ViewerModel()
     (layer,) = viewer.open(str(make_clip(scale=scale)), plugin=PLUGIN)
-    assert layer.data.shape == (20, 48, 96)
+    assert layer.data.shape == (20, 56, 112)
     assert convert.kind_of(layer) is convert.Kind.CLIP
 
 

@@ -14,7 +14,7 @@ from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.settings import Settings
 from napari_deepmtj.core.geometry import Roi, Scale
 
-HEIGHT, WIDTH = 48, 96
+HEIGHT, WIDTH = 56, 112
 
 
 def grey(n=4):
@@ -27,7 +27,7 @@ def dask_stack():
 
 
 def zarr_stack():
-    store = zarr.create_array({}, shape=(4, HEIGHT, WIDTH), dtype="uint8", chunks=(1, 48, 96))
+    store = zarr.create_array({}, shape=(4, HEIGHT, WIDTH), dtype="uint8", chunks=(1, 56, 112))
     store[:] = grey()
     return store
 
@@ -148,12 +148,12 @@ def test_it_is_tracked_through_the_widget(case, session, tiny_model, in_a_loop, 
 @pytest.mark.parametrize(
     "layer",
     [
-        Image(np.zeros((4, 2, 48, 96), np.uint8), rgb=False),
-        Image(np.zeros((4, 1, 1, 48, 96), np.uint8), rgb=False),  # no Tracks layer has 5 axes
-        Image(np.zeros((4, 48, 96), np.uint8), rgb=False, shear=[0.1, 0, 0]),
-        Image(np.zeros((4, 48, 96), np.uint8), rgb=False, scale=(1, 1, -1)),
-        Image(np.zeros((4, 48, 96), np.uint8), rgb=False, affine=np.diag([1, 2, 2, 1])),
-        Layer.create(np.zeros((4, 48, 96), int), {}, "labels"),
+        Image(np.zeros((4, 2, 56, 112), np.uint8), rgb=False),
+        Image(np.zeros((4, 1, 1, 56, 112), np.uint8), rgb=False),  # no Tracks layer has 5 axes
+        Image(np.zeros((4, 56, 112), np.uint8), rgb=False, shear=[0.1, 0, 0]),
+        Image(np.zeros((4, 56, 112), np.uint8), rgb=False, scale=(1, 1, -1)),
+        Image(np.zeros((4, 56, 112), np.uint8), rgb=False, affine=np.diag([1, 2, 2, 1])),
+        Layer.create(np.zeros((4, 56, 112), int), {}, "labels"),
     ],
     ids=["two channels", "five axes", "sheared", "mirrored", "placed twice", "labels"],
 )

@@ -172,7 +172,7 @@ def test_attention_lies_exactly_over_the_region(scale, stretch, shape):
     top = np.array([pixel_map.content[0].start, pixel_map.content[1].start])
     end = np.array([pixel_map.content[0].stop, pixel_map.content[1].stop])
     corners = [layer.data_to_world((2, *(edge / pooled - 0.5))) for edge in (top, end)]
-    picture = Image(np.zeros((8, 48, 96), np.uint8), rgb=False, **placement.arguments())
+    picture = Image(np.zeros((8, 56, 112), np.uint8), rgb=False, **placement.arguments())
     wanted = [
         picture.data_to_world((2, roi.y - 0.5, roi.x - 0.5)),
         picture.data_to_world((2, roi.y + roi.height - 0.5, roi.x + roi.width - 0.5)),
@@ -186,14 +186,14 @@ def test_a_region_drawn_and_read_back_is_the_same(scale):
     layer = Layer.create(*made)
     assert isinstance(layer, Shapes)
     assert layer.ndim == 2  # shown in every frame
-    again = drawings.roi_of(layer.data[0], 48, 96)
+    again = drawings.roi_of(layer.data[0], 56, 112)
     assert (again.x, again.y, again.width, again.height) == (11, 5, 70, 30)
     assert again.source == "drawn"
 
 
 def test_a_drawn_region_holds_the_pixels_whose_centres_it_covers():
     corners = [[-20, 9.4], [-20, 200], [10.9, 9.4], [10.9, 200]]
-    roi = drawings.roi_of(corners, 48, 96)
+    roi = drawings.roi_of(corners, 56, 112)
     assert (roi.x, roi.y, roi.width, roi.height) == (10, 0, 86, 11)
     with pytest.raises(CalibrationError, match="outside the picture"):
-        drawings.roi_of([[100, 100], [120, 120]], 48, 96)
+        drawings.roi_of([[100, 100], [120, 120]], 56, 112)

@@ -85,7 +85,7 @@ def test_a_partial_run_replaces_its_rows_and_nothing_by_hand(run, session, clip,
     names = [op.name for op in found.provenance.operations]
     assert names == ["track", "correct", "track"]
     region = session.find(clip, Kind.REGION)  # the region used is drawn
-    assert str(drawings.roi_of(region.data[0], 48, 96)) == "0,0,50,40"
+    assert str(drawings.roi_of(region.data[0], 56, 112)) == "0,0,50,40"
 
 
 def test_a_correction_made_while_it_runs_is_kept(run, session, clip, in_a_loop):
@@ -166,7 +166,7 @@ def test_a_clip_in_the_background_stays_there(run, session, clip, viewer, make_c
 
 
 def test_a_stack_from_anywhere_is_tracked(session, viewer, tiny_model, in_a_loop):
-    stack = np.random.default_rng(0).integers(0, 255, (4, 48, 96), np.uint8)
+    stack = np.random.default_rng(0).integers(0, 255, (4, 56, 112), np.uint8)
     layer = viewer.add_image(
         stack, rgb=False, scale=(0.02, 0.2, 0.2), units=("s", "mm", "mm"), name="stack"
     )

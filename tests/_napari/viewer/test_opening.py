@@ -72,7 +72,7 @@ def test_shown_at_once_tracked_when_listed(
     (layer,) = viewer.open(str(claims_more), plugin=PLUGIN)
     session = session_of(viewer)
     assert is_provisional(layer)
-    assert layer.data.shape == (30, 48, 96)
+    assert layer.data.shape == (30, 56, 112)
     assert layer.data[0].max() > 150  # the picture
     replaced = []
     layer.events.data.connect(lambda event: replaced.append(layer.data.shape[0]))
@@ -94,7 +94,7 @@ def test_shown_at_once_tracked_when_listed(
     qtbot.waitUntil(lambda: not session.running, timeout=60_000)
     qtbot.waitUntil(lambda: not is_provisional(layer))
     assert replaced == [20]
-    assert layer.data.shape == (20, 48, 96)
+    assert layer.data.shape == (20, 56, 112)
     assert layer.metadata["deepmtj"]["n_frames"] == 20
     assert session.frame() == 7
     assert text.text == "frame 7 / 19   0.280 s"
@@ -140,7 +140,7 @@ def test_without_a_window_all_is_listed_at_once(claims_more, go_on):
     viewer = ViewerModel()
     (layer,) = viewer.open(str(claims_more), plugin=PLUGIN)
     assert not is_provisional(layer)
-    assert layer.data.shape == (20, 48, 96)
+    assert layer.data.shape == (20, 56, 112)
 
 
 def test_a_worker_waits_and_says_so(claims_more, go_on):
