@@ -117,3 +117,18 @@ def test_without_sleap_io_the_extra_is_named(
         sleap.read(tmp_path / "x.slp", [], annotator="anna")
     with pytest.raises(MissingExtraError, match=r"napari-deepmtj\[sleap\]"):
         sleap.write(tmp_path / "x.slp", labels)
+
+
+@pytest.mark.parametrize("folder", ["imgs", "a/b", "/nowhere"])
+def test_a_project_of_pictures_that_are_not_there_is_refused_in_plain_words(
+    folder: str, tmp_path: Path, clip: Path, sio: Any
+) -> None:
+    skeleton = sio.Skeleton(["MTJ"])
+    names = [f"{folder}/trial_{number:05}.png" for number in (5, 9)]
+    video = sio.Video(filename=names, open_backend=False)
+    instance = sio.Instance.from_numpy(np.array([[20.0, 30.0]]), skeleton=skeleton)
+    frame = sio.LabeledFrame(video=video, frame_idx=0, instances=[instance])
+    path = tmp_path / "t.slp"
+    sio.save_file(sio.Labels([frame]), str(path))
+    with pytest.raises(LabelError, match=r"^t\.slp: its video is a list of pictures, and sleap-io"):
+        sleap.read(path, [clip], annotator="A")

@@ -6,6 +6,7 @@ or flagged invisible, and a negative frame, is "not visible".
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -58,11 +59,29 @@ def read(
     try:
         project = sleap_io.load_slp(str(path), open_videos=False)
     except Exception as error:  # sleap-io and h5py raise many things on damaged files
+        if _is_of_pictures(path):
+            raise LabelError(
+                "its video is a list of pictures, and sleap-io cannot read this one; give a "
+                "project of the clip itself (in SLEAP: File, Replace Videos)",
+                path=path,
+            ) from error
         raise LabelError(f"cannot be read as SLEAP's ({error})", path=path) from error
     names = {node for skeleton in project.skeletons for node in skeleton.node_names}
     wanted = chosen_point(names, point, path)
     rows = list(_rows(project, wanted, path))
     return match(rows, clips, path=path, annotator=annotator, round=round)
+
+
+def _is_of_pictures(path: Path) -> bool:
+    """Return True if a video of a project is a list of pictures, not a file."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            videos = [json.loads(text) for text in file["videos_json"][:]]
+        return any(isinstance(video["backend"]["filename"], list) for video in videos)
+    except Exception:  # it is damaged in other ways
+        return False
 
 
 def write(
