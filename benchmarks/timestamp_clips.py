@@ -288,6 +288,27 @@ def edited(path: Path, kind: str, entries: list[tuple[int, int]]) -> None:
     path.write_bytes(new)
 
 
+def with_cover(path: Path, kind: str) -> None:
+    """Write a clip that has a larger picture beside it, which nothing calls a cover."""
+    codec, pixels, b_frames, options = KINDS[kind]
+    grey = np.full((200, 300), 99, np.uint8)
+    with av.open(str(path), "w") as container:
+        cover: Any = container.add_stream("mjpeg", rate=RATE)
+        cover.height, cover.width, cover.pix_fmt = 200, 300, "yuvj420p"
+        stream: Any = container.add_stream(codec, rate=RATE, options=options)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, pixels
+        stream.codec_context.max_b_frames = b_frames
+        frame = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuvj420p")
+        frame.pts = 0
+        container.mux([*cover.encode(frame), *cover.encode(None)])
+        for number in range(N):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="gray")
+            frame = frame.reformat(format=pixels)
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
 def _index_flags(data: bytes) -> list[int]:
     at, flags = data.index(b"idx1") + 8, []
     while data[at : at + 4] == b"00dc":
@@ -373,6 +394,7 @@ def cases() -> Iterator[Case]:
         more = {"muxer": "mpegts"} if suffix == "ts" else {}
         if suffix != "ts":
             yield case(f"two_videos.{suffix}", write, "b", other=(32, 48), **more)
+            yield case(f"cover_b.{suffix}", with_cover, "b")
         yield case(f"ticks.{suffix}", write, "b", ticks=2, **more)
 
 
@@ -391,7 +413,9 @@ class Reading:
 def truth(path: Path) -> list[int]:
     """Return what FFmpeg decodes in order, of the largest video."""
     with av.open(str(path)) as container:
-        stream = max(container.streams.video, key=lambda stream: stream.height * stream.width)
+        sizes = [stream.height * stream.width for stream in container.streams.video]
+        several = [size for size in sizes if size != 300 * 200]  # the cover's
+        stream = container.streams.video[sizes.index(max(several))]
         stream.thread_type = "NONE"
         return [number_of(frame.to_ndarray(format="gray")) for frame in container.decode(stream)]
 

@@ -66,6 +66,7 @@ def test_random_access_is_what_ffmpeg_decodes_in_order(name, tmp_path) -> None:
         ("empty_last_b.avi", ["its header says 52 frames, 48 hold a picture"]),
         ("repeated_b.mp4", ["repeat, go back or are missing in part", "25 frames per second"]),
         ("joined_back_b.ts", ["repeat, go back or are missing in part", "are assumed"]),
+        ("cover_b.mkv", []),
         ("two_videos.mp4", ["holds 2 videos; the one of 208 x 48 px is read"]),
     ],
 )

@@ -6,6 +6,8 @@ Which packet is which frame is known in `index.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +104,32 @@ def _is_cover(stream: Any, streams: list[Any]) -> bool:
     """Return True if a stream is a picture that stands for the clip, not the clip."""
     if stream.disposition & Disposition.attached_pic:
         return True
-    return stream.frames == 1 and any(other.frames > 1 for other in streams)
+    if len(streams) == 1:
+        return False
+    return _frames_of(stream) == 1 and any(_frames_of(other) > 1 for other in streams)
+
+
+def _frames_of(stream: Any) -> int:
+    """Return the number of frames of a stream, 2 for more; headers count empty ones as well."""
+    path = Path(stream.container.name)
+    if not path.is_file():
+        return int(stream.frames)
+    facts = path.stat()
+    counts = _counted(str(path), stream.container.format.name, facts.st_size, facts.st_mtime_ns)
+    return counts.get(stream.index, 0)
+
+
+@lru_cache(maxsize=64)
+def _counted(path: str, container_format: str, _size: int, _modified_ns: int) -> dict[int, int]:
+    """Return how many packets each video of a file has, up to 2."""
+    counts: dict[int, int] = {}
+    with suppress(*AV_ERRORS), av.open(path, format=container_format.split(",")[0]) as container:
+        counts = {stream.index: 0 for stream in container.streams.video}
+        for packet in container.demux(video=tuple(range(len(counts)))):
+            counts[packet.stream.index] += bool(packet.size)
+            if min(counts.values()) > 1:
+                break
+    return {index: min(2, count) for index, count in counts.items()}
 
 
 def open_container(path: Path | FilePart, container_format: str, threads: int = 1) -> Any:
