@@ -98,3 +98,8 @@ def test_what_cannot_run_is_one_line(
 ) -> None:
     with pytest.raises(DeepMTJError, match=message):
         run(*options)
+
+
+def test_real_pictures_are_not_for_recipes_of_labelled_frames(run: Run, data: Path) -> None:
+    with pytest.raises(DeepMTJError, match="--real is for recipes of scenes"):
+        run("--recipe", "finetune", "--data", str(data), "--real", str(data))

@@ -105,4 +105,4 @@ def test_a_network_without_features_cannot_tell() -> None:
 
     recipe = load_recipe("compact")
     nothing = np.zeros(4, dtype=bool)
-    assert fit_familiar(Silent(), recipe, Scenes(), nothing) == (None, {})
+    assert fit_familiar(Silent(), recipe, Scenes(), nothing, nothing) == (None, {})

@@ -8,18 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from real_pictures import write_belly
 
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.networks.interface import NetworkOutput
 from napari_deepmtj.phantom.anatomy import LabelDefinition
 from napari_deepmtj.training import loop, scenes
+from napari_deepmtj.training import real as real_pictures
 from napari_deepmtj.training.augment import Batch
 from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered, render_chunk
 from napari_deepmtj.training.events import Learned
 from napari_deepmtj.training.losses import gaussian_target, heatmap_loss
+from napari_deepmtj.training.mixture import StoredPictures
+from napari_deepmtj.training.real import split_of
 from napari_deepmtj.training.recipes import (
     CHUNK,
+    RealSet,
     SceneRecipe,
     SceneSet,
     Stage,
@@ -39,6 +44,7 @@ def tiny() -> SceneRecipe:
         input_height=32,
         input_width=64,
         families={"fine": 1.0},
+        real=None,
         training=SceneSet(seed=1, count=CHUNK, height=32, width=64),
         calibration=SceneSet(seed=2, count=CHUNK, height=32, width=64),
         stages=(Stage(3, 16, 32), Stage(3, 32, 64)),
@@ -227,3 +233,58 @@ def test_pictures_without_a_calf_fill_their_own_chunks() -> None:
     assert shares[0] > 0.8
     assert shares[2] > 0.8
     assert shares[1] == shares[3] == 0
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """Return a folder of bellies with masks and of nerves, some of either for each split."""
+    wanted = {("dltrack", "training"): 2, ("dltrack", "fit"): 2, ("nerves", "training"): 1}
+    for number in range(200):
+        for kind in ("dltrack", "nerves"):
+            key = (kind, split_of(f"{kind}{number}.png"))
+            if wanted.get(key, 0):
+                wanted[key] -= 1
+                write_belly(tmp_path / "real" / kind, f"{kind}{number}", 1000 * len(kind) + number)
+    assert not any(wanted.values())
+    return tmp_path / "real"
+
+
+def test_real_pictures_are_learned_from_by_their_shares(
+    tiny: SceneRecipe, folder: Path, real: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(real_pictures, "STORED", (32, 64))
+    of = RealSet(
+        5,
+        {"composites": 1.0, "nerves": 0.5},
+        {"composites": 6, "nerves": 4},
+        {"composites": 5},
+        ("composites",),
+        (),
+    )
+    recipe = replace(tiny, id="mixed", real=of)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    *_, last = loop.train(recipe, folder, device=CPU, workers=1, real=real)
+    assert isinstance(last, Done), last
+    assert "6 of composites, 4 of nerves" in last.result.card.trained_on
+    made = StoredPictures.load(folder / "real" / "composites-training.npz")
+    assert made.stored.shape == (6, 32, 64)
+    changed = replace(recipe, real=replace(of, seed=6))
+    *_, last = loop.train(changed, folder, device=CPU, workers=1, real=real)
+    assert isinstance(last, Failed)
+    assert "another recipe or folder" in str(last.error)
+    *_, last = loop.train(tiny, folder, device=CPU, workers=1, real=real)
+    assert isinstance(last, Failed)
+    assert "leave out --real" in str(last.error)
+
+
+def test_without_the_real_pictures_a_recipe_says_what_is_missing(
+    tiny: SceneRecipe, folder: Path
+) -> None:
+    of = RealSet(5, {"composites": 1.0}, {"composites": 6}, {"composites": 5}, (), ())
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    run = loop.train(replace(tiny, real=of), folder, device=CPU, workers=1)
+    assert "--real" in next(run).message
+    *_, last = run
+    assert isinstance(last, Done)
+    assert "no patient" in last.result.card.trained_on
+    (folder / "checkpoint.safetensors").unlink()

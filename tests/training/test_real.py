@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from real_pictures import smooth_noise, write_belly
 
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.training.real import (
@@ -19,21 +20,6 @@ from napari_deepmtj.training.real import (
     split_of,
     stored_crop,
 )
-
-
-def smooth_noise(seed: int, height: int = 120, width: int = 160) -> np.ndarray:
-    small = np.random.default_rng(seed).uniform(0, 255, (6, 8)).astype(np.uint8)
-    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def write_belly(folder: Path, name: str, seed: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    picture, mask = smooth_noise(seed).copy(), np.zeros((120, 160), np.uint8)
-    for top in (20, 70):
-        mask[top : top + 5] = 255
-        picture[top : top + 5] = 240
-    Image.fromarray(picture).save(folder / f"{name}.png")
-    Image.fromarray(mask).save(folder / f"{name}_aponeuroses.png")
 
 
 def test_near_duplicates_and_mirror_images_are_one_cluster(tmp_path: Path) -> None:

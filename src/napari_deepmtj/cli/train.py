@@ -27,6 +27,10 @@ def train(
     cohort: Annotated[
         bool, typer.Option("--cohort", help="Learn from the phantom cohort; no patient is in it.")
     ] = False,
+    real: Annotated[
+        Path | None,
+        typer.Option(help="Folder of real pictures, for recipes of scenes that use some."),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--from", help="Start from this model: an id, or a file.")
     ] = None,
@@ -75,6 +79,11 @@ def train(
     chosen = load_recipe(recipe)
     what: Plan | SceneRecipe
     if isinstance(chosen, FrameRecipe):
+        if real is not None:
+            raise DeepMTJError(
+                f"the recipe {chosen.id} learns from labelled frames; --real is for recipes of "
+                "scenes, such as compact"
+            )
         own = (split, subjects, subject_pattern, annotator)
         if cohort and (roi != "auto" or any(value is not None for value in own)):
             raise DeepMTJError(
@@ -102,11 +111,11 @@ def train(
         if cohort or any(value is not None for value in (*given, name)):
             raise DeepMTJError(
                 f"the recipe {chosen.id} draws its own scenes, as it says; of these options it "
-                "takes --out, --install, --device and --workers"
+                "takes --real, --out, --install, --device and --workers"
             )
         what, named = chosen, chosen.id
     folder = out or Path("runs") / named
-    job = carry_out(what, folder, device=resolve_device(device), workers=workers)
+    job = carry_out(what, folder, device=resolve_device(device), workers=workers, real=real)
     result = run_job(job, "training", _tell)
     print_line(f"{result.path}")
     if result.curves:

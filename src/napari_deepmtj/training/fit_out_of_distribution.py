@@ -30,7 +30,7 @@ LEAST = 2 * DIRECTIONS
 
 
 def fit_familiar(
-    network: nn.Module, recipe: SceneRecipe, held_out: Pictures, without_calf: BoolArray
+    network: nn.Module, recipe: SceneRecipe, held_out: Pictures, other: BoolArray, meant: BoolArray
 ) -> tuple[Familiar | None, dict[str, float]]:
     """Fit on one half of the calibration scenes, degraded as in training; the limit on the other.
 
@@ -42,8 +42,8 @@ def fit_familiar(
         Of the run.
     held_out : Pictures
         Its calibration scenes.
-    without_calf : ndarray of bool, shape (n,)
-        Which of them show no calf.
+    other, meant : ndarray of bool, shape (n,)
+        Which of them the model is not meant for, and for which it is though they show no MTJ.
 
     Returns
     -------
@@ -63,7 +63,8 @@ def fit_familiar(
         # What is on the border is neither in view nor not.
         present.append(torch.where(batch.decided > 0, batch.present, torch.nan).numpy())
     seen = np.concatenate(present)
-    return fit(np.concatenate(features), seen == 1, without_calf, seen == 0)
+    known = ((seen == 1) | meant) & ~other
+    return fit(np.concatenate(features), known, other, seen == 0)
 
 
 def fit(
@@ -76,7 +77,8 @@ def fit(
     features : ndarray, shape (n, F)
         Of pictures.
     present, nothing, absent : ndarray of bool, shape (n,)
-        Whether the MTJ is in view; whether there is no calf; whether the MTJ is out of view.
+        Whether the model is meant for it, as with the MTJ in view; whether it is of another kind,
+        as without a calf; whether the MTJ is out of view.
     """
     learn = np.zeros(len(features), dtype=bool)
     for kind in (present, nothing, ~present & ~nothing):
@@ -97,7 +99,11 @@ def fit(
     limit = np.quantile(score[~learn & present], 1 - CALLED_WRONGLY)
     familiar = Familiar(**parts | {"limit": np.array([limit], dtype=np.float32)})
     strange = score > limit
-    kinds = {"in_view": present, "out_of_view": absent & ~nothing, "without_calf": nothing}
+    kinds = {
+        "in_view": present,
+        "out_of_view": absent & ~present & ~nothing,
+        "without_calf": nothing,
+    }
     figures = {
         f"unfamiliar_{name}": round(float(strange[~learn & kind].mean()), 4)
         for name, kind in kinds.items()

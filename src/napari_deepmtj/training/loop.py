@@ -20,7 +20,12 @@ from napari_deepmtj.training.scenes import train_scenes
 
 
 def train(
-    what: Plan | SceneRecipe, folder: Path, *, device: torch.device, workers: int
+    what: Plan | SceneRecipe,
+    folder: Path,
+    *,
+    device: torch.device,
+    workers: int,
+    real: Path | None = None,
 ) -> Generator[TrainingEvent]:
     """Train a model.
 
@@ -34,6 +39,8 @@ def train(
         Where to learn.
     workers : int
         Processes that render, and threads that learn on a CPU.
+    real : Path, optional
+        Folder of real pictures, for recipes that say what to make of it.
 
     Yields
     ------
@@ -46,7 +53,7 @@ def train(
         if isinstance(what, Plan):
             yield from train_frames(what, folder, device=device, workers=workers)
         else:
-            yield from train_scenes(what, folder, device=device, workers=workers)
+            yield from train_scenes(what, folder, device=device, workers=workers, real=real)
     except DeepMTJError as error:
         yield Failed(error)
     except OSError as error:  # pictures take gigabytes, disks fill up

@@ -72,6 +72,34 @@ class SceneSet:
 
 
 @dataclass(frozen=True)
+class RealSet:
+    """What to make of a folder of real pictures, see `real.find_real`.
+
+    A source is "composites", or the name of a folder whose pictures are taken as they are, none of
+    which shows an MTJ.
+
+    Parameters
+    ----------
+    seed : int
+        Of what is learned from; what the doubt is fitted on follows from the next.
+    shares : dict of str to float
+        Share of each source of the pictures learned from, beside `SceneRecipe.families`.
+    training, fit : dict of str to int
+        How many pictures of each source are made to learn from, and to fit the doubt on.
+    meant_for, other : tuple of str
+        Sources that a model is meant for though no MTJ is in view, and those of another kind: what
+        the warning of unfamiliar pictures has to tell apart.
+    """
+
+    seed: int
+    shares: dict[str, float]
+    training: dict[str, int]
+    fit: dict[str, int]
+    meant_for: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Stage:
     """A part of a run: `steps` steps on pictures of `height` x `width` pixels."""
 
@@ -120,6 +148,8 @@ class SceneRecipe:
         See `label_thickness_mm`.
     families : dict of str to float
         Share of each family of `phantom.families`, of the scenes and of the pictures learned from.
+    real : RealSet or None
+        What to learn from a folder of real pictures, if one is given.
     """
 
     id: str
@@ -143,6 +173,7 @@ class SceneRecipe:
     gate_weight: float = 0.0
     label_depth: float = 0.3
     families: dict[str, float] = field(default_factory=lambda: {"fine": 1.0})
+    real: RealSet | None = None
 
     @property
     def label(self) -> LabelDefinition:
@@ -271,6 +302,10 @@ def departures(recipe: FrameRecipe) -> tuple[str, ...]:
 def _scenes(data: dict[str, Any]) -> SceneRecipe:
     for key in ("training", "calibration"):
         data[key] = SceneSet(**data[key])
+    if "real" in data:
+        table = data["real"]
+        lists = {name: tuple(table[name]) for name in ("meant_for", "other")}
+        data["real"] = RealSet(**table | lists)
     data["stages"] = tuple(Stage(**stage) for stage in data["stages"])
     return SceneRecipe(**data)
 

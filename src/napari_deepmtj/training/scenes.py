@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -36,8 +37,9 @@ from napari_deepmtj.training.events import Learned, Trained, TrainingEvent
 from napari_deepmtj.training.fit import fit_decoding
 from napari_deepmtj.training.fit_out_of_distribution import fit_familiar
 from napari_deepmtj.training.losses import gate_contrast, heatmap_loss
-from napari_deepmtj.training.mixture import Mixture, Source
+from napari_deepmtj.training.mixture import Mixture, Source, StoredPictures
 from napari_deepmtj.training.observed import observe_batches, scene_batches
+from napari_deepmtj.training.real_sources import RealSources, real_sources
 from napari_deepmtj.training.recipes import SceneRecipe
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import load_model, save_model
@@ -52,22 +54,35 @@ GATE_RADIUS_PX = 40.0
 
 
 def train_scenes(
-    recipe: SceneRecipe, folder: Path, *, device: torch.device, workers: int
+    recipe: SceneRecipe,
+    folder: Path,
+    *,
+    device: torch.device,
+    workers: int,
+    real: Path | None = None,
 ) -> Generator[TrainingEvent]:
     """Carry out a recipe of scenes: render, learn, fit the confidence, save.
 
     Parameters, events and errors are those of `loop.train`, but errors are raised.
     """
+    pictures = RealSources({}, {})
+    if real is None and recipe.real is not None:
+        yield Notice(
+            "no folder of real pictures is given (--real): the model learns from phantoms alone, "
+            "and errs more on real pictures"
+        )
+        recipe = replace(recipe, real=None)
+    elif real is not None:
+        pictures = real_sources(recipe, real, folder / "real")
     rendered: dict[str, list[RenderedScenes]] = {"training": [], "calibration": []}
     for what, name in ((recipe.training, "training"), (recipe.calibration, "calibration")):
         for part in recipe.of_families(what):
             place = folder / name / part.family
             yield from ensure_rendered(part, place, workers)
             rendered[name].append(RenderedScenes(part, place))
-    network = yield from _learn(
-        recipe, _mixed(recipe, rendered["training"]), folder, device, workers
-    )
-    held_out = _mixed(recipe, rendered["calibration"])
+    scenes = _mixed(recipe, rendered["training"], pictures.training)
+    network = yield from _learn(recipe, scenes, folder, device, workers)
+    held_out = _mixed(recipe, rendered["calibration"], pictures.fit)
     start = Decoding(target_sigma_px=recipe.target_sigma_px)
     seen, harder = (
         observe_batches(network, scene_batches(recipe, held_out, stressed=stressed), start)
@@ -76,19 +91,28 @@ def train_scenes(
     decoding, figures = fit_decoding(
         seen, start, width=recipe.input_width, seed=recipe.seed, harder=harder
     )
-    nothing = torch.cat([part.without_calf for part in rendered["calibration"]])
-    familiar, told = fit_familiar(network, recipe, held_out, nothing.numpy())
+    nothing = torch.cat([part.without_calf for part in rendered["calibration"]]).numpy()
+    other, meant = nothing, np.zeros_like(nothing)
+    if recipe.real is not None:
+        names = np.repeat(list(pictures.fit), [len(part) for part in pictures.fit.values()])
+        other = np.concatenate([nothing, np.isin(names, recipe.real.other)])
+        meant = np.concatenate([meant, np.isin(names, recipe.real.meant_for)])
+    familiar, told = fit_familiar(network, recipe, held_out, other, meant)
     path = folder / f"{recipe.id}.safetensors"
     card = _card(recipe, decoding, figures | told)
     arrays = None if familiar is None else familiar.arrays()
     yield Done(Trained(path, save_model(path, network, card, familiar=arrays)))
 
 
-def _mixed(recipe: SceneRecipe, parts: list[RenderedScenes]) -> Mixture:
-    """Return the families of a recipe as one set, each with its share."""
-    return Mixture(
-        [Source(part.what.family, recipe.families[part.what.family], part) for part in parts]
-    )
+def _mixed(
+    recipe: SceneRecipe, parts: list[RenderedScenes], pictures: dict[str, StoredPictures]
+) -> Mixture:
+    """Return families and real sources of a recipe as one set, each with its share."""
+    sources = [Source(part.what.family, recipe.families[part.what.family], part) for part in parts]
+    if recipe.real is not None:
+        shares = recipe.real.shares
+        sources += [Source(n, shares[n], stored) for n, stored in pictures.items()]
+    return Mixture(sources)
 
 
 def draw_batch(scenes: Mixture, positions: Tensor, recipe: SceneRecipe, step: int) -> Batch:
@@ -258,7 +282,7 @@ def _card(recipe: SceneRecipe, decoding: dict[str, float], figures: dict[str, fl
         stretch=False,
         trained_on=(
             f"{recipe.training.count} phantom scenes of {_shares(recipe)}, seed "
-            f"{recipe.training.seed}; no patient"
+            f"{recipe.training.seed}; {_real(recipe)}"
             + (f"; distilled from {recipe.teacher}" if recipe.teacher else "")
         ),
         label_definition=str(recipe.label),
@@ -272,3 +296,11 @@ def _shares(recipe: SceneRecipe) -> str:
     """Return the families of a recipe with their shares, in words."""
     total = sum(recipe.families.values())
     return ", ".join(f"{share / total:.0%} {name}" for name, share in recipe.families.items())
+
+
+def _real(recipe: SceneRecipe) -> str:
+    """Return what real pictures a recipe learned from, in words."""
+    if recipe.real is None:
+        return "no patient"
+    counts = ", ".join(f"{count} of {name}" for name, count in recipe.real.training.items())
+    return f"made of real pictures without an MTJ: {counts}"
