@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,44 @@ def modules() -> list[tuple[str, Path]]:
 def test_module_keeps_the_laws(module: str, path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert broken_laws(module, source, is_package=path.name == "__init__.py") == []
+
+
+def imported_modules(names: set[str], module: str, source: str, *, package: bool) -> set[str]:
+    """Return which of `names` a module imports, wherever it does."""
+    wanted = set()
+    for _, name in imports(module, ast.parse(source), is_package=package):
+        while name not in names and "." in name:
+            name = name.rpartition(".")[0]
+        if name in names and name != module:
+            wanted.add(name)
+    return wanted
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports in functions and for type checking count: a circle is a circle to who reads."""
+    files = dict(modules())
+    graph = {
+        module: imported_modules(
+            set(files),
+            module,
+            path.read_text(encoding="utf-8"),
+            package=path.name == "__init__.py",
+        )
+        for module, path in files.items()
+    }
+    assert sum(map(len, graph.values())) > 500, "the imports were not found"
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_check_for_circles_sees_an_import_in_a_function() -> None:
+    names = {f"{PACKAGE}.core.a", f"{PACKAGE}.core.b"}
+    source = f"def f():\n    from {PACKAGE}.core.b import g"
+    assert imported_modules(names, f"{PACKAGE}.core.a", source, package=False) == {
+        f"{PACKAGE}.core.b"
+    }
 
 
 def test_every_room_that_exists_is_in_the_table() -> None:
