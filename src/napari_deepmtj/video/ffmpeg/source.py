@@ -36,7 +36,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 #: Memory for decoded frames, so that stepping backwards does not decode a whole group of
 #: pictures each time.
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 200 * 10**6
 
 #: Where keyframes are further apart than this, frames on the way to the one that is read are
 #: decoded several at a time. Elsewhere that would decode more than is needed.
