@@ -49,7 +49,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_quick_start_tracks_a_clip(started: Path) -> None:
     table = pd.read_csv(started / "clips" / "subject_001" / "passive-rom_1.mtj.csv")
     assert len(table) == 25
-    listed = re.findall(r"`([a-z0-9_]+)`", README.split("## Results")[1].split("\n## ")[0])
+    columns = (ROOT / "docs/reference/results.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`([a-z0-9_]+)`", columns)
     assert set(table.columns) <= set(listed)
     errors = pd.read_csv(started / "evaluation.csv")
     assert errors["frame"].tolist() == list(range(25))
@@ -66,6 +67,40 @@ def test_the_python_of_the_quick_start_does_the_same(started: Path) -> None:
     by_command = pd.read_csv(clip.with_suffix(".mtj.csv"))
     by_python = pd.read_csv(started / "clip.mtj.csv")
     pd.testing.assert_frame_equal(by_command, by_python)
+
+
+def run_commands(page: str) -> None:
+    """Carry out the `sh` blocks of a page in the current folder, one process for all."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for name, table in re.findall(r"`(\w+\.csv)`:\n\n```csv\n(.*?)```", text, flags=re.DOTALL):
+        Path(name).write_text(table, encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    for line in "".join(blocks).splitlines():
+        program, *words = shlex.split(line, comments=True)
+        assert program == "napari-deepmtj"
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert not left.value.code, line
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(code, page, "exec"), {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "made"),
+    [
+        ("track-a-clip", "clips/subject_001/passive-rom_1.mtj.csv evaluation/report.html"),
+        ("label-and-fine-tune", "fine/mine.safetensors comparison/report.html"),
+        ("study-in-batch", "results/clips.csv results/frames.csv results/report.html"),
+    ],
+)
+def test_the_tutorial_runs(
+    page: str, made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_commands(f"docs/start/{page}.md")
+    for name in made.split():
+        assert (tmp_path / name).stat().st_size > 0, name
 
 
 def anchors(page: Path) -> set[str]:

@@ -202,7 +202,7 @@ def test_what_looks_at_pictures_is_done_again(run, clip, csv, log, name):
     trajectory = read_trajectory(csv)
     with open_video(clip) as source:
         if name == "fuse":
-            done = last_of(fuse(trajectory, source, Fusion(doubt=2.0)))
+            done = last_of(fuse(trajectory, source, Fusion(flow_noise_factor=2.0)))
         elif name == "refill":
             x, y = trajectory.xy_px[5]
             edited = trajectory.corrected(2, (x, y)).corrected(6, (x - 12, y))

@@ -38,13 +38,13 @@ TOLD_EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How far either is believed. Found on phantom clips of other subjects than those reported.
+    """Noise of detector and tissue. Fitted on phantom clips of other subjects than those reported.
 
     Parameters
     ----------
-    white : float
+    white_noise_share : float
         Part of the detector's variance that is new in every frame; the rest lasts.
-    distrust : float
+    measurement_noise_exponent : float
         The variance of a frame less confident than usual grows by the ratio of the odds to the
         clip's median odds, to this power.
     excursion_s : float
@@ -54,9 +54,9 @@ class Fusion:
         least of those.
     drift_mm : float
         Standard deviation by which the MTJ leaves its tissue in a second.
-    slack : float
+    relative_process_noise : float
         The same as a part of each step: strain, and tissue of another speed among the points.
-    doubt : float
+    flow_noise_factor : float
         Factor on the standard error that the flow states.
     lost_mm : float
         Standard deviation of a step on which flow says nothing, though the picture goes on.
@@ -64,14 +64,14 @@ class Fusion:
         How tissue is followed.
     """
 
-    white: float = 0.02
-    distrust: float = 2.0
+    white_noise_share: float = 0.02
+    measurement_noise_exponent: float = 2.0
     excursion_s: float = 1.25
     sigmas: float = 3.0
     least_mm: float = 0.15
     drift_mm: float = 0.3
-    slack: float = 0.1
-    doubt: float = 3.0
+    relative_process_noise: float = 0.1
+    flow_noise_factor: float = 3.0
     lost_mm: float = 1.0
     method: flow.Method = field(default_factory=flow.LucasKanade)
 
@@ -260,9 +260,9 @@ def _path(
     # A step that the steps around it do not share is doubted.
     usual = ndimage.median_filter(measured.step, size=(5, 1), mode="nearest") if len(lost) else 0.0
     variance = (
-        (settings.doubt * np.where(lost[:, None], 0.0, measured.sd)) ** 2
+        (settings.flow_noise_factor * np.where(lost[:, None], 0.0, measured.sd)) ** 2
         + (settings.drift_mm / mm) ** 2 * seconds[:, None]
-        + (settings.slack * measured.step) ** 2
+        + (settings.relative_process_noise * measured.step) ** 2
         + (measured.step - usual) ** 2
     )
     variance[lost] += (settings.lost_mm / mm) ** 2
@@ -282,8 +282,8 @@ def _path(
     seen = series.measured
     said = seen & ~series.by_hand  # what a person set has a confidence of 1
     usual_odds = float(np.median(odds[said])) if said.any() else 1.0
-    factor = np.maximum(usual_odds / odds, 1.0) ** settings.distrust
-    covariance = settings.white * factor[:, None, None] * series.covariance
+    factor = np.maximum(usual_odds / odds, 1.0) ** settings.measurement_noise_exponent
+    covariance = settings.white_noise_share * factor[:, None, None] * series.covariance
     xy, spread = chain.smooth(links, np.where(off[:, None], np.nan, series.xy), covariance)
     # What of the detector's error lasts, nothing takes away.
     used = np.flatnonzero(seen & ~off)
@@ -295,7 +295,7 @@ def _path(
         ],
         axis=-1,
     ).reshape(-1, 2, 2)
-    return Path(xy, spread + (1 - settings.white) * around, off)
+    return Path(xy, spread + (1 - settings.white_noise_share) * around, off)
 
 
 def _inside(path: Path, region: Roi) -> FloatArray:
