@@ -328,5 +328,5 @@ def test_frames_that_cannot_be_decoded_are_rows_and_make_a_clip_partial(make_cli
     assert table.loc[lost, ["x_px", "y_px", "confidence"]].isna().all(axis=None)
     assert not table.loc[lost, "in_view"].any()
     told = [event.message for event in events if isinstance(event, Notice)]
-    assert any("3 of 20 frames cannot be read (frame 3 to 4, 12: damaged" in text for text in told)
+    assert any("3 of 20 frames cannot be read (frames 3 to 4, 12: damaged" in text for text in told)
     assert any("3 of 5 clips are partial" in text for text in told)

@@ -87,7 +87,7 @@ def test_every_frame_shows_itself_or_is_told(name, how, clip_folder, tmp_path, s
     assert at_random == in_order
     lost = N - len(in_order)
     if lost:
-        assert any(f"{lost} of {N} frames cannot be read (frame " in text for text in told)
+        assert any(f"{lost} of {N} frames cannot be read (frame" in text for text in told)
     assert lost <= (1 if CLIPS[name] else GOP + 4)
     if how is noise and CLIPS[name]:
         assert lost == 1

@@ -218,7 +218,7 @@ def test_pictureless_files(tmp_path) -> None:
             {"FrameTime": "0.04", "CineRate": 25},
             [0, 0.04, 0.08, 0.12],
             "DICOM cine rate",
-            r"frame time says 2.5e\+04 frames per second, its cine rate 25; the cine rate is used",
+            r"frame time says 25000 frames per second, its cine rate 25; the cine rate is used",
         ),
         (
             {"FrameTimeVector": [0, 0.04, 0.04, 0.04], "CineRate": 25},
@@ -242,7 +242,7 @@ def test_pictureless_files(tmp_path) -> None:
             {"FrameTime": "0.04"},
             [0, 0.00004, 0.00008, 0.00012],
             "DICOM frame time",
-            r"2.5e\+04 frames per second, which no scanner makes; check the times",
+            r"25000 frames per second, which no scanner makes; check the times",
         ),
         ({"CineRate": 10}, [0, 0.1, 0.2, 0.3], "DICOM cine rate", None),
         ({"FrameTime": 0, "CineRate": 10}, [0, 0.1, 0.2, 0.3], "DICOM cine rate", None),

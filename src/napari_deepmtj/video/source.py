@@ -128,7 +128,7 @@ class BaseSource(ABC):
         which = ", ".join(runs[:MOST_RUNS]) + (", ..." if len(runs) > MOST_RUNS else "")
         why = self._unreadable[frames[0]]
         yield (
-            f"{self.name}: {len(frames)} of {self.n_frames} frames cannot be read (frame {which}: "
+            f"{self.name}: {len(frames)} of {self.n_frames} frames cannot be read (frame{'s' * (len(frames) > 1)} {which}: "
             f"{why}); they are flagged unreadable, the others are used"
         )
 

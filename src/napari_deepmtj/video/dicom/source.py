@@ -289,13 +289,13 @@ def frame_times(file: DicomFile, n: int) -> tuple[FrameTimes, list[str]]:
         if not 1 / RATES_AGREE <= ratio <= RATES_AGREE:
             chosen = times if _can_be(times) or not _can_be(cine) else cine
             notices.append(
-                f"its {times.source.removeprefix('DICOM ')} says {1 / times.interval:.4g} frames "
-                f"per second, its cine rate {1 / cine.interval:.4g}; the "
+                f"its {times.source.removeprefix('DICOM ')} says {1 / times.interval:.6g} frames "
+                f"per second, its cine rate {1 / cine.interval:.6g}; the "
                 f"{chosen.source.removeprefix('DICOM ')} is used: check it"
             )
     if not _can_be(chosen):
         notices.append(
-            f"its {chosen.source.removeprefix('DICOM ')} says {1 / chosen.interval:.4g} frames per "
+            f"its {chosen.source.removeprefix('DICOM ')} says {1 / chosen.interval:.6g} frames per "
             "second, which no scanner makes; check the times"
         )
     return chosen, notices
