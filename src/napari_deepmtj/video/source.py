@@ -126,10 +126,10 @@ class BaseSource(ABC):
             return
         runs = [f"{a} to {b}" if b > a else str(a) for a, b in _runs(frames)]
         which = ", ".join(runs[:MOST_RUNS]) + (", ..." if len(runs) > MOST_RUNS else "")
-        why = self._unreadable[frames[0]]
+        frame = "frame" if len(frames) == 1 else "frames"
         yield (
-            f"{self.name}: {len(frames)} of {self.n_frames} frames cannot be read (frame{'s' * (len(frames) > 1)} {which}: "
-            f"{why}); they are flagged unreadable, the others are used"
+            f"{self.name}: {len(frames)} of {self.n_frames} frames cannot be read ({frame} {which}: "
+            f"{self._unreadable[frames[0]]}); they are flagged unreadable, the others are used"
         )
 
     @property
