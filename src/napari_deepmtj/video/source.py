@@ -128,8 +128,8 @@ class BaseSource(ABC):
         which = ", ".join(runs[:MOST_RUNS]) + (", ..." if len(runs) > MOST_RUNS else "")
         frame = "frame" if len(frames) == 1 else "frames"
         yield (
-            f"{self.name}: {len(frames)} of {self.n_frames} frames cannot be read ({frame} {which}: "
-            f"{self._unreadable[frames[0]]}); they are flagged unreadable, the others are used"
+            f"{self.name}: {len(frames)} of {self.n_frames} frames cannot be read "
+            f"({frame} {which}: {self._unreadable[frames[0]]}); they are flagged unreadable, the others are used"
         )
 
     @property
