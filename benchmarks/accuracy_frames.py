@@ -15,8 +15,8 @@ import pandas as pd
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import track
+from napari_deepmtj.inference.runner import Runner
 from napari_deepmtj.inference.setup import TOLERANCE_MM
 from napari_deepmtj.video.opening import VideoSource
 from napari_deepmtj.video.stacks.stack import ArraySource
@@ -109,7 +109,7 @@ class Judge:
         if everywhere:
             card = self.model.card
             always = card.decoding | {"presence_threshold": 0.0}
-            self.model = replace(self.model, card=replace(card, decoding=always))
+            self.model = self.model.with_card(replace(card, decoding=always))
         self.runner = Runner(self.model, "cpu", 16, backend)
 
     def track(

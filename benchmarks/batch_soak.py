@@ -210,7 +210,7 @@ def track_all(clips: Path, out: Path, told: Path) -> None:
     """Track clips one after the other, as the command `track` does."""
     import torch
 
-    from napari_deepmtj.inference.device import Runner
+    from napari_deepmtj.inference.runner import Runner
     from napari_deepmtj.pipeline.clip import Request, track_clip
     from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model

@@ -93,7 +93,7 @@ class Found:
 def measure(model: Model, clips: list[LabelledClip]) -> Found:
     """Track the labelled frames of clips as `track` does, and compare."""
     always = replace(model.card, decoding={**model.card.decoding, "presence_threshold": 0.0})
-    every = errors(replace(model, card=always), clips)
+    every = errors(model.with_card(always), clips)
     assert len(every.dropna()) == len(every)
     tracked = errors(model, clips)
     return Found(

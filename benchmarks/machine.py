@@ -11,7 +11,7 @@ from pathlib import Path
 SETS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "neon")
 
 #: What the figures depend on.
-LIBRARIES = ("torch", "openvino", "onnxruntime", "av", "numpy", "opencv-python-headless")
+LIBRARIES = ("torch", "onnxruntime", "av", "numpy", "opencv-python-headless")
 
 
 def features() -> str:

@@ -26,7 +26,7 @@ import speed_parts as parts
 from machine import features
 from markdown_tables import markdown, write_between
 from napari_deepmtj.errors import DeviceError
-from napari_deepmtj.inference.backends.select import BackendName, missing
+from napari_deepmtj.inference.backends.base import BackendName
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.weights.store import Model, bundled_folder, find_models, load_model
 from speed_clips import KINDS, ROI, repeat, write_clips
@@ -92,10 +92,6 @@ def usable(asked: argparse.Namespace, found: Found) -> Iterator[tuple[Model, str
     for id_ in asked.models:
         model = load_model(id_)
         for name in asked.backends:
-            lacking = missing(BackendName(name))
-            if lacking:
-                found.left_out.append(f"{name}: {', '.join(lacking)} not installed")
-                continue
             print(f"{id_}, {name}", flush=True)
             try:
                 parts.alone(model, name)

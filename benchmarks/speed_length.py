@@ -20,14 +20,14 @@ def measure(clip: Path, model_id: str, backend: str) -> dict[str, float]:
     import psutil
 
     from napari_deepmtj.core.jobs import Done, Failed
-    from napari_deepmtj.inference.device import Runner
     from napari_deepmtj.inference.predictor import TrackedBatch, track
+    from napari_deepmtj.inference.runner import Runner
     from napari_deepmtj.video.opening import open_video
     from napari_deepmtj.weights.store import load_model
 
     process, model = psutil.Process(), load_model(model_id)
     runner = Runner(model, "cpu", 16, backend)
-    list(runner.ready())
+    runner.ready()
     with open_video(clip) as source:
         n, settled, most = source.n_frames, 0, 0
         reached: list[float] = []  # seconds at the end of each tenth

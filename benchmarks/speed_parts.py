@@ -6,7 +6,6 @@ Every function returns seconds. How often, in which order and what becomes of it
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,11 +14,13 @@ import numpy.typing as npt
 import torch
 
 from napari_deepmtj.core.geometry import PixelMap
-from napari_deepmtj.core.jobs import Done, Failed, Notice
-from napari_deepmtj.inference.backends.select import Backend, open_backend
-from napari_deepmtj.inference.device import Runner
+from napari_deepmtj.core.jobs import Done, Failed
+from napari_deepmtj.inference.backends.base import Backend
+from napari_deepmtj.inference.backends.select import open_backend
+from napari_deepmtj.inference.backends.threads import Threads
 from napari_deepmtj.inference.predictor import TrackedBatch, track
 from napari_deepmtj.inference.preprocess import to_network_inputs
+from napari_deepmtj.inference.runner import Runner
 from napari_deepmtj.tracking.flow import follow
 from napari_deepmtj.video.opening import VideoSource
 from napari_deepmtj.weights.store import Model
@@ -32,25 +33,15 @@ T = TypeVar("T")
 BATCH = 16
 
 
-def made(job: Generator[Notice, None, T]) -> T:
-    """Return what a generator returns; its notices are printed."""
-    while True:
-        try:
-            print(f"  {next(job).message}", flush=True)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-
-
 def alone(model: Model, name: str) -> Backend:
     """Return a backend that computes with one thread."""
-    return made(open_backend(model, name, "cpu", threads=1))
+    return open_backend(model, name, "cpu", how=Threads(1))
 
 
 def runner(model: Model, name: str, device: str = "cpu", batch: int = BATCH) -> Runner:
     """Return what `track` computes with, ready."""
     opened = Runner(model, device, batch, name)
-    made(opened.ready())
+    opened.ready()
     return opened
 
 

@@ -24,7 +24,8 @@ from scipy import ndimage
 
 from markdown_tables import markdown, write_between
 from napari_deepmtj.core.geometry import PixelMap, Roi
-from napari_deepmtj.inference.backends.torch_cpu import TorchBackend
+from napari_deepmtj.inference.backends.onnx import OnnxBackend
+from napari_deepmtj.inference.backends.threads import Threads
 from napari_deepmtj.inference.decode import decode
 from napari_deepmtj.inference.out_of_distribution import Familiar
 from napari_deepmtj.inference.preprocess import to_network_inputs
@@ -72,7 +73,7 @@ def rates(name: str, pictures: Iterator[UInt8Array], model: Model) -> Rates | No
     familiar, card = Familiar.of(model), model.card
     if familiar is None:
         return None
-    backend = TorchBackend(model, 1)
+    backend = OnnxBackend(model, Threads(1))
     warned, in_view = [], []
     for picture in pictures:
         height, width = picture.shape
@@ -82,7 +83,7 @@ def rates(name: str, pictures: Iterator[UInt8Array], model: Model) -> Rates | No
         size = {"height": card.input_height, "width": card.input_width}
         in_view.append(bool(decode(output, card.decoding, tolerance_px=16, **size).in_view[0]))
         assert output.features is not None
-        warned.append(bool(familiar.strange(output.features.numpy())[0]))
+        warned.append(bool(familiar.strange(output.features)[0]))
     if not warned:
         return None
     strange, seen = np.array(warned), np.array(in_view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return WINDOWS if nodeid.startswith(WINDOWS) else super()._split_scope(nodeid)
 
     return OneForWindows(config, log)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep exports and probes out of a person's cache; compute with torch unless a test says."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAPARI_DEEPMTJ_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("NAPARI_DEEPMTJ_BACKEND", "torch")
-        yield
 
 
 @pytest.fixture

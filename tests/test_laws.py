@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import napari_deepmtj
 
@@ -54,8 +56,8 @@ OWNERS: dict[str, set[str]] = {
     "cv2": {"tracking"},
     **{name: {"batch"} for name in ("distributed", "dask_jobqueue")},
     **{name: {"evaluation"} for name in ("pingouin", "statsmodels")},
-    **{name: {"inference"} for name in ("openvino", "nncf", "onnxruntime", "onnxscript")},
-    "onnx": {"inference", "weights"},
+    "onnxruntime": {"inference"},
+    "onnx": {"weights"},
     "matplotlib": {"report", "_napari"},
     "pickle": set(),
 }
@@ -286,6 +288,20 @@ def test_reading_and_annotating_load_no_torch(module: str) -> None:
 def test_the_form_for_tracking_loads_nothing_that_takes_long() -> None:
     slow = ("torch", "scipy.ndimage", "pandas", "av")
     assert loaded_by("import napari_deepmtj._napari.tracking.widget", slow) == set()
+
+
+def test_tracking_on_a_cpu_loads_no_torch(tmp_path: Path) -> None:
+    """From a file to a table, by the command that users call."""
+    Image.fromarray(np.zeros((64, 128), np.uint8)).save(tmp_path / "still.png")
+    arguments = ["track", str(tmp_path / "still.png"), "--roi", "full", "--device", "cpu"]
+    statement = (
+        "from napari_deepmtj.cli.app import main\n"
+        f"sys.argv[1:] = {arguments}\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code"
+    )
+    assert "torch" not in loaded_by(statement)
+    assert (tmp_path / "still.mtj.csv").exists()
 
 
 def test_loading_the_manifest_loads_none_of_our_modules() -> None:

@@ -11,7 +11,7 @@ from napari_deepmtj.batch.plan import Options, make_plan
 from napari_deepmtj.batch.run import run
 from napari_deepmtj.batch.study import entries_of_files
 from napari_deepmtj.core.jobs import Done, Notice
-from napari_deepmtj.inference.backends import select as backends
+from napari_deepmtj.inference import runner
 from napari_deepmtj.inference.backends.torch_cpu import TorchBackend
 from napari_deepmtj.results.trajectory_file import read_trajectory
 
@@ -65,7 +65,7 @@ def test_short_memory_halves_the_batch_and_changes_no_number(
 
 
 def test_a_lost_device_is_said_and_the_cpu_goes_on(entries, options, monkeypatch):
-    opened = backends.open_backend
+    opened = runner.open_backend
 
     class Lost:
         name, device, about = "torch", "cuda:0", {"name": "torch"}
@@ -75,10 +75,10 @@ def test_a_lost_device_is_said_and_the_cpu_goes_on(entries, options, monkeypatch
 
     def opener(model, backend="auto", device="auto", **more):
         if device == "cpu":
-            return (yield from opened(model, backend, device, **more))
+            return opened(model, backend, device, **more)
         return Lost()
 
-    monkeypatch.setattr(backends, "open_backend", opener)
+    monkeypatch.setattr(runner, "open_backend", opener)
     plan = make_plan(entries, options)
     (told,) = told_by(plan)
     assert told.startswith("0.avi: cuda:0 failed (CUDA error: the device is gone)")

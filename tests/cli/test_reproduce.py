@@ -148,11 +148,11 @@ def test_a_device_that_is_not_there_is_told(run, log):
 
 def test_what_has_changed_since_is_told(run, log):
     said = json.loads(log.read_text())
-    said["operations"][0]["arguments"]["libraries"]["torch"] = "1.0"
+    said["operations"][0]["arguments"]["libraries"]["numpy"] = "1.0"
     log.write_text(json.dumps(said))
     code, _, err = run("reproduce", log)
     assert code == 0
-    assert err.startswith("note: torch was 1.0, is ")
+    assert err.startswith("note: numpy was 1.0, is ")
 
 
 def test_an_unknown_operation_and_a_log_without_tracking(run, log):

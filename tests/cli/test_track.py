@@ -33,7 +33,7 @@ def test_a_clip_becomes_a_csv_and_a_json(run, clip, result):
     code, out, err = run("track", clip, *TINY)
     assert (code, err) == (0, "")
     assert out.startswith("clip.avi: MTJ in view in 12 of 12 frames, ")
-    assert out.endswith(f"frames/s with torch -> {result}\n")
+    assert out.endswith(f"frames/s with onnxruntime -> {result}\n")
     written = read_trajectory(result)
     with open_video(clip) as source:
         *_, last = predictor.track(source, load_model("tiny"), roi="full")

@@ -111,14 +111,15 @@ class FakeDecoded:
 def centroid_decode(output, decoding, *, height, width, tolerance_px):
     """Mean and covariance of the softmax; confidence is its mass within the tolerance."""
     b, h, w = output.heatmap.shape
-    p = torch.softmax(output.heatmap.double().reshape(b, -1), 1).reshape(b, h, w).cpu().numpy()
+    p = torch.softmax(torch.from_numpy(output.heatmap).double().reshape(b, -1), 1)
+    p = p.reshape(b, h, w).numpy()
     rows, columns = np.mgrid[:h, :w]
     grid = np.stack([columns, rows], -1) * [width / w, height / h]
     xy = np.einsum("bij,ijk->bk", p, grid)
     off = grid[None] - xy[:, None, None]
     covariance = np.einsum("bij,bijk,bijl->bkl", p, off, off)
     confidence = (p * (np.linalg.norm(off, axis=-1) <= tolerance_px)).sum((1, 2))
-    in_view = (output.presence > 0).cpu().numpy()
+    in_view = output.presence > 0
     return FakeDecoded(xy, covariance, confidence, in_view)
 
 

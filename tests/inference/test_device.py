@@ -5,10 +5,12 @@ import torch
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeviceError, VideoError
 from napari_deepmtj.inference import device
-from napari_deepmtj.inference.device import Runner, is_out_of_memory, resolve_device
+from napari_deepmtj.inference.device import gpu_possible, resolve_device
+from napari_deepmtj.inference.runner import Runner, is_out_of_memory
 
 
 def absent(monkeypatch, cuda=False, mps=False, count=1):
+    monkeypatch.setattr(device, "gpu_possible", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count if cuda else 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
@@ -28,7 +30,7 @@ def absent(monkeypatch, cuda=False, mps=False, count=1):
 )
 def test_the_device_asked_for_or_the_best(monkeypatch, cuda, mps, spec, kind):
     absent(monkeypatch, cuda, mps, count=2)
-    assert str(resolve_device(spec)) == kind
+    assert resolve_device(spec) == kind
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,24 @@ def test_torch_that_does_not_load_is_a_device_error(monkeypatch):
 
     monkeypatch.setattr(device, "require_torch", fail)
     with pytest.raises(DeviceError, match="libraries"):
-        resolve_device("cpu")
+        resolve_device("cuda")
+    assert resolve_device("cpu") == "cpu"  # which needs no torch
+
+
+@pytest.mark.parametrize("build", ["+cpu", "+cu130"])
+def test_torch_is_asked_only_where_it_and_the_machine_may_have_a_gpu(monkeypatch, build, tmp_path):
+    driver = tmp_path / "driver"
+    monkeypatch.setattr(device, "version", lambda _: "2.13.0" + build)
+    monkeypatch.setattr(device.sys, "platform", "linux")
+    monkeypatch.setattr(device, "_DRIVERS", (str(driver),))
+    asked = []
+    for there in (False, True):
+        if there:
+            driver.touch()
+        gpu_possible.cache_clear()
+        asked.append(gpu_possible())
+    gpu_possible.cache_clear()
+    assert asked == [False, build != "+cpu"]
 
 
 class Backend:
@@ -70,7 +89,6 @@ class Backend:
 
     def infer(self, pixels, *, content=None):
         self.calls.append(len(pixels))
-        assert torch.is_inference_mode_enabled()
         if len(pixels) > self.holds:
             raise self.error
         return 2 * pixels[:, 0, 0].astype(int)
@@ -92,7 +110,6 @@ def opener(*backends):
     def open_backend(model, name, device):
         if len(left) < len(backends):
             assert device == "cpu"
-            yield Notice("opened the second")
         return left.pop(0)
 
     return open_backend
@@ -100,7 +117,7 @@ def opener(*backends):
 
 def runner_of(*backends, batch=16):
     runner = Runner("a model", "auto", batch, opener=opener(*backends))
-    assert list(runner.ready()) == []
+    runner.ready()
     return runner
 
 
@@ -109,7 +126,6 @@ def run(runner, step=at_once, chunks=(16,)):
     pictures = np.arange(sum(chunks)).reshape(-1, 1, 1)
     parts = np.split(pictures, np.cumsum(chunks)[:-1])
     events = list(runner.run(iter(parts), step))
-    assert not torch.is_inference_mode_enabled()
     results = [event for event in events if not isinstance(event, Notice)]
     np.testing.assert_array_equal(np.concatenate(results), 2 * pictures.ravel())
     return [event.message for event in events if isinstance(event, Notice)]
@@ -121,19 +137,16 @@ def test_with_enough_memory_nothing_is_said():
     assert backend.calls == [6, 6, 4]
 
 
-def test_a_runner_opens_its_backend_once_and_tells():
+def test_a_runner_opens_its_backend_once():
     runner = Runner("a model", opener=opener(None, Backend("cpu", 9)))
     with pytest.raises(AssertionError):
         _ = runner.backend
-    opened = Runner("a model", "cpu", 3, "torch", opener=lambda *what: iter_returning(what))
-    assert [notice.message for notice in opened.ready()] == ["probing"]
+    calls = []
+    opened = Runner("a model", "cpu", 3, "torch", opener=lambda *what: calls.append(what) or what)
+    opened.ready()
+    opened.ready()
     assert opened.backend == ("a model", "torch", "cpu")
-    assert list(opened.ready()) == []
-
-
-def iter_returning(what):
-    yield Notice("probing")
-    return what
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("step", [at_once, later])
@@ -181,10 +194,9 @@ def test_a_device_without_any_memory_is_left_for_the_cpu():
     gpu, cpu = Backend("cuda:0", 0), Backend("cpu", 99)
     runner = runner_of(gpu, cpu, batch=4)
     notices = run(runner)
-    assert len(notices) == 4
-    assert notices[-2].startswith("cuda:0 failed (CUDA out of memory")
-    assert notices[-2].endswith("going on with the CPU, which is slower")
-    assert notices[-1] == "opened the second"
+    assert len(notices) == 3
+    assert notices[-1].startswith("cuda:0 failed (CUDA out of memory")
+    assert notices[-1].endswith("going on with the CPU, which is slower")
     assert (runner.device, runner.batch) == ("cpu", 4)
     assert cpu.calls == [1, 1, 2, 4, 4, 4]  # what was cut stays so
 

@@ -24,7 +24,7 @@ def outcome(events):
 
 @pytest.fixture
 def moved(model):
-    return replace(model, card=replace(model.card, decoding={**model.card.decoding, **OFFSET}))
+    return model.with_card(replace(model.card, decoding={**model.card.decoding, **OFFSET}))
 
 
 @pytest.mark.parametrize(("side", "sign"), [("right", 1.0), ("left", -1.0)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +14,7 @@ from napari_deepmtj.errors import WeightsError
 from napari_deepmtj.inference.out_of_distribution import Familiar, colour_notice, notice_of
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.networks.build import build
+from napari_deepmtj.weights.store import Model
 
 
 def by_brightness(limit: float, centre: float = 0.0) -> dict[str, np.ndarray]:
@@ -57,7 +57,7 @@ def run(clip, model):  # type: ignore[no-untyped-def]
 def test_unfamiliar_frames_are_flagged_and_said_once(clip, model) -> None:  # type: ignore[no-untyped-def]
     """Dark frames are what this model is meant for; the spots are not."""
     clip.array[1::2] = 0
-    model = replace(model, network=Grey(model.network), familiar=by_brightness(1.0, -1.0))
+    model = Model(model.card, Grey(model.network), by_brightness(1.0, -1.0))
     flagged, told, result = run(clip, model)
     assert flagged == [True, False] * 20
     assert len(told) == 1
@@ -77,7 +77,7 @@ def test_a_model_that_cannot_tell_flags_nothing(clip, model) -> None:  # type: i
 def test_numbers_that_do_not_fit_are_refused(model, wrong: str) -> None:  # type: ignore[no-untyped-def]
     numbers = by_brightness(1.0) | {wrong: np.zeros((3, 2), dtype=np.float32)}
     with pytest.raises(WeightsError, match="unknown pictures"):
-        Familiar.of(replace(model, familiar=numbers))
+        Familiar.of(Model(model.card, model.network, numbers))
 
 
 def test_a_few_frames_are_no_notice() -> None:

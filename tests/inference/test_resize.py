@@ -3,12 +3,13 @@ import pytest
 import torch
 
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
+from napari_deepmtj.inference.backends.device_resize import DeviceResize, whole_weights
 from napari_deepmtj.inference.preprocess import to_network_inputs
-from napari_deepmtj.inference.resize import DeviceResize, triangle_weights, whole_weights
+from napari_deepmtj.inference.resize import resize, triangle_weights
 
 
-def same(roi, out, scale=None, stretch=False, but=0):
-    """Compare; `but` pixels may differ by a grey level."""
+def same(roi, out, scale=None, stretch=False):
+    """Compare; two pixels in a hundred may differ by a grey level."""
     pixel_map = PixelMap.fit(roi, *out, scale, stretch=stretch)
     seed = [roi.width, roi.height, *out]
     regions = np.random.default_rng(seed).integers(0, 256, (3, roi.height, roi.width), np.uint8)
@@ -17,7 +18,19 @@ def same(roi, out, scale=None, stretch=False, but=0):
     assert resized.dtype == torch.uint8
     off = np.abs(resized.numpy().astype(int) - to_network_inputs(regions, pixel_map))
     assert off.max() <= 1
-    assert (off > 0).sum() <= but
+    assert (off > 0).mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(360, 720), (97, 201), (1080, 1920), (20, 30), (128, 300)])
+def test_grey_levels_are_those_of_training(size):
+    """Those of torch's filter, with which the bundled models were trained, to a level."""
+    pictures = np.random.default_rng(size).integers(0, 256, (3, *size), dtype=np.uint8)
+    ours = resize(pictures, 128, 256).astype(int)
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(pictures)[None], size=(128, 256), mode="bilinear", antialias=True
+    )[0].numpy()
+    assert np.abs(ours - theirs).max() <= 1
+    assert (ours != theirs).mean() < 0.01
 
 
 @pytest.mark.parametrize("roi", [(720, 360), (512, 256), (1000, 500), (580, 290), (201, 97)])
@@ -31,13 +44,7 @@ def test_it_does_so_whatever_the_size(stretch):
     for _ in range(40):
         width, height = (int(side) for side in rng.integers(9, 800, 2))
         out = (int(rng.integers(8, 200)), int(rng.integers(8, 300)))
-        same(
-            Roi(0, 0, width, height),
-            out,
-            Scale(0.1, rng.uniform(0.05, 0.2), "file"),
-            stretch,
-            but=5,
-        )
+        same(Roi(0, 0, width, height), out, Scale(0.1, rng.uniform(0.05, 0.2), "file"), stretch)
 
 
 def test_a_region_of_the_input_size_is_not_touched():

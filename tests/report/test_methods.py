@@ -40,10 +40,10 @@ def tracked(trajectory: Trajectory) -> Trajectory:
 
 def test_another_runtime_is_named_with_its_version(tracked: Trajectory) -> None:
     first, *rest = tracked.provenance.operations
-    by = {"name": "openvino-int8", "openvino": "2026.4.1", "threads": 2}
+    by = {"name": "onnxruntime", "onnxruntime": "1.32.0", "threads": 2}
     first = replace(first, arguments={**first.arguments, "backend": by})
     text = methods_text([replace(tracked.provenance, operations=(first, *rest))])
-    assert "(torch 2.0, av 18, openvino 2026.4.1; computed on cpu, openvino-int8)" in text
+    assert "(torch 2.0, av 18, onnxruntime 1.32.0; computed on cpu)" in text
 
 
 def test_everything_of_the_log_is_said(tracked: Trajectory) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from napari_deepmtj.inference.backends.select import Backend, open_backend
 from napari_deepmtj.networks.build import build
 from napari_deepmtj.weights.cards import WeightCard
 from napari_deepmtj.weights.store import Model, save_model
@@ -64,16 +63,6 @@ def small_model(which: str, seed: int = 0) -> Model:
         decoding=decoding,
     )
     return Model(card, built.eval())
-
-
-def opened(model: Model, name: str, device: str, **options: int) -> tuple[Backend, list[str]]:
-    """Return a backend that is ready, and what was said on the way."""
-    job, said = open_backend(model, name, device, **options), []
-    while True:
-        try:
-            said.append(next(job).message)
-        except StopIteration as end:
-            return end.value, said
 
 
 def write_tiny(folder: Path, name: str = "tiny", seed: int = 0, **card: Any) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from small_networks import SMALL, small_model, write_tiny
 
 from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.networks.build import build
 from napari_deepmtj.weights.graph import INPUT, make_graph, named_outputs
 from napari_deepmtj.weights.store import (
     CARD_KEY,
@@ -105,3 +107,22 @@ def test_file_from_before_graphs_is_read_and_gets_one_with_a_new_card(tmp_path):
     renewed = save_card(path, path, old.card)
     assert renewed.graph_sha256 == whole.card.graph_sha256
     assert load_model(path).graph == whole.graph
+
+
+def test_graph_of_fresh_weights_serves_trained_ones():
+    """Fresh weights are alike (zeros and ones), and must not be made one."""
+    fresh = build("compact", channels=(4, 4, 4))
+    card = replace(small_model("compact").card, network_arguments={"channels": [4, 4, 4]})
+    graph = make_graph(fresh, card)
+    rng = np.random.default_rng(2)
+    weights = {
+        name: rng.uniform(0.5, 1.5, each.shape).astype(np.float32)
+        for name, each in fresh.state_dict().items()
+        if each.is_floating_point()
+    }
+    fresh.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()}, strict=False)
+    pictures = rng.uniform(-1, 1, (2, 1, card.input_height, card.input_width)).astype(np.float32)
+    with torch.inference_mode():
+        expected = fresh.eval()(torch.from_numpy(pictures)).heatmap.numpy()
+    result = computed(graph, weights, pictures)["heatmap"]
+    np.testing.assert_allclose(result, expected, atol=1e-4 * np.abs(expected).max())

@@ -30,7 +30,7 @@ from napari_deepmtj.core.paths import (
     video_path,
 )
 from napari_deepmtj.errors import DeepMTJError, ResultError
-from napari_deepmtj.inference.backends.select import BackendName
+from napari_deepmtj.inference.backends.base import BackendName
 from napari_deepmtj.pipeline import outputs
 from napari_deepmtj.pipeline.clip import Request
 from napari_deepmtj.video.sidecar import ClipInfo, DistalSide, read_sidecar, sidecar_path
@@ -253,7 +253,7 @@ def key_of(task: Task, sha256: str, weights_sha256: str) -> str:
 
     Content of the clip and of its side-car, weights, region, scale, frames, and what is done with
     the positions. Device, batch size and backend are not part of it, since they change a result by
-    rounding only; but 8 bits do more.
+    rounding only.
     """
     request, source = task.request, task.entry.source
     said: dict[str, object] = {
@@ -266,7 +266,6 @@ def key_of(task: Task, sha256: str, weights_sha256: str) -> str:
         "fuse": request.fuse,
         "subtract_slip": request.subtract_slip,
         "smooth": outputs.smooth_key(request.smooth),
-        "eight_bit": task.backend == BackendName.OPENVINO_INT8,
     }
     if source is None:
         said["sidecar"] = _sha256_of(sidecar_path(task.clip))

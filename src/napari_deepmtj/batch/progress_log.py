@@ -12,7 +12,7 @@ from napari_deepmtj.batch.events import ClipDone, ClipFailed, ClipKept
 from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.plan import Plan, Task, is_done, weights_sha256
 from napari_deepmtj.core.paths import attention_path, video_path
-from napari_deepmtj.inference.device import Runner
+from napari_deepmtj.inference.runner import Runner
 from napari_deepmtj.weights.store import load_model
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import typer
 from napari_deepmtj.cli._console import print_error, print_line, print_notice, progress_bar
 from napari_deepmtj.cli.track import BackendOption, expand, parse_scale
 from napari_deepmtj.errors import DeepMTJError, VideoError
-from napari_deepmtj.inference.backends.select import BackendName
+from napari_deepmtj.inference.backends.base import BackendName
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ def _tracked(case: Case, model: Model, device: str) -> tuple[Trajectory, Evaluat
     def keep(event: CaseDone) -> None:
         found.append(event.trajectory)
 
-    device = str(resolve_device(device))
+    device = resolve_device(device)
     job = evaluate([case], [Network(model, device)])
     comparison: Comparison = run_job(job, "tracking", keep)
     return found[0], comparison.evaluations[0]

@@ -21,7 +21,7 @@ from napari_deepmtj.cli._options import AnnotatorOption, SubjectPatternOption, S
 from napari_deepmtj.cli.phantom import Styles
 from napari_deepmtj.cli.track import BackendOption
 from napari_deepmtj.core.jobs import Progress
-from napari_deepmtj.inference.backends.select import BackendName
+from napari_deepmtj.inference.backends.base import BackendName
 
 if TYPE_CHECKING:
     from napari_deepmtj.evaluation.cases import Case

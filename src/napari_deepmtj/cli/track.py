@@ -20,7 +20,7 @@ from napari_deepmtj.cli._jobs import open_clip, run_job
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import CalibrationError, DeepMTJError
-from napari_deepmtj.inference.backends.select import BackendName
+from napari_deepmtj.inference.backends.base import BackendName
 from napari_deepmtj.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def track(
 
     from napari_deepmtj.core.paths import led_by, result_paths, shown_names
     from napari_deepmtj.inference.attention import wanted_map
-    from napari_deepmtj.inference.device import Runner
+    from napari_deepmtj.inference.runner import Runner
     from napari_deepmtj.pipeline.clip import (
         Request,
         make_folder,

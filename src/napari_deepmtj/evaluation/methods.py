@@ -19,8 +19,8 @@ from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.labels import Label
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, FramePrediction, Trajectory
-from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import Began, TrackedBatch, track
+from napari_deepmtj.inference.runner import Runner
 from napari_deepmtj.weights.cards import RECORDING
 
 if TYPE_CHECKING:

@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.inference.resize import triangle_weights
 from napari_deepmtj.networks.maps import COMBINED, MapNames
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_deepmtj.weights.cards import WeightCard
 
 FloatArray = npt.NDArray[np.float32]
@@ -81,12 +80,12 @@ def wanted_map(card: WeightCard, asked: str | bool) -> AttentionMap | None:
     return AttentionMap(name, maps.kind, maps.unit(name), card.id, card.sha256)
 
 
-def select(maps: Sequence[Tensor], names: MapNames, which: str) -> FloatArray:
+def select(maps: Sequence[npt.ArrayLike], names: MapNames, which: str) -> FloatArray:
     """Return one of a network's maps.
 
     Parameters
     ----------
-    maps : sequence of Tensor, each of shape (B, h_k, w_k)
+    maps : sequence of array-like, each of shape (B, h_k, w_k)
         `NetworkOutput.attention`, coarse to fine.
     names : MapNames
         What they are called.
@@ -108,12 +107,12 @@ def select(maps: Sequence[Tensor], names: MapNames, which: str) -> FloatArray:
             f"the network gives {len(maps)} attention maps where {len(names.names)} are known: "
             f"{', '.join(names.names)}"
         )
-    found = combine(maps[0], maps[1]) if which == COMBINED else maps[names.names.index(which)]
-    chosen: FloatArray = found.float().cpu().numpy()
-    return chosen
+    if which == COMBINED:
+        return combine(maps[0], maps[1])
+    return np.asarray(maps[names.names.index(which)], dtype=np.float32)
 
 
-def combine(coarse: Tensor, fine: Tensor) -> Tensor:
+def combine(coarse: npt.ArrayLike, fine: npt.ArrayLike) -> FloatArray:
     """Combine the last two attention maps as P20 does: at one size, multiplied.
 
     Last is meant by depth in the network, so these are its two coarsest maps, at the size of the
@@ -122,18 +121,18 @@ def combine(coarse: Tensor, fine: Tensor) -> Tensor:
 
     Parameters
     ----------
-    coarse, fine : Tensor, shapes (B, h, w) and (B, H, W)
+    coarse, fine : array-like, shapes (B, h, w) and (B, H, W)
 
     Returns
     -------
-    Tensor, shape (B, H, W)
+    ndarray of float32, shape (B, H, W)
     """
-    import torch.nn.functional as F
-
-    enlarged = F.interpolate(
-        coarse.float()[:, None], size=fine.shape[-2:], mode="bilinear", align_corners=False
+    small, large = (np.asarray(each, dtype=np.float32) for each in (coarse, fine))
+    down, across = (
+        np.asarray(triangle_weights(before, after), dtype=np.float32)
+        for before, after in zip(small.shape[1:], large.shape[1:], strict=True)
     )
-    return fine.float() * enlarged[:, 0]
+    return np.asarray(large * (down @ small @ across.T), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def decode(
     Parameters
     ----------
     output : NetworkOutput
-        Of B pictures.
+        Of B pictures; arrays, or tensors on the CPU.
     decoding : mapping
         The weight card's fitted numbers, see `Decoding`.
     height, width : int
@@ -179,7 +179,7 @@ def observe(
     if output.presence is None:
         return component(output.heatmap, height, width, fitted.presence_threshold)
     peak = find_peak(output.heatmap, height, width, fitted.target_sigma_px)
-    return peak, output.presence.double().cpu().numpy()
+    return peak, np.asarray(output.presence, dtype=np.float64)
 
 
 def calibrated_covariance(peak: Peak, fitted: Decoding) -> FloatArray:

@@ -17,9 +17,9 @@ from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.core.jobs import Done, Failed, Notice
 from napari_deepmtj.core.trajectory import Flag, FramePrediction
 from napari_deepmtj.errors import CalibrationError, DeepMTJError, VideoError
-from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import Step, columns_of
 from napari_deepmtj.inference.preprocess import require_region, to_network_input
+from napari_deepmtj.inference.runner import Runner
 from napari_deepmtj.inference.setup import Setup, prepare
 
 if TYPE_CHECKING:
@@ -128,8 +128,6 @@ Event = Notice | Seen | Unseen | Idle | Done[int] | Failed
 def preview(wishes: Wishes, model: str, *, device: str = "auto") -> Generator[Event]:
     """Find the MTJ in frames as they are wished for, until the wishes are closed.
 
-    Torch computes: it needs no export, and no batch to be filled.
-
     Parameters
     ----------
     wishes : Wishes
@@ -156,7 +154,7 @@ def preview(wishes: Wishes, model: str, *, device: str = "auto") -> Generator[Ev
     try:
         finder = Finder(load_model(model), device)
         seen = 0
-        yield from finder.runner.ready()
+        finder.runner.ready()
         waiting: Wish | None = None  # for the listing of its clip's frames
         while not wishes.closed:
             wish = wishes.take(PATIENCE) or waiting
@@ -195,7 +193,7 @@ class Finder:
     """
 
     def __init__(self, model: Model, device: str = "auto") -> None:
-        self.runner = Runner(model, device, batch=1, backend="torch")
+        self.runner = Runner(model, device, batch=1)
         self._model = model
         self._regions: dict[tuple[VideoSource, str], Roi] = {}
 

@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,14 +45,12 @@ class Peak:
     reach: FloatArray
 
 
-def find_peak(heatmap: Tensor, height: int, width: int, sigma_px: float) -> Peak:
+def find_peak(heatmap: npt.ArrayLike, height: int, width: int, sigma_px: float) -> Peak:
     """Find the heaviest spot of each heat map, its centroid, spread and mass.
-
-    The maps are small, so they are read on the host wherever they come from.
 
     Parameters
     ----------
-    heatmap : Tensor, shape (B, h, w)
+    heatmap : array-like, shape (B, h, w)
         Logits.
     height, width : int
         Size of the input in pixels, a multiple of the map's.
@@ -66,8 +63,9 @@ def find_peak(heatmap: Tensor, height: int, width: int, sigma_px: float) -> Peak
         Position (B, 2), second moments (B, 2, 2) and reach (B,) in input pixels, and the share
         of probability (B,) within `PEAK_RADIUS` of the peak.
     """
-    rows, columns = heatmap.shape[1:]
-    probability = _softmax(heatmap.float().cpu().numpy())
+    logits = np.asarray(heatmap, dtype=np.float32)
+    rows, columns = logits.shape[1:]
+    probability = _softmax(logits)
     centre = _heaviest(probability)
     near = _moments(probability, centre, PEAK_RADIUS)
     mass = near[:, 0, 0]

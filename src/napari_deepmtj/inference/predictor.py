@@ -27,16 +27,16 @@ from napari_deepmtj.core.trajectory import (
 )
 from napari_deepmtj.errors import DeepMTJError, VideoError
 from napari_deepmtj.inference.attention import AttentionMap, select, wanted_map
-from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.out_of_distribution import notice_of
 from napari_deepmtj.inference.preprocess import to_network_inputs
 from napari_deepmtj.inference.reading import Allocate, even, read_inputs, read_regions
+from napari_deepmtj.inference.runner import Runner
 from napari_deepmtj.inference.setup import TOLERANCE_MM as TOLERANCE_MM
 from napari_deepmtj.inference.setup import TOLERANCE_OF_WIDTH as TOLERANCE_OF_WIDTH
 from napari_deepmtj.inference.setup import Setup, prepare, provenance_of
 
 if TYPE_CHECKING:
-    from napari_deepmtj.inference.backends.select import Backend
+    from napari_deepmtj.inference.backends.base import Backend
     from napari_deepmtj.inference.decode import Decoded
     from napari_deepmtj.networks.interface import NetworkOutput
     from napari_deepmtj.video.opening import VideoSource
@@ -159,7 +159,7 @@ def track(
         setup = prepare(source, model, roi, scale, frames)
         if runner is None:
             runner = Runner(model, device, batch, backend)
-        yield from runner.ready()
+        runner.ready()
         told = source.notices
         yield from (Notice(text) for text in (*told, *setup.notices))
         which = wanted_map(model.card, attention)
@@ -241,8 +241,8 @@ class Step:
             tolerance_px=self.setup.tolerance_px,
         )
         if self.setup.familiar is not None and output.features is not None:
-            features = output.features.float().cpu().numpy()
-            decoded = replace(decoded, unfamiliar=self.setup.familiar.strange(features))
+            strange = self.setup.familiar.strange(np.asarray(output.features, dtype=np.float32))
+            decoded = replace(decoded, unfamiliar=strange)
         if self.attention is None:
             return decoded, None
         return decoded, select(output.attention, card.attention, self.attention.map)

@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 from napari_deepmtj.core.geometry import PixelMap, Roi
 from napari_deepmtj.errors import VideoError, WeightsError
+from napari_deepmtj.inference.resize import resize
 
 if TYPE_CHECKING:
     import torch
 
 UInt8Array = npt.NDArray[np.uint8]
-
-#: Frames that are resized as the channels of one picture, see `to_network_inputs`.
-RESIZED_TOGETHER = 4
+FloatArray = npt.NDArray[np.float32]
 
 
 def to_network_input(frame_roi: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
@@ -43,23 +42,20 @@ def to_network_input(frame_roi: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
         If the frame is not of the region's size.
     """
     require_region(frame_roi, pixel_map.roi)
-    alone: UInt8Array = to_network_inputs(np.array(frame_roi[None]), pixel_map)[0]
+    alone: UInt8Array = to_network_inputs(frame_roi[None], pixel_map)[0]
     return alone
 
 
 def to_network_inputs(regions: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
     """Resize the regions of several frames and place each in the network's black input.
 
-    The triangle filter of torch, which widens when shrinking, so nothing aliases, and is linear
-    interpolation when enlarging; its convention for pixel centres is that of `PixelMap`. It is
-    Pillow's to a grey level, and with four frames as the channels of one picture five times as
-    fast, because that is what its vector code is made for. How many frames come together does
-    not change any.
+    By `resize.resize`, whose convention for pixel centres is that of `PixelMap`. How many frames
+    come together does not change any.
 
     Parameters
     ----------
     regions : ndarray of uint8, shape (B, h, w)
-        Grey levels of `pixel_map.roi`; writable, left as they are.
+        Grey levels of `pixel_map.roi`.
     pixel_map : PixelMap
         Where they go.
 
@@ -68,19 +64,10 @@ def to_network_inputs(regions: UInt8Array, pixel_map: PixelMap) -> UInt8Array:
     ndarray of uint8, shape (B, H, W)
         `pixel_map.out_height` x `pixel_map.out_width` pixels each.
     """
-    import torch
-    import torch.nn.functional as F
-
     size = (pixel_map.content_height, pixel_map.content_width)
     out = np.zeros((len(regions), pixel_map.out_height, pixel_map.out_width), dtype=np.uint8)
-    if regions.shape[1:] == size:
-        out[:, *pixel_map.content] = regions
-        return out
-    for start in range(0, len(regions), RESIZED_TOGETHER):
-        these = slice(start, start + RESIZED_TOGETHER)
-        together = torch.from_numpy(regions[these])[None]
-        resized = F.interpolate(together, size=size, mode="bilinear", antialias=True)
-        out[these, *pixel_map.content] = resized[0].numpy()
+    same = regions.shape[1:] == size
+    out[:, *pixel_map.content] = regions if same else resize(regions, *size)
     return out
 
 
@@ -100,13 +87,9 @@ def require_region(frame_roi: UInt8Array, roi: Roi) -> None:
         )
 
 
-def normalise(
-    batch: UInt8Array,
-    how: str,
-    *,
-    content: tuple[slice, slice] | None = None,
-    device: torch.device | str = "cpu",
-) -> torch.Tensor:
+def normalised(
+    batch: UInt8Array, how: str, *, content: tuple[slice, slice] | None = None
+) -> FloatArray:
     """Turn grey levels into the numbers a network was trained on.
 
     Parameters
@@ -123,27 +106,45 @@ def normalise(
         that padding does not shift the grey of the picture; padding is then what black in the
         picture would be. P21's networks, whose crops fill the input, see no difference. The
         whole input by default.
-    device : torch.device or str
-        Where the result is computed; grey levels travel there as bytes.
 
     Returns
     -------
-    Tensor of float32, shape (B, 1, H, W)
+    ndarray of float32, shape (B, 1, H, W)
 
     Raises
     ------
     WeightsError
         If `how` is unknown.
     """
+    grey: FloatArray = batch[:, None].astype(np.float32)
+    if how == "minus-one-one":
+        grey /= np.float32(127.5)
+        grey -= np.float32(1.0)
+        return grey
+    if how == "standardise":
+        picture = batch if content is None else batch[:, content[0], content[1]]
+        axes = (1, 2)
+        mean = np.asarray(picture.mean(axis=axes, dtype=np.float64), dtype=np.float32)
+        sd = np.asarray(picture.std(axis=axes, dtype=np.float64), dtype=np.float32)
+        grey -= mean[:, None, None, None]
+        grey /= np.where(sd > 0, sd, np.float32(1.0))[:, None, None, None]
+        return grey
+    raise WeightsError(f"the normalisation {how!r} is unknown to this version")
+
+
+def normalise(
+    batch: UInt8Array, how: str, *, content: tuple[slice, slice] | None = None
+) -> torch.Tensor:
+    """Do as `normalised`, and return a Tensor."""
     import torch
 
-    return normalise_grey(torch.from_numpy(batch).to(device), how, content=content)
+    return torch.from_numpy(normalised(batch, how, content=content))
 
 
 def normalise_grey(
     batch: torch.Tensor, how: str, *, content: tuple[slice, slice] | None = None
 ) -> torch.Tensor:
-    """Do as `normalise`, with grey levels, uint8 (B, H, W), that are on their device already."""
+    """Do as `normalised`, with grey levels, uint8 (B, H, W), that are on a device already."""
     import torch
 
     grey = batch[:, None].float()

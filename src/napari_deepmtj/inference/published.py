@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from scipy import ndimage
-from torch import Tensor
 
 from napari_deepmtj.inference.peak import Peak
 
@@ -19,12 +16,14 @@ FloatArray = npt.NDArray[np.float64]
 ALWAYS = 8.0
 
 
-def regressed(xy: Tensor, height: int, width: int, label_width: float) -> tuple[Peak, FloatArray]:
+def regressed(
+    xy: npt.ArrayLike, height: int, width: int, label_width: float
+) -> tuple[Peak, FloatArray]:
     """Read the two sigmoid units of P20's networks (Leitner et al. 2020).
 
     Parameters
     ----------
-    xy : Tensor, shape (B, 2)
+    xy : array-like, shape (B, 2)
         (x, y) in 0..1 of the crop: 0 and 1 are the centres of its first and last pixels.
     height, width : int
         Size of the network's input in pixels.
@@ -39,22 +38,23 @@ def regressed(xy: Tensor, height: int, width: int, label_width: float) -> tuple[
     presence : ndarray, shape (B,)
         `ALWAYS`.
     """
-    n = len(xy)
+    share = np.asarray(xy, dtype=np.float64)
+    n = len(share)
     size = np.array([width, height], dtype=np.float64)
     crop = label_width * size / width
-    position = (xy.double().cpu().numpy() * (crop - 1) + 0.5) * (size / crop) - 0.5
+    position = (share * (crop - 1) + 0.5) * (size / crop) - 0.5
     peak = Peak(position, np.zeros((n, 2, 2)), np.full(n, 0.5), np.zeros(n))
     return peak, np.full(n, ALWAYS)
 
 
 def component(
-    heatmap: Tensor, height: int, width: int, threshold: float
+    heatmap: npt.ArrayLike, height: int, width: int, threshold: float
 ) -> tuple[Peak, FloatArray]:
     """Read P21's probability map: the largest region above a threshold (Leitner et al. 2022).
 
     Parameters
     ----------
-    heatmap : Tensor, shape (B, h, w)
+    heatmap : array-like, shape (B, h, w)
         Logits; their sigmoid is the probability of the MTJ at each pixel.
     height, width : int
         Size of the network's input in pixels.
@@ -70,7 +70,10 @@ def component(
     presence : ndarray, shape (B,)
         Logit of the highest probability: below that of the threshold there is no region.
     """
-    probability = torch.sigmoid(heatmap.double()).cpu().numpy()
+    from scipy import ndimage
+
+    logits = np.asarray(heatmap, dtype=np.float64)
+    probability = 1.0 / (1.0 + np.exp(-np.clip(logits, -700.0, 700.0)))
     n, rows, columns = probability.shape
     xy, spread, mass = np.empty((n, 2)), np.zeros((n, 2, 2)), np.empty(n)
     for i, picture in enumerate(probability):

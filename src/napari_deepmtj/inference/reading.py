@@ -13,12 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_deepmtj.errors import DeepMTJError, VideoError
+from napari_deepmtj.inference.backends.threads import PICTURES
 from napari_deepmtj.inference.prefetch import prefetch
-from napari_deepmtj.inference.preprocess import (
-    RESIZED_TOGETHER,
-    require_region,
-    to_network_inputs,
-)
+from napari_deepmtj.inference.preprocess import require_region, to_network_inputs
 
 if TYPE_CHECKING:
     from napari_deepmtj.core.geometry import PixelMap, Roi
@@ -59,8 +56,8 @@ def tapered(total: int, most: int) -> Iterator[int]:
     limit = FIRST_BATCH
     while total:
         now = max(FIRST_BATCH, total // 2)
-        if now > RESIZED_TOGETHER:
-            now -= now % RESIZED_TOGETHER
+        if now > PICTURES:
+            now -= now % PICTURES
         now = min(now, limit, most, total)
         yield now
         total, limit = total - now, 2 * limit

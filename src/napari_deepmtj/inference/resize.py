@@ -1,31 +1,79 @@
-"""The resize of `preprocess.to_network_inputs` on any device: the same grey levels.
-
-torch resizes bytes on CPUs only. There it rounds the filter's weights to integers, filters rows,
-rounds, filters columns, and rounds. Sums of whole numbers below 2 ** 24 are exact in single
-precision, so products of matrices repeat it, but for three pixels in a million, where a weight lies
-between two integers.
-"""
+"""Resizing on the CPU: the triangle filter as products of small matrices."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-
-from napari_deepmtj.core.geometry import PixelMap
 
 FloatArray = npt.NDArray[np.float64]
+UInt8Array = npt.NDArray[np.uint8]
 
-#: Bits of a weight, its sign included.
-WEIGHT_BITS = 16
+#: Pixels after resizing whose weights make one matrix: few, so that little of it is zero.
+BLOCK = 8
 
-#: Fractional bits beyond which torch does not go.
-MOST_FRACTION = 22
+#: Rows of one product: so few that BLAS does not share it among threads, which would take the cores
+#: that decode the clip.
+ROWS = 256
 
-#: Fractional bits with which sums of grey levels stay exact in single precision: 255 times
-#: weights that add up to 2 ** 16, and a rounding more or less, is below 2 ** 24.
-EXACT_BITS = 16
+#: Which pixels after (slice) come of which before (slice), by which weights (before, after).
+Block = tuple[slice, slice, npt.NDArray[np.float32]]
+
+
+def resize(pictures: UInt8Array, height: int, width: int) -> UInt8Array:
+    """Return pictures of another size.
+
+    The triangle filter, which widens when shrinking, so that nothing aliases, and is linear
+    interpolation when enlarging; pixel centres are at half pixels. As torch and Pillow do with
+    bytes, rows are filtered and rounded, then columns: grey levels are theirs but for three in a
+    thousand, which differ by 1, because weights are not rounded here.
+
+    Parameters
+    ----------
+    pictures : ndarray of uint8, shape (B, h, w)
+        Grey levels; how many come together does not change any.
+    height, width : int
+        Size in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (B, height, width)
+    """
+    n, rows, columns = pictures.shape
+    across, down = _blocks(columns, width), _blocks(rows, height)
+    out = np.empty((n, height, width), np.uint8)
+    grey = np.empty((rows, columns), np.float32)
+    narrow = np.empty((rows, width), np.float32)
+    small = np.empty((height, width), np.float32)
+    for picture, result in zip(pictures, out, strict=True):
+        np.copyto(grey, picture)
+        for start in range(0, rows, ROWS):
+            part, target = grey[start : start + ROWS], narrow[start : start + ROWS]
+            for after, before, weights in across:
+                np.matmul(part[:, before], weights, out=target[:, after])
+        narrow += 0.5
+        np.floor(narrow, out=narrow)
+        for after, before, weights in down:
+            np.matmul(weights.T, narrow[before], out=small[after])
+        small += 0.5
+        np.copyto(result, small, casting="unsafe")
+    return out
+
+
+@lru_cache(maxsize=16)
+def _blocks(size: int, resized: int) -> Sequence[Block]:
+    """Return the weights along one axis, a few pixels after resizing at a time."""
+    weights = triangle_weights(size, resized)
+    blocks = []
+    for start in range(0, resized, BLOCK):
+        rows = weights[start : start + BLOCK]
+        (used,) = np.nonzero(rows.any(axis=0))
+        before = slice(int(used[0]), int(used[-1]) + 1)
+        after = slice(start, start + len(rows))
+        blocks.append((after, before, np.ascontiguousarray(rows[:, before].T, np.float32)))
+    return tuple(blocks)
 
 
 def triangle_weights(size: int, resized: int) -> FloatArray:
@@ -51,60 +99,3 @@ def triangle_weights(size: int, resized: int) -> FloatArray:
         share = np.clip(1.0 - np.abs((pixels - centre + 0.5) / support), 0.0, None)
         weights[row, pixels] = share / share.sum()
     return weights
-
-
-def whole_weights(weights: FloatArray) -> tuple[FloatArray, int]:
-    """Return weights times 2 ** bits, rounded, and bits: as many as `WEIGHT_BITS` can hold."""
-    most, bits = float(weights.max()), 0
-    while bits < MOST_FRACTION and int(0.5 + most * 2 ** (bits + 1)) < 2 ** (WEIGHT_BITS - 1):
-        bits += 1
-    return np.floor(0.5 + weights * 2**bits), bits
-
-
-class DeviceResize:
-    """Resizes regions on a device and places them in the network's black input.
-
-    Parameters
-    ----------
-    pixel_map : PixelMap
-        Where the region goes.
-    device : torch.device
-        Where it is computed.
-    """
-
-    def __init__(self, pixel_map: PixelMap, device: torch.device) -> None:
-        self._map = pixel_map
-        roi = pixel_map.roi
-        self._columns = _Axis(roi.width, pixel_map.content_width, device)
-        self._rows = _Axis(roi.height, pixel_map.content_height, device)
-
-    def __call__(self, regions: Tensor) -> Tensor:
-        """Return network inputs, (B, H, W), of regions, (B, h, w), both uint8 on the device."""
-        grey = self._columns(regions.float())
-        grey = self._rows(grey.transpose(1, 2)).transpose(1, 2)
-        shape = (len(regions), self._map.out_height, self._map.out_width)
-        out = torch.zeros(shape, dtype=torch.uint8, device=regions.device)
-        out[:, *self._map.content] = grey.to(torch.uint8)
-        return out
-
-
-class _Axis:
-    """Resizes the last axis of grey levels."""
-
-    def __init__(self, size: int, resized: int, device: torch.device) -> None:
-        weights, self._bits = whole_weights(triangle_weights(size, resized))
-        # Where shrinking takes finer weights, their upper and lower halves are summed apart.
-        self._low = 2**EXACT_BITS if self._bits > EXACT_BITS else 0
-        parts = (weights // self._low, weights % self._low) if self._low else (weights,)
-        self._matrices = [torch.from_numpy(part.T.astype(np.float32)).to(device) for part in parts]
-        self._same = size == resized
-
-    def __call__(self, grey: Tensor) -> Tensor:
-        """Map (B, r, size) to (B, r, resized), whole numbers in single precision."""
-        if self._same:
-            return grey
-        sums = (grey @ self._matrices[0]).int()
-        if self._low:
-            sums = sums * self._low + (grey @ self._matrices[1]).int()
-        half = 1 << (self._bits - 1)
-        return ((sums + half) >> self._bits).clamp(0, 255).float()

@@ -23,7 +23,7 @@ from napari_deepmtj.inference.offset import offset_of
 from napari_deepmtj.inference.out_of_distribution import Familiar, colour_notice
 
 if TYPE_CHECKING:
-    from napari_deepmtj.inference.device import Runner
+    from napari_deepmtj.inference.runner import Runner
     from napari_deepmtj.video.opening import VideoSource
     from napari_deepmtj.weights.store import Model
 
@@ -153,7 +153,7 @@ def provenance_of(source: VideoSource, setup: Setup, runner: Runner) -> Provenan
 def _libraries() -> Mapping[str, str]:
     """Return the versions that a number can depend on; finding them takes longer than a batch."""
     versions: dict[str, Any] = {"python": platform.python_version()}
-    for name in ("torch", "numpy", "pillow", "av"):
+    for name in ("numpy", "pillow", "av"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -27,7 +27,7 @@ from napari_deepmtj.tracking.gate import gate
 if TYPE_CHECKING:
     from napari_deepmtj.core.geometry import Roi, Scale
     from napari_deepmtj.core.trajectory import Trajectory
-    from napari_deepmtj.inference.device import Runner
+    from napari_deepmtj.inference.runner import Runner
     from napari_deepmtj.video.opening import VideoSource
     from napari_deepmtj.weights.store import Model
 

@@ -63,7 +63,7 @@ def _track(
         there = [f for f in frames if f in set(context.saved.frames.tolist())]
         frames = frames[: frames.index(there[-1]) + 1] if there else frames[:0]
     try:
-        device = str(resolve_device(context.device or recorded))
+        device = resolve_device(context.device or recorded)
     except DeviceError as error:
         raise DeviceError(
             f"{said.clip} was tracked on {recorded}: {error.message}; or compare with --device"

@@ -108,10 +108,10 @@ def _runs(provenance: Provenance) -> list[Operation]:
 def _software(said: Provenance) -> Iterator[str]:
     for run in _runs(said):
         backend = run.arguments.get("backend", {})
-        runtimes = {name: backend[name] for name in ("openvino", "onnxruntime") if name in backend}
+        runtimes = {name: backend[name] for name in ("torch", "onnxruntime") if name in backend}
         libraries = {**run.arguments.get("libraries", {}), **runtimes}
         versions = ", ".join(f"{k} {v}" for k, v in libraries.items())
-        where = run.arguments.get("device", "?") + (f", {backend['name']}" if runtimes else "")
+        where = run.arguments.get("device", "?")
         yield (
             "The muscle-tendon junction (MTJ) was located in each frame with "
             f"{run.software} ({versions}; computed on {where}), which "

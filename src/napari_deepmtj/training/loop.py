@@ -23,7 +23,7 @@ def train(
     what: Plan | SceneRecipe,
     folder: Path,
     *,
-    device: torch.device,
+    device: torch.device | str,
     workers: int,
     real: Path | None = None,
 ) -> Generator[TrainingEvent]:
@@ -35,7 +35,7 @@ def train(
         Labelled frames and how to learn from them, or a recipe that draws its own scenes.
     folder : Path
         Where pictures, checkpoints and the result go; an earlier, unfinished run in it is resumed.
-    device : torch.device
+    device : torch.device or str
         Where to learn.
     workers : int
         Processes that render, and threads that learn on a CPU.
@@ -49,11 +49,12 @@ def train(
     Done of Trained, or Failed
         Last.
     """
+    where = torch.device(device)
     try:
         if isinstance(what, Plan):
-            yield from train_frames(what, folder, device=device, workers=workers)
+            yield from train_frames(what, folder, device=where, workers=workers)
         else:
-            yield from train_scenes(what, folder, device=device, workers=workers, real=real)
+            yield from train_scenes(what, folder, device=where, workers=workers, real=real)
     except DeepMTJError as error:
         yield Failed(error)
     except OSError as error:  # pictures take gigabytes, disks fill up

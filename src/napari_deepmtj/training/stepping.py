@@ -10,7 +10,7 @@ from torch import nn
 
 from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeepMTJError, DeviceError
-from napari_deepmtj.inference.device import is_out_of_memory
+from napari_deepmtj.inference.runner import is_out_of_memory
 from napari_deepmtj.training.augment import Batch
 from napari_deepmtj.training.losses import loss_of
 from napari_deepmtj.training.settings import Loss

@@ -6,6 +6,7 @@ torch; reading one does not.
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import warnings
@@ -57,12 +58,13 @@ def make_graph(network: nn.Module, card: WeightCard) -> bytes:
     Raises
     ------
     WeightsError
-        If torch's exporter does not know one of its layers.
+        If torch's exporter does not know one of its layers, or leaves out a weight.
     """
     shapes = tuple((name, tuple(each.shape)) for name, each in network.state_dict().items())
     key = (type(network), str(card.network_arguments), card.input_height, card.input_width, shapes)
     if key not in _MADE:
-        _MADE[key] = _without_weights(_exported(network, card))
+        needed = {name for name, each in network.state_dict().items() if each.is_floating_point()}
+        _MADE[key] = _without_weights(_exported(network, card), needed)
     return _MADE[key]
 
 
@@ -97,19 +99,21 @@ def _exported(network: nn.Module, card: WeightCard) -> bytes:
 
         def __init__(self) -> None:
             super().__init__()
-            self.network = network
+            self.network = copy.deepcopy(network).to("cpu", torch.float32).eval()
+            draw = torch.Generator().manual_seed(0)
+            for values in self.network.state_dict().values():
+                if values.is_floating_point():  # no two alike: the exporter makes those one
+                    values.copy_(torch.rand(values.shape, generator=draw) + 0.5)
 
         def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return tuple(named_outputs(self.network(pictures)).values())
 
-    training = network.training
-    where = next(network.parameters()).device
-    pictures = torch.zeros(2, 1, card.input_height, card.input_width, device=where)
+    pictures = torch.zeros(2, 1, card.input_height, card.input_width)
     buffer = io.BytesIO()
     try:
         with torch.no_grad(), _quiet():
             flat = Flat().eval()
-            names = list(named_outputs(network(pictures)))
+            names = list(named_outputs(flat.network(pictures)))
             torch.onnx.export(
                 flat,
                 (pictures,),
@@ -126,13 +130,11 @@ def _exported(network: nn.Module, card: WeightCard) -> bytes:
         raise WeightsError(
             f"the network {card.network!r} cannot be written as an ONNX graph: {reason}"
         ) from error
-    finally:
-        network.train(training)
     return buffer.getvalue()
 
 
-def _without_weights(exported: bytes) -> bytes:
-    """Return an exported network whose weights are named and left out."""
+def _without_weights(exported: bytes, needed: set[str]) -> bytes:
+    """Return an exported network whose weights, all that are needed, are named and left out."""
     import onnx
 
     graph = onnx.load_from_string(exported)
@@ -146,6 +148,9 @@ def _without_weights(exported: bytes) -> bytes:
             initializer.dims.extend(shape)
             initializer.data_location = onnx.TensorProto.EXTERNAL
             initializer.external_data.add(key="location", value="weights")
+    if renamed.keys() != {_PREFIX + name for name in needed}:
+        lost = ", ".join(sorted(needed - set(renamed.values()))) or "others than it has"
+        raise WeightsError(f"the ONNX graph has not all weights of the network: {lost}")
     for node in graph.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
     graph.producer_version = ""

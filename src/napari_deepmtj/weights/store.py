@@ -102,6 +102,10 @@ class Model:
             self._network = _network_of(self.card, self.weights)
         return self._network
 
+    def with_card(self, card: WeightCard) -> Model:
+        """Return the same network with another card."""
+        return Model(card, self._network, self.familiar, weights=self.weights, graph=self.graph)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:

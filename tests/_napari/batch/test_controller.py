@@ -16,7 +16,6 @@ from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.core.paths import attention_path
-from napari_deepmtj.inference.backends.select import BACKEND_VARIABLE
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.weights.store import load_model
@@ -26,7 +25,6 @@ from napari_deepmtj.weights.store import load_model
 def controller(viewer, in_a_loop, monkeypatch, tiny_model):
     monkeypatch.setattr(module, "Job", in_a_loop)
     monkeypatch.setattr(module, "later", lambda callback: callback())
-    monkeypatch.setenv(BACKEND_VARIABLE, "torch")  # no time is spent on choosing one
     return batch_controller_of(viewer)
 
 

@@ -11,7 +11,6 @@ from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj._napari.viewer.settings import PLUGIN, Settings
-from napari_deepmtj.inference.backends.select import BACKEND_VARIABLE
 
 pytestmark = pytest.mark.gui
 
@@ -21,7 +20,6 @@ def open_batch(make_napari_viewer_proxy, tiny_model, monkeypatch, tmp_path):
     """A window with the widget, set to the tiny model on the CPU; presets in a file of its own."""
     settings = Settings(tiny_model, "cpu")
     monkeypatch.setattr(batch_form, "read_settings", lambda: settings)
-    monkeypatch.setenv(BACKEND_VARIABLE, "torch")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def make():

@@ -10,9 +10,10 @@ from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.core.jobs import Done, Notice
 from napari_deepmtj.inference.backends import accelerator
 from napari_deepmtj.inference.backends.accelerator import Accelerator, faster
+from napari_deepmtj.inference.backends.threads import Threads
 from napari_deepmtj.inference.backends.torch_cpu import TorchBackend
-from napari_deepmtj.inference.device import Runner
 from napari_deepmtj.inference.predictor import TrackedBatch, track
+from napari_deepmtj.inference.runner import Runner
 from napari_deepmtj.weights.store import Model
 
 CPU = torch.device("cpu")
@@ -28,8 +29,7 @@ def stand_in(model, **options):
 
 def runner_of(model, backend, batch=16):
     def opener(model, name, device):
-        yield from ()
-        return backend if device == "auto" else TorchBackend(model, 1)
+        return backend if device == "auto" else TorchBackend(model, Threads(1))
 
     return Runner(model, "auto", batch, opener=opener)
 
@@ -61,9 +61,9 @@ def test_positions_are_those_of_the_cpu(clip, model, by_cpu, batch, ahead):
 
 def test_it_computes_network_inputs_as_any_backend(model):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 128), dtype=np.uint8)
-    ours, theirs = (b.infer(pixels) for b in (stand_in(model), TorchBackend(model, 1)))
-    assert torch.allclose(ours.heatmap, theirs.heatmap, atol=1e-5)
-    assert torch.allclose(ours.presence, theirs.presence, atol=1e-4)
+    ours, theirs = (b.infer(pixels) for b in (stand_in(model), TorchBackend(model, Threads(1))))
+    np.testing.assert_allclose(ours.heatmap, theirs.heatmap, atol=1e-5)
+    np.testing.assert_allclose(ours.presence, theirs.presence, atol=1e-4)
 
 
 def test_attention_is_left_there_unless_asked_for(clip, model):
@@ -118,7 +118,7 @@ def test_the_cpu_takes_over_regions_that_look_like_inputs(clip, model, fakes):
 @pytest.fixture
 def readable(model):
     """The model with decoding numbers that the precision is chosen by."""
-    return replace(model, card=replace(model.card, decoding={}))
+    return Model(replace(model.card, decoding={}), model.network)
 
 
 def test_half_precision_is_used_where_positions_stay(clip, readable, by_cpu):

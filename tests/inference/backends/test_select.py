@@ -1,167 +1,92 @@
-"""Which backend is opened, and what is said of it. What each computes: test_backends_runtimes."""
+"""Which backend is opened. What each computes: test_runtimes."""
 
 import numpy as np
+import psutil
 import pytest
 import torch
-from small_networks import opened, small_model
+from small_networks import small_model, write_tiny
 
-from napari_deepmtj.core.jobs import Notice
 from napari_deepmtj.errors import DeviceError
-from napari_deepmtj.inference.backends import select as backends
-from napari_deepmtj.inference.backends import speed as backends_speed
-from napari_deepmtj.inference.backends import torch_cpu as backends_torch
-from napari_deepmtj.inference.backends.select import BackendName
+from napari_deepmtj.inference import device
+from napari_deepmtj.inference.backends import threads as threads_module
+from napari_deepmtj.inference.backends.select import open_backend
+from napari_deepmtj.inference.backends.threads import Threads, cores, threads_for
+from napari_deepmtj.inference.backends.torch_cpu import TorchBackend
+from napari_deepmtj.weights.store import load_model
+
+
+@pytest.fixture(autouse=True)
+def auto(monkeypatch):
+    """Let "auto" be auto."""
+    monkeypatch.delenv("NAPARI_DEEPMTJ_BACKEND", raising=False)
 
 
 @pytest.fixture
-def there(monkeypatch):
-    """Return a function that lets only these packages be installed."""
-
-    def only(*packages):
-        found = lambda name: object() if name in {*packages, "torch"} else None  # noqa: E731
-        monkeypatch.setattr(backends, "find_spec", found)
-
-    return only
+def stored(tmp_path):
+    return load_model(write_tiny(tmp_path))
 
 
 @pytest.fixture
-def auto(monkeypatch, tmp_path):
-    """Let "auto" be auto, with nothing remembered."""
-    monkeypatch.delenv("NAPARI_DEEPMTJ_BACKEND")
-    monkeypatch.setenv("NAPARI_DEEPMTJ_CACHE", str(tmp_path))
-    monkeypatch.setattr(backends_speed, "_SETTLED", {})
-
-
-@pytest.mark.parametrize(
-    ("name", "packages", "said"),
-    [
-        ("openvino", (), r"needs openvino; install napari-deepmtj\[fast-cpu\]"),
-        ("openvino-int8", ("openvino",), r"needs nncf; install napari-deepmtj\[fast-cpu\]"),
-        ("onnxruntime", ("onnx",), r"needs onnxruntime, onnxscript; .*\[onnx\]"),
-    ],
-)
-def test_a_backend_that_is_not_installed_names_its_extra(there, name, packages, said):
-    there(*packages)
-    with pytest.raises(DeviceError, match=said):
-        opened(small_model("compact"), name, "cpu")
-
-
-def test_an_unknown_backend_lists_those_there_are():
-    with pytest.raises(DeviceError, match="'tensorrt' is unknown; choose auto, torch, openvino,"):
-        opened(small_model("compact"), "tensorrt", "cpu")
-
-
-def test_a_backend_of_the_cpu_is_not_asked_for_a_gpu(monkeypatch):
+def with_gpu(monkeypatch):
+    monkeypatch.setattr(device, "gpu_possible", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+
+
+def test_an_unknown_backend_lists_those_there_are(stored):
+    with pytest.raises(DeviceError, match="'tensorrt' is unknown; choose auto, torch, onnxruntime"):
+        open_backend(stored, "tensorrt", "cpu")
+
+
+def test_auto_on_a_cpu_is_onnxruntime_at_every_run(stored):
+    backends = [open_backend(stored, "auto", "cpu") for _ in range(2)]
+    assert [backend.name for backend in backends] == ["onnxruntime"] * 2
+    assert backends[0].about == backends[1].about
+
+
+def test_a_model_without_a_graph_is_computed_by_torch():
+    model = small_model("compact")
+    assert open_backend(model, "auto", "cpu").name == "torch"
+    with pytest.raises(DeviceError, match="has no ONNX graph; choose --backend torch, or save it"):
+        open_backend(model, "onnxruntime", "cpu")
+
+
+def test_onnxruntime_is_not_asked_for_a_gpu(stored, with_gpu):
     with pytest.raises(DeviceError, match="computes on the CPU, not on cuda"):
-        opened(small_model("compact"), "openvino", "cuda")
+        open_backend(stored, "onnxruntime", "cuda")
 
 
-def test_a_backend_that_is_named_wins_over_a_gpu_that_is_not(monkeypatch, there):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    there()
-    with pytest.raises(DeviceError, match="needs openvino"):  # and not: "computes on the CPU"
-        opened(small_model("compact"), "openvino", "auto")
+def test_a_backend_that_is_named_wins_over_a_gpu_that_is_not(stored, with_gpu):
+    assert open_backend(stored, "onnxruntime", "auto").device == "cpu"
 
 
-def test_a_network_of_others_is_computed_with_torch_as_it_is(model, auto):
-    backend, notices = opened(model, "auto", "cpu")
-    assert (backend.name, backend.device, notices) == ("torch", "cpu", [])
-    assert set(backend.about) == {"name", "torch"}  # nothing was probed
-    pixels = np.zeros((3, 64, 128), np.uint8)
-    assert len(backend.infer(pixels).heatmap) == 3
+def test_a_network_of_others_is_computed_with_torch_as_it_is(model):
+    backend = open_backend(model, "auto", "cpu")
+    assert (backend.name, backend.device) == ("torch", "cpu")
+    assert set(backend.about) == {"name", "torch"}
+    assert len(backend.infer(np.zeros((3, 64, 128), np.uint8)).heatmap) == 3
     assert model.network.calls == [3]
-    with pytest.raises(DeviceError, match="'spot' is not one of this package's"):
-        opened(model, "openvino", "cpu")
 
 
-def test_without_other_runtimes_auto_is_torch_and_nothing_is_compared(auto, there, monkeypatch):
-    there()
-    monkeypatch.setattr(backends, "rates", lambda *_: pytest.fail("compared"))
-    backend, notices = opened(small_model("compact"), "auto", "cpu")
-    assert (backend.name, notices) == ("torch", [])
-
-
-class Fake:
-    """A backend that computes nothing."""
-
-    device = "cpu"
-
-    def __init__(self, name):
-        self.name, self.about = name, {"name": name}
-
-    def infer(self, pixels, *, content=None):
-        return None
-
-
-@pytest.fixture
-def three(auto, there, monkeypatch):
-    """Three backends, opened by a fake, of which "openvino" is the fastest; returns what opened."""
-    there("openvino", "onnxruntime", "onnx", "onnxscript", "nncf")
-    seen = []
-
-    def fake(name, model, threads):
-        seen.append(name.value)
-        yield Notice(f"{name.value} is made ready")
-        return Fake(name.value)
-
-    monkeypatch.setattr(backends, "_open", fake)
-    speeds = {"torch": 100.0, "openvino": 300.0, "onnxruntime": 200.0}
-    monkeypatch.setattr(backends, "rates", lambda all_, _: {name: speeds[name] for name in all_})
-    return seen
-
-
-def test_auto_opens_those_with_the_same_coordinates_and_takes_the_fastest(three):
-    backend, notices = opened(small_model("compact"), "auto", "cpu")
-    assert backend.name == "openvino"
-    assert three == ["torch", "openvino", "onnxruntime"]  # no 8 bits unless asked for
-    assert notices[-1] == (
-        "openvino computes small fastest here (frames/s: torch 100, openvino 300, onnxruntime 200)"
-    )
-
-
-def test_auto_remembers_by_architecture_and_then_opens_the_chosen_one_only(three):
-    opened(small_model("compact"), "auto", "cpu")
-    three.clear()
-    backend, notices = opened(small_model("compact", seed=1), "auto", "cpu")
-    assert (backend.name, notices) == ("openvino", ["openvino is made ready"])
-    assert three == ["openvino"]
-    opened(small_model("vgg16"), "auto", "cpu")
-    opened(small_model("compact"), "auto", "cpu", threads=7)
-    assert three[1:] == ["torch", "openvino", "onnxruntime"] * 2
-
-
-@pytest.mark.parametrize("before", [False, True], ids=["at first", "after it was chosen"])
-def test_auto_goes_on_without_a_backend_that_fails_and_says_so(three, monkeypatch, before):
-    works = backends._open
-    if before:
-        assert opened(small_model("compact"), "auto", "cpu")[0].name == "openvino"
-
-    def fails(name, model, threads):
-        if name is BackendName.OPENVINO:
-            raise DeviceError("openvino does not load; choose --backend torch")
-        return (yield from works(name, model, threads))
-
-    monkeypatch.setattr(backends, "_open", fails)
-    backend, notices = opened(small_model("compact"), "auto", "cpu")
-    assert backend.name == "onnxruntime"
-    assert "openvino does not load; it is left out" in notices
-
-
-def test_the_variable_says_what_auto_is(monkeypatch):
+def test_the_variable_says_what_auto_is(monkeypatch, stored):
     monkeypatch.setenv("NAPARI_DEEPMTJ_BACKEND", "torch")
-    assert opened(small_model("compact"), "auto", "cpu")[0].name == "torch"
+    assert open_backend(stored, "auto", "cpu").name == "torch"
     monkeypatch.setenv("NAPARI_DEEPMTJ_BACKEND", "fast")
     with pytest.raises(DeviceError, match="'fast' is unknown"):
-        opened(small_model("compact"), "auto", "cpu")
+        open_backend(stored, "auto", "cpu")
 
 
-def test_torch_leaves_its_number_of_threads_as_it_was(monkeypatch):
+def test_a_graph_that_does_not_fit_is_an_error_of_one_line(stored):
+    del stored.weights["head.weight"]
+    with pytest.raises(DeviceError, match="onnxruntime does not take the model tiny"):
+        open_backend(stored, "onnxruntime", "cpu")
+
+
+def test_torch_leaves_its_number_of_threads_as_it_was():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        backend = backends_torch.TorchBackend(small_model("compact"), 1)
+        backend = TorchBackend(small_model("compact"), Threads(1))
         backend.infer(np.zeros((1, 64, 128), np.uint8))
         assert torch.get_num_threads() == 2
         assert backend.about["threads"] == 1
@@ -169,21 +94,27 @@ def test_torch_leaves_its_number_of_threads_as_it_was(monkeypatch):
         torch.set_num_threads(before)
 
 
-def test_backends_are_compared_with_as_many_pictures_as_the_widest_takes(three, monkeypatch):
-    given = []
+@pytest.mark.parametrize(
+    ("there", "light", "heavy"), [(1, 1, 1), (2, 1, 2), (4, 3, 4), (16, 4, 16)]
+)
+def test_a_light_network_leaves_a_core_for_decoding(monkeypatch, there, light, heavy):
+    monkeypatch.delenv("NAPARI_DEEPMTJ_THREADS", raising=False)
+    monkeypatch.setattr(threads_module, "cores", lambda: there)
+    assert (threads_for("compact").threads, threads_for("vgg16").threads) == (light, heavy)
 
-    def infer(self, pixels, *, content=None):
-        given.append(len(pixels))
 
-    def rates(all_, seconds):
-        return {name: float(compute()) for name, compute in all_.items()}
+def test_the_number_of_threads_can_be_pinned(monkeypatch):
+    monkeypatch.setenv("NAPARI_DEEPMTJ_THREADS", "3")
+    assert threads_for("compact").threads == 3
+    monkeypatch.setenv("NAPARI_DEEPMTJ_THREADS", "all")
+    with pytest.raises(DeviceError, match="'all'; give a number of threads"):
+        threads_for("compact")
 
-    wide = property(
-        lambda self: {"streams": 3, "batch": 4} if self.name == "openvino" else {"batch": 2},
-        lambda self, value: None,
-    )
-    monkeypatch.setattr(Fake, "about", wide, raising=False)
-    monkeypatch.setattr(Fake, "infer", infer)
-    monkeypatch.setattr(backends, "rates", rates)
-    opened(small_model("compact"), "auto", "cpu")
-    assert given == [12, 12, 12]
+
+def test_hyperthreads_are_no_cores(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads_module.os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 8 if logical else 4)
+    assert cores() == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert cores() == 1

@@ -20,7 +20,7 @@ from napari_deepmtj._napari.batch.entries import Wanted, keep_preset, presets
 from napari_deepmtj._napari.viewer.forms import button, leave, side_by_side
 from napari_deepmtj._napari.viewer.settings import read_settings
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.inference.backends.select import BackendName, missing
+from napari_deepmtj.inference.backends.base import BackendName
 from napari_deepmtj.weights.store import list_models, read_card, resolve_model
 
 if TYPE_CHECKING:
@@ -54,10 +54,9 @@ class WantedForm(QWidget):
         self.model, self.device, self.backend = QComboBox(), QComboBox(), QComboBox()
         self.preset, self.attention = QComboBox(), QComboBox()
         self.device.addItems(["auto", "cuda", "mps", "cpu"])
-        usable = [n for n in BackendName if n is BackendName.AUTO or not missing(n)]
-        self.backend.addItems([name.value for name in usable])
+        self.backend.addItems([name.value for name in BackendName])
         self.backend.setToolTip(
-            "What computes the network; auto takes the fastest on this machine."
+            "What computes the network; auto is torch on a GPU and ONNX Runtime on a CPU."
         )
         self.preset.setToolTip(
             "Region, scale and distal side of the instrument, for clips of which nothing else is "

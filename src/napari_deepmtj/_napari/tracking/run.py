@@ -85,8 +85,8 @@ def track_events(
     ------
     The events of `pipeline.clip.positions`, after those of waiting for a provisional clip
     """
-    from napari_deepmtj.inference.device import Runner
     from napari_deepmtj.inference.predictor import Began
+    from napari_deepmtj.inference.runner import Runner
     from napari_deepmtj.pipeline.clip import Steps, positions, require_extras
     from napari_deepmtj.video.opening import open_video, until_complete
     from napari_deepmtj.weights.store import load_model

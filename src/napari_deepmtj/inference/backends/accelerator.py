@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from napari_deepmtj.inference.backends.torch_cpu import folded
+from napari_deepmtj.inference.backends.device_resize import DeviceResize
+from napari_deepmtj.inference.backends.torch_cpu import each_part, folded, on_host
 from napari_deepmtj.inference.decode import Decoding, observe
 from napari_deepmtj.inference.preprocess import normalise_grey
-from napari_deepmtj.inference.resize import DeviceResize
 from napari_deepmtj.networks.interface import NetworkOutput
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Accelerator:
     ----------
     model : Model
         Left as it is; a copy of its network goes to the device.
-    device : torch.device
+    device : torch.device or str
         Where to.
     half : torch.dtype or None
         The half precision to try; by default that of CUDA, none elsewhere.
@@ -75,11 +75,12 @@ class Accelerator:
     def __init__(
         self,
         model: Model,
-        device: torch.device,
+        device: torch.device | str,
         *,
         half: torch.dtype | None = None,
         capture: Callable[[Forward, Tensor], Forward] | None = None,
     ) -> None:
+        device = torch.device(device)
         cuda = device.type == "cuda"
         self.name, self.device, self.ahead = "torch", str(device), 2 if cuda else 1
         self._where, self._card = device, model.card
@@ -115,7 +116,7 @@ class Accelerator:
         """Compute network inputs and wait for all that comes of them; see `Backend`."""
         with torch.inference_mode():
             grey = torch.from_numpy(pixels).to(self._where)
-            return _each(self._compute(grey, content), Tensor.cpu)
+            return on_host(self._compute(grey, content))
 
     def launch(
         self, regions: UInt8Array, pixel_map: PixelMap, *, attention: bool = False
@@ -134,17 +135,17 @@ class Accelerator:
         Returns
         -------
         callable
-            Given what reads a `NetworkOutput` on the device and returns nothing that is there,
-            waits and returns that.
+            Given what reads a `NetworkOutput` of arrays, waits and returns what that returns.
         """
-        there = self._lanes.send(torch.from_numpy(regions))
-        output = self._forward(there, pixel_map, attention)(there)
-        event = self._lanes.mark()
+        with torch.inference_mode():
+            there = self._lanes.send(torch.from_numpy(regions))
+            output = self._forward(there, pixel_map, attention)(there)
+            event = self._lanes.mark()
 
         def finish(read: Callable[[NetworkOutput], T]) -> T:
-            with self._lanes.reading(event):
-                # reading takes moments in float64, which MPS has not
-                return read(_each(output, Tensor.cpu) if self._where.type == "mps" else output)
+            with torch.inference_mode(), self._lanes.reading(event):
+                arrays = on_host(output)
+            return read(arrays)
 
         return finish
 
@@ -169,7 +170,7 @@ class Accelerator:
         inputs = normalise_grey(grey, self._card.normalisation, content=content)
         inputs = inputs.to(self._dtype, memory_format=torch.channels_last)
         output: NetworkOutput = self._network(inputs)
-        return _each(output, Tensor.float)
+        return each_part(Tensor.float, output)
 
     def _decide(self, grey: Tensor, content: tuple[slice, slice]) -> None:
         """Choose the precision by the positions in the first pictures."""
@@ -180,7 +181,8 @@ class Accelerator:
         for dtype in (torch.float32, self._half):
             self._network, self._dtype = _on(self._full, self._where, dtype), dtype
             output = self._compute(grey, content)
-            found.append(observe(output, fitted, card.input_height, card.input_width)[0].xy)
+            peak, _ = observe(on_host(output), fitted, card.input_height, card.input_width)
+            found.append(peak.xy)
         if np.abs(found[1] - found[0]).max() <= HALF_PX:
             self.name = "torch, half precision"
         else:
@@ -215,7 +217,7 @@ class CudaGraph:
         """Compute; the result is a copy, because the next call writes over the graph's own."""
         self._input.copy_(regions)
         self._graph.replay()
-        return _each(self._output, Tensor.clone)
+        return each_part(Tensor.clone, self._output)
 
 
 def faster(
@@ -311,14 +313,3 @@ def _on(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modu
     """Return a copy on a device."""
     there: nn.Module = copy.deepcopy(network).to(device=device, dtype=dtype)
     return there.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _each(output: NetworkOutput, change: Callable[[Tensor], Tensor]) -> NetworkOutput:
-    """Return an output with all of its tensors changed."""
-    parts: list[Any] = [
-        tuple(change(one) for one in part)
-        if isinstance(part, tuple)
-        else (None if part is None else change(part))
-        for part in output
-    ]
-    return type(output)(*parts)

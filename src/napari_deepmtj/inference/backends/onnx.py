@@ -1,25 +1,17 @@
-"""onnxruntime on the CPU: the portable second (extra `onnx`).
-
-Where exports are kept is `backends_cache`.
-"""
+"""ONNX Runtime on the CPU, the default there: it computes the graph of a weights file."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from napari_deepmtj.core.jobs import Notice
-from napari_deepmtj.inference.backends.cache import Export, kept_export
-from napari_deepmtj.inference.backends.export import Flat, key_of, name_of, output_of, quietly
-from napari_deepmtj.inference.backends.speed import fastest_way, thread_counts
-from napari_deepmtj.inference.backends.torch_cpu import normalised, what
+from napari_deepmtj.errors import DeviceError
+from napari_deepmtj.inference.backends.threads import Threads, threads_for
+from napari_deepmtj.inference.preprocess import normalised
 from napari_deepmtj.networks.interface import NetworkOutput
+from napari_deepmtj.weights.graph import INPUT, output_of
 
 if TYPE_CHECKING:
     from napari_deepmtj.weights.store import Model
@@ -27,114 +19,85 @@ if TYPE_CHECKING:
 UInt8Array = npt.NDArray[np.uint8]
 
 NAME = "onnxruntime"
-_INPUT, _FILE = "pictures", "model.onnx"
 
 
 class OnnxBackend:
-    """A `Backend` that computes an export with onnxruntime.
+    """A `Backend` that computes a model's graph with ONNX Runtime.
 
     Parameters
     ----------
-    export : Export
-        As `exported` makes it.
     model : Model
-        Whose export it is.
-    threads : int
-        How many may be used; how many are, and how many pictures go together, is found by a
-        probe.
+        With a graph; its torch network is not made.
+    how : Threads, optional
+        Those of `threads_for` by default.
+
+    Raises
+    ------
+    DeviceError
+        If the model has no graph, or ONNX Runtime cannot be loaded or does not take it.
     """
 
     name = NAME
     device = "cpu"
 
-    def __init__(self, export: Export, model: Model, threads: int) -> None:
-        import onnxruntime
-
-        self._file = export.files[_FILE]
-        self._names: list[str] = list(export.about["outputs"])
-        self._normalisation = model.card.normalisation
-        self._size = (model.card.input_height, model.card.input_width)
-        with quietly(NAME):
-            self._way = fastest_way(
-                {"name": NAME, NAME: onnxruntime.__version__, **what(model)},
-                threads,
-                self._probe,
-                thread_counts(threads),
+    def __init__(self, model: Model, how: Threads | None = None) -> None:
+        if not model.graph:
+            raise DeviceError(
+                f"the model {model.card.id} has no ONNX graph; choose --backend torch, or save it "
+                "again to add one"
             )
-            self._session = self._opened(self._way.threads)
+        try:
+            import onnxruntime
+        except (ImportError, OSError) as error:
+            raise DeviceError(
+                f"onnxruntime cannot be loaded ({error}); install it again, or choose "
+                "--backend torch"
+            ) from error
+        how = how or threads_for(model.card.network)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = how.threads
+        options.log_severity_level = 3
+        # threads that wait by spinning take the time of those that read the video
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._weights = {  # kept, because the session reads them where they are
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array, np.float32))
+            for name, array in model.weights.items()
+            if array.dtype.kind == "f"
+        }
+        options.add_external_initializers(list(self._weights), list(self._weights.values()))
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model.graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions have no base class but this
+            raise DeviceError(
+                f"onnxruntime does not take the model {model.card.id} ({_line(error)}); choose "
+                "--backend torch"
+            ) from error
+        self._names: list[str] = [each.name for each in self._session.get_outputs()]
+        self._normalisation, self._batch = model.card.normalisation, how.batch
         self.about: dict[str, Any] = {
             "name": NAME,
             NAME: onnxruntime.__version__,
-            "threads": self._way.threads,
-            "batch": self._way.batch,
+            "threads": how.threads,
+            "batch": how.batch,
         }
 
     def infer(
         self, pixels: UInt8Array, *, content: tuple[slice, slice] | None = None
     ) -> NetworkOutput:
         """Compute any number of pictures; see `Backend`."""
-        inputs = normalised(pixels, self._normalisation, content).numpy()
-        parts = [
-            self._session.run(self._names, {_INPUT: inputs[start : start + self._way.batch]})
-            for start in range(0, len(inputs), self._way.batch)
-        ]
-        whole = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        inputs = normalised(pixels, self._normalisation, content=content)
+        try:
+            parts = [
+                self._session.run(self._names, {INPUT: inputs[start : start + self._batch]})
+                for start in range(0, len(inputs), self._batch)
+            ]
+        except Exception as error:  # its exceptions have no base class but this
+            raise RuntimeError(_line(error)) from error
+        whole = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
         return output_of(dict(zip(self._names, whole, strict=True)))
 
-    def _opened(self, threads: int) -> Any:
-        import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        # threads that wait by spinning take the time of those that read the video
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return onnxruntime.InferenceSession(self._file, options, providers=["CPUExecutionProvider"])
-
-    def _probe(self, threads: int, batch: int) -> Callable[[], int]:
-        session = self._opened(threads)
-        pictures = np.zeros((batch, 1, *self._size), np.float32)
-
-        def compute() -> int:
-            session.run(self._names, {_INPUT: pictures})
-            return batch
-
-        return compute
-
-
-def open_onnxruntime(model: Model, threads: int) -> Generator[Notice, None, OnnxBackend]:
-    """Return a backend, exporting the model where that was not done before.
-
-    Yields
-    ------
-    Notice
-        Of an export, and of a damaged one.
-    """
-    import onnx
-
-    export = yield from kept_export(
-        name_of(model, NAME),
-        key_of(model, NAME, onnx=onnx.__version__),
-        lambda: exported(model),
-        f"{model.card.id} is made ready for onnxruntime, once",
-    )
-    return OnnxBackend(export, model, threads)
-
-
-def exported(model: Model) -> Export:
-    """Return a model as ONNX, for any number of pictures."""
-    with quietly(NAME), tempfile.TemporaryDirectory(prefix="napari-deepmtj-") as folder:
-        flat = Flat(model)
-        path = Path(folder) / _FILE
-        torch.onnx.export(
-            flat,
-            (torch.zeros(2, 1, *flat.size),),
-            path,
-            dynamo=True,
-            verbose=False,
-            external_data=False,
-            input_names=[_INPUT],
-            output_names=flat.names,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-        )
-        return Export({_FILE: path.read_bytes()}, {"outputs": flat.names})
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

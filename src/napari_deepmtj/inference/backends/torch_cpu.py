@@ -1,12 +1,12 @@
-"""Plain torch on the CPU: batch norm folded, channels last, as many threads as are fastest.
+"""Plain torch on the CPU: batch norm folded, channels last.
 
-What computes on accelerators is `accelerator`.
+For models without an ONNX graph; what computes on accelerators is `accelerator`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_deepmtj.inference.backends.speed import Way, fastest_way, thread_counts
-from napari_deepmtj.inference.preprocess import normalise
+from napari_deepmtj.inference.backends.threads import Threads, threads_for
+from napari_deepmtj.inference.preprocess import normalised
 from napari_deepmtj.networks.build import is_ours
 from napari_deepmtj.networks.interface import NetworkOutput
 
@@ -34,72 +34,35 @@ class TorchBackend:
     ----------
     model : Model
         Left as it is.
-    threads : int
-        How many may be used; how many are is found by a probe. A network that is not one of this
-        package's is computed as it is, with torch's own number of threads.
+    how : Threads, optional
+        Those of `threads_for` by default. A network that is not one of this package's is computed
+        as it is, with torch's own number of threads.
     """
 
     name = "torch"
     device = "cpu"
 
-    def __init__(self, model: Model, threads: int) -> None:
+    def __init__(self, model: Model, how: Threads | None = None) -> None:
         self._normalisation = model.card.normalisation
         self._network = folded(model.network)
-        self._way: Way | None = None
+        self._how: Threads | None = None
         self.about: dict[str, Any] = {"name": self.name, "torch": torch.__version__}
         if is_ours(model.network):
-            size = (model.card.input_height, model.card.input_width)
-            way = fastest_way(
-                {**self.about, **what(model)},
-                threads,
-                lambda *way: self._probe(size, *way),
-                thread_counts(threads),
-            )
-            self._way = way
-            self.about |= {"threads": way.threads, "batch": way.batch}
+            self._how = how = how or threads_for(model.card.network)
+            self.about |= {"threads": how.threads, "batch": how.batch}
 
     def infer(
         self, pixels: UInt8Array, *, content: tuple[slice, slice] | None = None
     ) -> NetworkOutput:
         """Compute any number of pictures; see `Backend`."""
+        inputs = torch.from_numpy(normalised(pixels, self._normalisation, content=content))
         with torch.inference_mode():
-            inputs = normalised(pixels, self._normalisation, content)
-            if self._way is None:
-                return NetworkOutput(*self._network(inputs))
-            with _threads(self._way.threads):
-                n = self._way.batch
-                parts = [inputs[i : i + n] for i in range(0, len(inputs), n)]
-                return joined([self._network(part) for part in parts])
-
-    def _probe(self, size: tuple[int, int], threads: int, batch: int) -> Callable[[], int]:
-        pictures = torch.zeros(batch, 1, *size)
-
-        def compute() -> int:
-            with torch.inference_mode(), _threads(threads):
-                self._network(pictures)
-            return batch
-
-        return compute
-
-
-def what(model: Model) -> dict[str, Any]:
-    """Return what the speed of a model depends on besides runtime and machine, JSON-able."""
-    card = model.card
-    return {
-        "network": card.network,
-        "arguments": dict(card.network_arguments),
-        "input": [card.input_height, card.input_width],
-    }
-
-
-def normalised(pixels: UInt8Array, how: str, content: tuple[slice, slice] | None = None) -> Tensor:
-    """Do as `preprocess.normalise`, with one thread, as the smallest part of a computation.
-
-    More than one gain nothing on so few numbers, and those that torch has called together once
-    go on spinning for a while, on the cores that decode the clip.
-    """
-    with _threads(1), torch.inference_mode():
-        return normalise(pixels, how, content=content)
+            if self._how is None:
+                return on_host(NetworkOutput(*self._network(inputs)))
+            with _threads(self._how.threads):
+                n = self._how.batch
+                parts = [self._network(inputs[i : i + n]) for i in range(0, len(inputs), n)]
+            return on_host(parts[0] if len(parts) == 1 else each_part(torch.cat, *parts))
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -120,20 +83,35 @@ def folded(network: nn.Module) -> nn.Module:
     return network.requires_grad_(False)
 
 
-def joined(parts: Sequence[NetworkOutput]) -> NetworkOutput:
-    """Return the outputs of consecutive pictures as one."""
-    if len(parts) == 1:
-        return parts[0]
-    fields: list[Any] = []
-    for of_all in zip(*parts, strict=True):
-        first = of_all[0]
-        if isinstance(first, Tensor):
-            fields.append(torch.cat(of_all))
-        elif first is None:
-            fields.append(None)
-        else:
-            fields.append(tuple(torch.cat(maps) for maps in zip(*of_all, strict=True)))
-    return NetworkOutput(*fields)
+def each_part(change: Callable[..., Any], *outputs: NetworkOutput) -> NetworkOutput:
+    """Return an output with all of its tensors changed.
+
+    Parameters
+    ----------
+    change : callable
+        Given a tensor, returns what takes its place; given the list of them where there are
+        several outputs.
+    *outputs : NetworkOutput
+        Of the same network.
+    """
+
+    def changed(*parts: Any) -> Any:
+        if parts[0] is None:
+            return None
+        if isinstance(parts[0], tuple):
+            return tuple(changed(*maps) for maps in zip(*parts, strict=True))
+        return change(list(parts)) if len(parts) > 1 else change(parts[0])
+
+    return NetworkOutput(*(changed(*parts) for parts in zip(*outputs, strict=True)))
+
+
+def on_host(output: NetworkOutput) -> NetworkOutput:
+    """Return an output as arrays of float32."""
+
+    def array(tensor: Tensor) -> npt.NDArray[np.float32]:
+        return tensor.detach().float().cpu().numpy()
+
+    return each_part(array, output)
 
 
 @contextmanager
