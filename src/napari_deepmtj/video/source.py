@@ -129,7 +129,8 @@ class BaseSource(ABC):
         frame = "frame" if len(frames) == 1 else "frames"
         yield (
             f"{self.name}: {len(frames)} of {self.n_frames} frames cannot be read "
-            f"({frame} {which}: {self._unreadable[frames[0]]}); they are flagged unreadable, the others are used"
+            f"({frame} {which}: {self._unreadable[frames[0]]}); they are flagged unreadable, the "
+            "others are used"
         )
 
     @property
