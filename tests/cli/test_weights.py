@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from osf_server import NAME, remote_at, serving
 
+from napari_deepmtj.weights.remote import REMOTES
 from napari_deepmtj.weights.store import MODELS_VARIABLE
 
 pytest.importorskip("h5py", reason="the extra h5 is not installed")
@@ -59,3 +61,18 @@ def test_what_is_no_published_network_is_refused_in_a_line(run, folder, tmp_path
         assert (code, err.count("\n")) == (1, 1)
         assert err.startswith("error: ")
     assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_the_list_of_models_offers_the_published_network_and_fetches_it(run, folder, monkeypatch):
+    with serving() as server:
+        monkeypatch.setitem(REMOTES, "deepmtj-2021", remote_at(server))
+        offer = "published network (TBME 2022, CC BY 4.0, 375 MB)"
+        assert f"{offer}: napari-deepmtj models --download deepmtj-2021" in run("models")[1]
+        code, _, err = run("models", "--download", "deepmtj-2021")
+        assert code == 1
+        assert "napari-deepmtj weights import FILE --id deepmtj-2021" in err
+        server.files["/direct/" + NAME] = (KERAS / "attention-unet.h5").read_bytes()
+        code, out, _ = run("models", "--download", "deepmtj-2021")
+        assert code == 0
+        assert "use it: napari-deepmtj track CLIP --model deepmtj-2021" in out
+        assert offer not in run("models")[1]

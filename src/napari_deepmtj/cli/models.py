@@ -14,10 +14,20 @@ def models(
         str | None,
         typer.Argument(metavar="[ID|FILE]", help="Show this model's whole card, as JSON."),
     ] = None,
+    download: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Fetch and convert this published network first."),
+    ] = None,
 ) -> None:
-    """List the models that can be used, one a line."""
+    """List the models that can be used, one a line, and the published networks to be had."""
+    from napari_deepmtj.weights.download import not_fetched
     from napari_deepmtj.weights.store import DEFAULT_MODEL, find_models, read_card, resolve_model
 
+    if download is not None:
+        from napari_deepmtj.cli.weights import download as fetch
+
+        fetch(download)
+        return
     if model is not None:
         print_line(read_card(resolve_model(model)).to_json(indent=2))
         return
@@ -30,6 +40,8 @@ def models(
             f"input {card.input_width} x {card.input_height} px, attention maps "
             f"{', '.join(card.attention.choices) or 'none'}; trained on {card.trained_on}"
         )
+    for remote in not_fetched():
+        print_line(f"{remote.offer}: napari-deepmtj models --download {remote.id}")
     for problem in problems:
         print_error(str(problem))
     if problems:

@@ -57,6 +57,11 @@ class Imported:
     first_use: bool = False
 
 
+def not_fetched() -> list[Remote]:
+    """Return the published networks that are not among the user's models."""
+    return [r for r in REMOTES.values() if not (user_folder() / f"{r.id}.safetensors").exists()]
+
+
 def target_of(model_id: str, *, overwrite: bool = False) -> Path:
     """Return the file in the user's folder that a model of this id is saved as.
 

@@ -49,6 +49,10 @@ class Remote:
         OSF's list of the files there, https://developer.osf.io.
     direct : str
         The address in the authors' own program, for when OSF does not answer or has no such file.
+    journal : str
+        Where and when it was published, in short.
+    megabytes : int
+        Size of the file, as its authors state it.
     """
 
     id: str
@@ -59,6 +63,14 @@ class Remote:
     page: str
     listing: str
     direct: str
+    journal: str = "TBME 2022"
+    megabytes: int = 375
+
+    @property
+    def offer(self) -> str:
+        """What it is, in a line: where it was published, licence and size."""
+        licence = self.licence.replace("CC-BY-", "CC BY ")
+        return f"published network ({self.journal}, {licence}, {self.megabytes} MB)"
 
     @property
     def by_hand(self) -> str:

@@ -22,6 +22,7 @@ from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.tracking.preview import Choice, preview_of
+from napari_deepmtj._napari.tracking.published import fetch_button
 from napari_deepmtj._napari.tracking.run import Request, TrackRun
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.forms import add_lines, row
@@ -54,6 +55,7 @@ class TrackWidget(Container[Any]):
         model = self._session.made_model or settings.model
         self.clip = ComboBox(label="clip", choices=self._clip_choices, tooltip="What to track in.")
         self.model = ComboBox(label="model", choices=_models(model), value=model)
+        self.published = fetch_button(self._session)
         self.device = ComboBox(
             label="device",
             choices=["auto", "cuda", "mps", "cpu"],
@@ -112,6 +114,7 @@ class TrackWidget(Container[Any]):
             widgets=[
                 self.clip,
                 self.model,
+                row(self.published),
                 self.mode,
                 self.device,
                 self.roi,
@@ -362,7 +365,7 @@ class TrackWidget(Container[Any]):
         if progress is None:
             return
         self.progress.max, self.progress.value = progress.total, progress.done
-        self.status.value = f"{progress.done} of {progress.total} frames, {progress.note}"
+        self.status.value = f"{progress.done} of {progress.total} {progress.unit}s, {progress.note}"
 
     def _show_message(self, message: str) -> None:
         self.message.value = message or ("" if self.clip.value is not None else NO_CLIP)
