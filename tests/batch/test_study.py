@@ -44,6 +44,16 @@ def test_a_spreadsheet_s_decimal_comma_is_understood(tmp_path):
     assert (entry.scale, entry.sync_offset_s) == (Scale(0.0883, 0.0883, "study table"), 1.5)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_encodings_of_spreadsheets_are_read(tmp_path, encoding, separator):
+    path = tmp_path / "study.csv"
+    text = "file,subject\nLäufer 1.avi,Müller\n".replace(",", separator)
+    path.write_text(text, encoding=encoding)
+    (entry,) = read_study(path)
+    assert (entry.clip.name, entry.facts["subject"]) == ("Läufer 1.avi", "Müller")
+
+
 def test_empty_rows_and_cells_say_nothing(tmp_path):
     entries = read_study(written(tmp_path, "file,subject,scale\na.avi,,\n,,\nb.avi,S2,\n"))
     assert [(e.clip.name, dict(e.facts), e.scale) for e in entries] == [

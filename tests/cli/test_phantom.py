@@ -33,3 +33,13 @@ def test_the_cohort_has_its_own_length_and_seed(run, tmp_path):
         assert code == 2
         assert "leave --frames, --seed and --styles out" in " ".join(err.replace("│", " ").split())
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_there_is_not_replaced(run, tmp_path):
+    (tmp_path / "mine.avi").write_bytes(b"mine")
+    words = ("phantom", "--out", tmp_path, "--subjects", 1, "--videos", 1, "--frames", 2)
+    code, _, err = run(*words)
+    assert (code, err.count("\n")) == (1, 1)
+    assert "is not empty" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.avi"]
+    assert run(*words, "--overwrite")[0] == 0

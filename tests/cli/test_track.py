@@ -394,3 +394,27 @@ def test_without_opencv_nothing_is_tracked_before_it_is_said(run, clip, result, 
     assert code == 1
     assert 'extra "flow"' in err
     assert not result.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("",), 2, "one of the names is empty"),
+        (("  ",), 2, "one of the names is empty"),
+        (("/",), 2, "whole file system"),
+        ((".",), 1, "to track every clip in it: napari-deepmtj batch"),
+        (("x" * 240 + ".avi",), 1, "has a name of 240 bytes"),
+    ],
+)
+def test_what_is_no_clip_is_one_line(run, clip, tmp_path, monkeypatch, words, code, said):
+    monkeypatch.chdir(tmp_path)
+    got, out, err = run("track", *words, *TINY)
+    assert (got, out) == (code, "")
+    assert said in " ".join(err.split())
+    assert code == 2 or err.count("\n") == 1
+
+
+def test_a_folder_of_videos_names_batch(run, clip):
+    code, _, err = run("track", clip.parent, *TINY)
+    assert code == 1
+    assert f"napari-deepmtj batch {clip.parent} --out FOLDER" in err

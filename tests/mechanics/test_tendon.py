@@ -87,6 +87,13 @@ def test_a_slope_needs_three_instants(
         stiffness(force, stretched, span)
 
 
+@pytest.mark.parametrize("slope", [-1.0, -20.0, -300.0])
+def test_a_force_that_falls_with_length_is_no_stiffness(slope: float) -> None:
+    stretched = np.linspace(5, 0, 50)
+    with pytest.raises(ResultError, match="force falls as the tendon lengthens"):
+        stiffness(2000 + slope * stretched, stretched, (0.0, 1.0))
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ResultError, match="rest length"):
         strain([1.0], 0.0)

@@ -5,6 +5,7 @@ Nothing is opened here but the table; what is then done with a clip is `plan` an
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -226,7 +227,9 @@ def _read(path: Path) -> list[list[str]]:
             sheet = pd.read_excel(path, header=None, dtype=str, keep_default_na=False)
             rows: list[list[str]] = sheet.fillna("").to_numpy().tolist()
             return rows
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # "Unicode text"
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except ImportError as error:
         raise MissingExtraError("an XLSX table", "excel") from error
     except (OSError, UnicodeDecodeError, ValueError, KeyError) as error:

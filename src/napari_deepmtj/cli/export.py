@@ -32,6 +32,13 @@ FOR_PEOPLE = {
     "report-html": "-report.html",
     "methods": "-methods.md",
 }
+#: Extensions that a name given with --out may have.
+ENDINGS = {
+    "video": (".mp4", ".avi"),
+    "report-pdf": (".pdf",),
+    "report-html": (".html", ".htm"),
+    "methods": (".md", ".txt"),
+}
 
 
 def export(
@@ -205,6 +212,7 @@ def _paths(files: list[Path], to: str, out: Path | None) -> list[Path]:
         If two would share a file.
     """
     if out is not None and len(files) == 1 and not out.is_dir() and out.suffix:
+        _require_suffix(out, to)
         return [out]
     paths = [_default(file, to, out) for file in files]
     taken: dict[str, Path] = {}
@@ -215,6 +223,16 @@ def _paths(files: list[Path], to: str, out: Path | None) -> list[Path]:
                 f"{other} and {file} would both be exported to {path.name}; export them apart"
             )
     return paths
+
+
+def _require_suffix(path: Path, to: str) -> None:
+    """Raise ResultError if a file's extension is not one of the format's."""
+    from napari_deepmtj.results.formats import FORMATS, require_suffix
+
+    if to in TABLES:
+        require_suffix(path, FORMATS[to].title, (FORMATS[to].suffix,))
+    else:
+        require_suffix(path, f"a {to.replace('-', ' in ')}", ENDINGS[to])
 
 
 def _default(file: Path, to: str, folder: Path | None) -> Path:

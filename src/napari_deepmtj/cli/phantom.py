@@ -49,6 +49,9 @@ def phantom(
             "groups, as far as they go."
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write into a folder that holds something already.")
+    ] = False,
 ) -> None:
     """Write made-up ultrasound clips whose MTJ is known exactly.
 
@@ -57,8 +60,15 @@ def phantom(
     """
     from napari_deepmtj.cli._console import print_line
     from napari_deepmtj.cli._jobs import run_job
+    from napari_deepmtj.errors import ResultError
     from napari_deepmtj.phantom import write_cohort
 
+    if not overwrite and out.is_dir() and any(out.iterdir()):
+        raise ResultError(
+            "is not empty, and clips in it may be replaced; add --overwrite or choose another "
+            "--out",
+            path=out.absolute(),
+        )
     if cohort is None:
         number = 0 if seed is None else seed
         job = write_cohort(

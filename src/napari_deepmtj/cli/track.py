@@ -101,7 +101,7 @@ def track(
     """Track the muscle-tendon junction in clips; write <stem>.mtj.csv and <stem>.mtj.json."""
     given_scale = None if scale is None else parse_scale(scale)
     wanted = slice(None) if frames is None else parse_frames(frames)
-    files = expand(clips)
+    files = _with_names(expand(clips))
 
     from napari_deepmtj.core.paths import led_by, result_paths, shown_names
     from napari_deepmtj.inference.attention import wanted_map
@@ -145,7 +145,12 @@ def track(
             print_line(_line(name, written, request.result, runner.backend.name))
         except DeepMTJError as error:
             failures += 1
-            print_error(led_by(name, str(error)))
+            hint = (
+                f"; to track every clip in it: napari-deepmtj batch {clip} --out FOLDER"
+                if clip.is_dir()
+                else ""
+            )
+            print_error(led_by(name, str(error)) + hint)
     if failures:
         if len(files) > 1:
             print_error(f"{failures} of {len(files)} clips failed")
@@ -204,6 +209,8 @@ def expand(patterns: Iterable[str]) -> list[Path]:
     """
     clips: dict[str, Path] = {}
     for pattern in patterns:
+        if not pattern.strip():
+            raise typer.BadParameter("one of the names is empty; give a file")
         path = pattern if os.path.exists(pattern) else os.path.expanduser(pattern)  # noqa: PTH110, PTH111
         found = [path]
         if not os.path.exists(path) and glob.has_magic(pattern):  # noqa: PTH110
@@ -211,6 +218,20 @@ def expand(patterns: Iterable[str]) -> list[Path]:
         for clip in found:
             clips.setdefault(os.path.realpath(clip), Path(clip))
     return list(clips.values())
+
+
+def _with_names(clips: list[Path]) -> list[Path]:
+    """Return the clips, "." by the name of its folder.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one has no name: nothing at all, or the root of a file system.
+    """
+    named = [clip if clip.name else Path(os.path.abspath(clip)) for clip in clips]  # noqa: PTH100
+    if not all(clip.name for clip in named):
+        raise typer.BadParameter("that is the whole file system; give a clip", param_hint="CLIP")
+    return named
 
 
 def _told(events: Iterable[Any], name: str) -> Iterator[Any]:
@@ -226,5 +247,5 @@ def _line(name: str, written: Written, result: Path, backend: str) -> str:
     table = written.trajectory.table
     return (
         f"{name}: MTJ in view in {int(table['in_view'].sum())} of {len(table)} frames, "
-        f"{len(table) / written.seconds:.0f} frames/s with {backend} -> {result}"
+        f"{len(table) / written.seconds:.3g} frames/s with {backend} -> {result}"
     )

@@ -89,7 +89,7 @@ class TrackedBatch:
     done, total : int
         Frames so far, this batch included, and frames asked for.
     seconds : float
-        Time since the job began.
+        Time since the first frame was asked for: loading and choosing what computes are not in it.
     """
 
     predictions: tuple[FramePrediction, ...]
@@ -154,7 +154,6 @@ def track(
         Last. Frames that cannot be decoded have rows without a position, and the flag
         `UNREADABLE`.
     """
-    began = time.perf_counter()
     try:
         setup = prepare(source, model, roi, scale, frames)
         if runner is None:
@@ -166,6 +165,7 @@ def track(
         if attention is True and which is None:
             yield Notice(f"the network {model.card.network!r} has no attention maps")
         yield Began(provenance_of(source, setup, runner), setup.pixel_map, setup.frames, which)
+        began = time.perf_counter()
         found: list[PredictionColumns] = []
         done, total = 0, len(setup.frames)
         buffer = getattr(runner.backend, "buffer", None)

@@ -348,7 +348,11 @@ class _Trial:
         if known.any():
             at = int(np.flatnonzero(known)[force[known].argmax()])
             self.add("elongation at the greatest force", elongation[at], "mm", "same instant")
-        slope = stiffness(force, elongation, plan.force_range, absolute=plan.force_in_n)
+        try:
+            slope = stiffness(force, elongation, plan.force_range, absolute=plan.force_in_n)
+        except ResultError as error:  # all else is still true
+            self.add("stiffness", float("nan"), "N/mm", f"refused: {error.message}")
+            return
         low, high = slope.force_range_n
         said = f"slope of force on elongation, loading, {low:.0f} to {high:.0f} N, n = {slope.n}"
         self.add("stiffness", slope.n_per_mm, "N/mm", said)

@@ -205,6 +205,12 @@ def stiffness(
             "slope needs three with different elongations: widen the range"
         )
     slope = float(np.cov(stretched, force)[0, 1] / np.var(stretched, ddof=1))
+    if slope <= 0:
+        raise ResultError(
+            f"the force falls as the tendon lengthens ({slope:.3g} N/mm between {low:.0f} and "
+            f"{high:.0f} N), which is no stiffness: check the sign of torque and lengths, the "
+            "synchronisation, and that the torque rises in the frames that are used"
+        )
     r2 = float(np.corrcoef(stretched, force)[0, 1] ** 2)
     return Stiffness(slope, (low, high), len(force), r2)
 

@@ -86,10 +86,10 @@ def test_uneven_times_need_a_rate_which_the_file_states(
 @pytest.mark.parametrize("key", ["sto", "mot", "mot-us"])
 def test_opensim_tables_refuse_gaps(tmp_path: Path, make_trajectory: Make, key: str) -> None:
     with pytest.raises(ResultError, match=r"2 of 20 rows .* at 2\.120 s.*--leave-gaps-out"):
-        interchange.write(make_trajectory(hidden=HIDDEN), tmp_path / "a.sto", key)
+        interchange.write(make_trajectory(hidden=HIDDEN), path_of(tmp_path, key), key)
     everything = make_trajectory(hidden=range(20))
     with pytest.raises(ResultError, match="nothing to export"):
-        interchange.write(everything, tmp_path / "a.sto", key, Options(leave_gaps_out=True))
+        interchange.write(everything, path_of(tmp_path, key), key, Options(leave_gaps_out=True))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,7 +148,7 @@ def test_a_c3d_marks_what_is_missing_by_its_residual(tmp_path: Path, make_trajec
 def test_units_that_a_format_lacks(tmp_path: Path, make_trajectory: Make) -> None:
     for key in ("trc", "c3d"):
         with pytest.raises(DeepMTJError, match=r"no scale|needs the extra"):
-            interchange.write(make_trajectory(scale=None), tmp_path / "a", key)
+            interchange.write(make_trajectory(scale=None), path_of(tmp_path, key), key)
     with pytest.raises(ResultError, match="holds px"):
         interchange.write(make_trajectory(), tmp_path / "a.csv", "dlc-csv", Options(unit="mm"))
     interchange.write(make_trajectory(scale=None), tmp_path / "a.sto", "sto")
@@ -185,7 +185,7 @@ def test_several_clips_do_not_go_into_a_file_of_one(tmp_path: Path, make_traject
 def test_a_rate_makes_no_new_rows_of_predictions(tmp_path: Path, make_trajectory: Make) -> None:
     for key in ("dlc-csv", "tidy"):
         with pytest.raises(ResultError, match="leave"):
-            interchange.write(make_trajectory(), tmp_path / "a.csv", key, Options(rate=50))
+            interchange.write(make_trajectory(), path_of(tmp_path, key), key, Options(rate=50))
 
 
 def test_netcdf_with_the_names_to_come(
@@ -260,7 +260,7 @@ def test_other_files_are_refused_with_one_line(tmp_path: Path, key: str) -> None
 def test_a_file_that_breaks_the_rules_is_refused(
     tmp_path: Path, make_trajectory: Make, key: str, old: str, new: str
 ) -> None:
-    path = tmp_path / "a.x"
+    path = path_of(tmp_path, key)
     interchange.write(make_trajectory(), path, key)
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -282,3 +282,51 @@ def test_keys_and_default_names(tmp_path: Path) -> None:
     path = interchange.default_path("in/a.mtj.csv", "mot-us", tmp_path)
     assert path == tmp_path / "a_US.mot"
     assert interchange.default_path("in/a.mtj.csv", "dlc-h5") == Path("in/aDLC_napari-deepmtj.h5")
+
+
+@pytest.mark.parametrize(
+    ("frames", "rate", "asked", "complaint"),
+    [
+        (65_536, 25.0, None, r"65536 frames, and C3D counts 65535; resample with --rate 24.9 or"),
+        (70_000, 25.0, None, "resample with --rate 23.4 or lower, track it in parts of 2621 s"),
+        (200_000, 100.0, None, "--rate 32.7 or lower"),
+        (20, 40_000.0, None, "40000 frames a second, and C3D counts 32767"),
+        (3_000, 25.0, 1000.0, "119961 frames, and C3D counts 65535"),
+    ],
+)
+def test_what_c3d_cannot_count_is_refused_before_anything_is_written(
+    tmp_path: Path, make_trajectory: Make, frames: int, rate: float, asked, complaint: str
+) -> None:
+    pytest.importorskip("ezc3d", reason="the extra c3d is not installed")
+    short = make_trajectory(FrameTimes(np.arange(2) / rate, "container"))
+    numbers = np.arange(frames)
+    table = short.table.iloc[np.zeros(frames, int)].assign(frame=numbers, time_s=numbers / rate)
+    path = tmp_path / "a.c3d"
+    with pytest.raises(ResultError, match=complaint):
+        interchange.write(Trajectory(table, short.provenance), path, "c3d", Options(rate=asked))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_c3d_is_whole(tmp_path: Path, make_trajectory: Make) -> None:
+    pytest.importorskip("ezc3d", reason="the extra c3d is not installed")
+    short = make_trajectory(FrameTimes(np.arange(2) / 25, "container"))
+    n = np.arange(65_535)
+    table = short.table.iloc[np.zeros(len(n), int)].assign(frame=n, time_s=n / 25, x_px=n / 1000)
+    long = Trajectory(table.assign(x_mm=n / 10_000), short.provenance)
+    interchange.write(long, tmp_path / "a.c3d", "c3d")
+    (track,) = interchange.read(tmp_path / "a.c3d", "c3d")
+    assert len(track) == len(n)
+    np.testing.assert_allclose(track.xy[:, 0], n / 10_000, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("c3d", "a.trc"), ("trc", "a.c3d"), ("dlc-h5", "a.csv"), ("tidy", "a.xlsx"), ("sto", "a.mot")]
+    + [("netcdf", "a.csv"), ("mot", "a")],
+)
+def test_a_file_is_called_like_its_format(
+    tmp_path: Path, make_trajectory: Make, key: str, name: str
+) -> None:
+    with pytest.raises(ResultError, match=rf"^{name}: .* end it with \."):
+        interchange.write(make_trajectory(), tmp_path / name, key)
+    assert list(tmp_path.iterdir()) == []

@@ -122,11 +122,13 @@ def write(
     Raises
     ------
     ResultError
-        If the format cannot hold it; the message says what to do.
+        If the format cannot hold it, or the file is not called like one; the message says what to
+        do.
     MissingExtraError
         If the format needs a package that is not installed.
     """
     form, options = _format(key), options or Options()
+    require_suffix(path, form.title, (form.suffix,))
     given = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
     if form.write_several is not None and given:
         return form.write_several(given, path, options)
@@ -144,6 +146,17 @@ def read(path: str | Path, key: str) -> tuple[Track, ...]:
         If it is not of that format, or damaged.
     """
     return _format(key).read(path)
+
+
+def require_suffix(path: str | Path, title: str, suffixes: Sequence[str]) -> None:
+    """Raise ResultError if a file is called like one of another format than it is to have."""
+    path = Path(path)
+    if path.suffix.lower() not in suffixes:
+        raise ResultError(
+            f"is no name of a file of {title}; end it with {' or '.join(suffixes)}, or choose "
+            "another format",
+            path=path,
+        )
 
 
 def default_path(result: str | Path, key: str, folder: str | Path | None = None) -> Path:

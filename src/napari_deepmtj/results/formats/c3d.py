@@ -6,7 +6,9 @@ C3D has a rate and no times, so uneven frames are refused. A missing point is on
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,12 @@ from napari_deepmtj.results.formats.track import (
 )
 
 HELD: tuple[Unit, ...] = ("mm", "m")
+#: Most frames that the header counts (16 bits, unsigned); readers differ on how more are counted.
+MOST_FRAMES = 65_535
+#: Highest rate that all readers take: some read its header's word as a signed one.
+MOST_HZ = 32_767.0
+#: Longest text of a parameter; its length is one byte, which some read as a signed one.
+MOST_CHARACTERS = 127
 #: Our own group of parameters.
 GROUP = "DEEPMTJ"
 
@@ -42,12 +50,14 @@ def write(trajectory: Trajectory, path: str | Path, options: Options) -> tuple[s
     Raises
     ------
     ResultError
-        If the frames are not even in time (resample them), or there is no scale.
+        If the frames are not even in time (resample them), there is no scale, or C3D counts
+        neither so many frames nor so high a rate.
     MissingExtraError
         If ezc3d is not installed.
     """
     ezc3d = _ezc3d("writing C3D")
     track, rate = evenly(track_of(trajectory, options, HELD), "C3D")
+    _require_counted(track, rate)
     missing = track.missing
     file = ezc3d.c3d()
     values = {"UNITS": [track.unit], "RATE": [rate], "LABELS": [POINT], "DESCRIPTIONS": [AXES]}
@@ -63,7 +73,8 @@ def write(trajectory: Trajectory, path: str | Path, options: Options) -> tuple[s
     said["NOTES"] = list(track.notes)
     for name, texts in said.items():
         if any(texts):
-            file.add_parameter(GROUP, name, [_ascii(text) for text in texts])
+            lines = [line for text in texts for line in wrap(_ascii(text), MOST_CHARACTERS)]
+            file.add_parameter(GROUP, name, lines)
     file.add_parameter(GROUP, "FIRST_TIME_S", [float(track.times[0])])
     with atomic_path(path) as temporary:
         ready = temporary.with_name(f"{temporary.name}.c3d")  # ezc3d insists on this ending
@@ -125,6 +136,23 @@ def _ezc3d(what: str) -> Any:
 def _entries(file: Any, group: str) -> list[tuple[str, Any]]:
     entries = file["parameters"].get(group, {})
     return [(key, entry) for key, entry in entries.items() if not key.startswith("__")]
+
+
+def _require_counted(track: Track, rate: float) -> None:
+    """Raise if C3D cannot count the frames of a track, or its rate."""
+    n = len(track)
+    if n > MOST_FRAMES:
+        seconds, lower = n / rate, rate * MOST_FRAMES / n
+        raise ResultError(
+            f"{track.clip} has {n} frames, and C3D counts {MOST_FRAMES}; resample with --rate "
+            f"{math.floor(10 * lower * (1 - 1 / MOST_FRAMES)) / 10:g} or lower, track it in parts "
+            f"of {math.floor(seconds * MOST_FRAMES / n)} s (--frames), or export .trc or .sto"
+        )
+    if rate > MOST_HZ:
+        raise ResultError(
+            f"{track.clip} has {rate:g} frames a second, and C3D counts {MOST_HZ:g}; resample with "
+            "--rate, or export .trc or .sto"
+        )
 
 
 def _ascii(text: str) -> str:

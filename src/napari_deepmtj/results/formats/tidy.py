@@ -24,6 +24,9 @@ from napari_deepmtj.results.trajectory_file import DIGITS
 CLIP_COLUMNS = ("clip", "clip_sha256")
 SETTING_COLUMNS = ("x_mm_per_px", "y_mm_per_px", "scale_source", "times_source", "model")
 
+#: Rows that a sheet of Excel and its kin has, the header included.
+SHEET_ROWS = 1_048_576
+
 
 def write(
     trajectories: Sequence[Trajectory], path: str | Path, options: Options
@@ -53,7 +56,11 @@ def write(
     text = io.StringIO()
     table.to_csv(text, index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
     atomic_write(path, text.getvalue().encode())
-    return ()
+    if len(table) < SHEET_ROWS:
+        return ()
+    return (
+        f"the table has {len(table)} rows; a spreadsheet shows the first {SHEET_ROWS - 1} alone",
+    )
 
 
 def _rows(trajectory: Trajectory) -> pd.DataFrame:
