@@ -417,4 +417,4 @@ def test_what_is_no_clip_is_one_line(run, clip, tmp_path, monkeypatch, words, co
 def test_a_folder_of_videos_names_batch(run, clip):
     code, _, err = run("track", clip.parent, *TINY)
     assert code == 1
-    assert f"napari-deepmtj batch {clip.parent} --out FOLDER" in err
+    assert f"napari-deepmtj batch {clip.parent.name} --out FOLDER" in err

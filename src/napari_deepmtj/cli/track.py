@@ -146,7 +146,7 @@ def track(
         except DeepMTJError as error:
             failures += 1
             hint = (
-                f"; to track every clip in it: napari-deepmtj batch {clip} --out FOLDER"
+                f"; to track every clip in it: napari-deepmtj batch {name} --out FOLDER"
                 if clip.is_dir()
                 else ""
             )
