@@ -32,6 +32,26 @@ def test_shrinking_averages_the_input_first() -> None:
         torch.testing.assert_close(shrinking(large).heatmap, plain(small).heatmap)
 
 
+def test_mirror_averages_picture_and_mirror_image() -> None:
+    plain = build("compact", channels=(8, 8, 8)).eval()
+    mirroring = build("compact", channels=(8, 8, 8), mirror=True).eval()
+    mirroring.load_state_dict(plain.state_dict())
+    pictures = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        there, back = plain(pictures), plain(pictures.flip(3))
+        both, mirrored = mirroring(pictures), mirroring(pictures.flip(3))
+    torch.testing.assert_close(both.presence, (there.presence + back.presence) / 2)
+    mean = (there.heatmap.exp() + back.heatmap.flip(2).exp()) / 2
+    torch.testing.assert_close(both.heatmap.exp(), mean)
+    assert not torch.allclose(there.heatmap, both.heatmap)
+    torch.testing.assert_close(mirrored.heatmap, both.heatmap.flip(2))
+    torch.testing.assert_close(mirrored.attention[1], both.attention[1].flip(2))
+    torch.testing.assert_close(mirrored.features, both.features)
+    mirroring.train()
+    trained = mirroring(pictures)
+    assert trained.heatmap.shape == both.heatmap.shape
+
+
 def test_small_enough() -> None:
     assert sum(p.numel() for p in build("compact").parameters()) <= 2_500_000
 

@@ -89,11 +89,20 @@ class CompactNet(nn.Module):
     shrink : int
         Factor by which the input is averaged down at once. What tells the junction is coarse;
         the finest grain of a picture is the scanner's own, and the least like a made-up one.
+    mirror : bool
+        In evaluation, average the picture and its mirror image, at twice the time: heat maps as
+        probabilities, the rest as it is.
     """
 
-    def __init__(self, channels: tuple[int, int, int] = (24, 48, 96), shrink: int = 1) -> None:
+    def __init__(
+        self,
+        channels: tuple[int, int, int] = (24, 48, 96),
+        shrink: int = 1,
+        mirror: bool = False,
+    ) -> None:
         super().__init__()
         self.shrink = shrink
+        self.mirror = mirror
         fine, middle, coarse = channels
         self.fold = nn.PixelUnshuffle(STRIDE)
         self.fine = nn.Sequential(_conv(STRIDE**2, fine), Residual(fine))
@@ -115,6 +124,26 @@ class CompactNet(nn.Module):
         maxima of the coarse channels. Presence weighs what they say against the heat map's own
         evidence, the logarithm of its mean, as a class "nowhere" beside the places would.
         """
+        if self.training or not self.mirror:
+            return self._straight(x)
+        there = self._straight(x)
+        back = self._straight(x.flip(3))
+        assert there.heatmap is not None and back.heatmap is not None
+        assert there.presence is not None and back.presence is not None
+        assert there.features is not None and back.features is not None
+        both = torch.stack([there.heatmap, back.heatmap.flip(2)])
+        return NetworkOutput(
+            heatmap=both.logsumexp(dim=0) - math.log(2.0),
+            xy=None,
+            presence=(there.presence + back.presence) / 2,
+            attention=tuple(
+                (a + b.flip(2)) / 2 for a, b in zip(there.attention, back.attention, strict=True)
+            ),
+            features=(there.features + back.features) / 2,
+        )
+
+    def _straight(self, x: Tensor) -> NetworkOutput:
+        """Map pictures as `forward` does, without their mirror images."""
         if self.shrink > 1:
             x = F.avg_pool2d(x, self.shrink)
         fine = self.fine(self.fold(x))
