@@ -52,7 +52,7 @@ dist: | system-python
 	$(VENV)-dist/bin/python -m pip install -q -c constraints.txt --group dist
 	$(VENV)-dist/bin/python -m build --installer pip
 	$(VENV)-dist/bin/python -m twine check --strict dist/*
-	test $$(wc -c < dist/*.whl) -lt 8000000
+	test -n "$$(find dist -name '*.whl' -size -8000000c)"
 	$(VENV)-dist/bin/python -m pip install -q -c constraints.txt torch
 	$(VENV)-dist/bin/python -m pip install -q -c constraints.txt "$$(echo dist/*.whl)[plots]"
 	cd dist && ../$(VENV)-dist/bin/napari-deepmtj demo --out demo

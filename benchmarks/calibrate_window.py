@@ -30,8 +30,10 @@ TOLERANCE = 0.01
 def make_clip(folder: Path, layout: str, seed: int) -> tuple[Path, Any]:
     """Write a recording of a scanner's screen with a moving calf in it; return it and its truth."""
     from napari_deepmtj.phantom import demo_clip
-    from napari_deepmtj.phantom.screen import draw_screen, sample_screen
     from napari_deepmtj.video.writer import VideoWriter
+
+    sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
+    from scanner_screens import draw_screen, sample_screen
 
     with demo_clip() as calf:
         pictures = np.stack(list(calf.frames(0, FRAMES)))

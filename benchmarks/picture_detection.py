@@ -9,6 +9,7 @@ real recordings if they are there (`../shared/data/real/muscle_video` beside the
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from napari_deepmtj.calibration.roi import CONFIDENT
 from napari_deepmtj.calibration.scale import suggest_scale
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.phantom.cohort import subjects
-from napari_deepmtj.phantom.screen import LAYOUTS, Screen, draw_screen, sample_screen
 from napari_deepmtj.video.opening import open_video
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tests/support"))
+
+from scanner_screens import LAYOUTS, Screen, draw_screen, sample_screen  # noqa: E402
+
 REAL = ROOT.parent / "shared/data/real/muscle_video"
 #: Where the picture is in the real recordings, and their mm per px, as their publishers crop them.
 REAL_ROI, REAL_MM = Roi(215, 45, 720, 574), 0.0883

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scanner_screens import LAYOUTS, draw_screen, sample_screen
 
 from napari_deepmtj.calibration.picture import detect_in, detect_picture, spread_frames
 from napari_deepmtj.calibration.roi import resolve_roi
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.phantom.cohort import demo_clip
-from napari_deepmtj.phantom.screen import LAYOUTS, draw_screen, sample_screen
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.stacks.stack import ArraySource
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scanner_screens import LAYOUTS, draw_screen, sample_screen
 
 from napari_deepmtj.calibration.scale import (
     scale_by_hand,
@@ -13,7 +14,6 @@ from napari_deepmtj.calibration.scale import (
 )
 from napari_deepmtj.core.geometry import Roi, Scale
 from napari_deepmtj.errors import CalibrationError
-from napari_deepmtj.phantom.screen import LAYOUTS, draw_screen, sample_screen
 from napari_deepmtj.video.opening import open_video
 from napari_deepmtj.video.stacks.stack import ArraySource
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from napari_deepmtj.core.geometry import Roi
-from napari_deepmtj.phantom.screen import (
+from scanner_screens import (
     LAYOUTS,
     RulerSpec,
     ScreenSpec,
     draw_screen,
     sample_screen,
 )
+
+from napari_deepmtj.core.geometry import Roi
 
 PLAIN = ScreenSpec(
     layout="cart",

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from napari.layers import Image, Layer, Shapes
+from scanner_screens import draw_screen, sample_screen
 
 from napari_deepmtj._napari.calibration import controller as calibration
 from napari_deepmtj._napari.contributions.reader import clip_layer
@@ -19,7 +20,6 @@ from napari_deepmtj.calibration.scale import Suggestion
 from napari_deepmtj.core.geometry import PixelMap, Roi, Scale
 from napari_deepmtj.errors import CalibrationError, VideoError
 from napari_deepmtj.inference.attention import AttentionMap
-from napari_deepmtj.phantom.screen import draw_screen, sample_screen
 from napari_deepmtj.video.sidecar import ClipInfo, read_sidecar, write_sidecar
 
 GATE = AttentionMap("gate-1", "gate", "gate", "tiny", "ab" * 32)
