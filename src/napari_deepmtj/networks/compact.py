@@ -124,26 +124,20 @@ class CompactNet(nn.Module):
         maxima of the coarse channels. Presence weighs what they say against the heat map's own
         evidence, the logarithm of its mean, as a class "nowhere" beside the places would.
         """
-        if self.training or not self.mirror:
-            return self._straight(x)
-        there = self._straight(x)
-        back = self._straight(x.flip(3))
-        assert there.heatmap is not None and back.heatmap is not None
-        assert there.presence is not None and back.presence is not None
-        assert there.features is not None and back.features is not None
-        both = torch.stack([there.heatmap, back.heatmap.flip(2)])
-        return NetworkOutput(
-            heatmap=both.logsumexp(dim=0) - math.log(2.0),
-            xy=None,
-            presence=(there.presence + back.presence) / 2,
-            attention=tuple(
-                (a + b.flip(2)) / 2 for a, b in zip(there.attention, back.attention, strict=True)
-            ),
-            features=(there.features + back.features) / 2,
-        )
+        heat, presence, attention, features = self._straight(x)
+        if self.mirror and not self.training:
+            back, presence_back, gates, features_back = self._straight(x.flip(3))
+            heat = torch.stack([heat, back.flip(2)]).logsumexp(dim=0) - math.log(2.0)
+            presence = (presence + presence_back) / 2
+            attention = (
+                (attention[0] + gates[0].flip(2)) / 2,
+                (attention[1] + gates[1].flip(2)) / 2,
+            )
+            features = (features + features_back) / 2
+        return NetworkOutput(heat, None, presence, attention, features)
 
-    def _straight(self, x: Tensor) -> NetworkOutput:
-        """Map pictures as `forward` does, without their mirror images."""
+    def _straight(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor]:
+        """Return heat map, presence, attention and features of pictures as they are."""
         if self.shrink > 1:
             x = F.avg_pool2d(x, self.shrink)
         fine = self.fine(self.fold(x))
@@ -158,10 +152,5 @@ class CompactNet(nn.Module):
         heat = self.head(self.merge_fine(torch.cat([gated, up], dim=1)))[:, 0]
         places = heat.float().flatten(1)
         evidence = places.logsumexp(dim=1) - math.log(places.shape[1])
-        return NetworkOutput(
-            heatmap=heat,
-            xy=None,
-            presence=self.presence(pooled)[:, 0] + evidence,
-            attention=(attention_middle[:, 0], attention_fine[:, 0]),
-            features=pooled,
-        )
+        presence = self.presence(pooled)[:, 0] + evidence
+        return heat, presence, (attention_middle[:, 0], attention_fine[:, 0]), pooled
