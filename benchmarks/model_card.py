@@ -46,7 +46,7 @@ def facts(card: WeightCard, parameters: int) -> list[tuple[str, str]]:
         )
     rows += [
         (name.replace("_", " "), str(card.made_with[name]))
-        for name in ("device", "hours", "rendering_hours")
+        for name in ("runs", "fitted_on", "device", "hours", "rendering_hours")
         if name in card.made_with
     ]
     rows.append(
