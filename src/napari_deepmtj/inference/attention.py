@@ -25,6 +25,9 @@ FloatArray = npt.NDArray[np.float32]
 #: Gamma of the display of shares: P20's authors show the square root.
 SHARE_GAMMA = 0.5
 
+#: Share of a typical map that is left clear.
+CLEAR = 0.9
+
 #: Frames whose values are looked at for the display, about; every frame's highest is.
 SAMPLE = 64
 
@@ -158,8 +161,8 @@ class Display:
 def display_of(maps: npt.ArrayLike, kind: str) -> Display:
     """Choose the display for a run from (some of) its maps.
 
-    Half of a typical map is left clear, so that the picture stays a picture, and the highest value
-    of a typical frame has full colour.
+    All but the highest tenth of a typical map is left clear, so that the picture stays a picture,
+    and the highest value of a typical frame has full colour.
 
     Parameters
     ----------
@@ -175,5 +178,6 @@ def display_of(maps: npt.ArrayLike, kind: str) -> Display:
     if not seen.any():
         return Display(0.0, 1.0, 1.0, gamma)
     some = np.flatnonzero(seen)[:: max(1, seen.sum() // SAMPLE)]
-    low, high = float(np.median(values[some])), float(np.median(highest[seen]))
+    tenth = [np.quantile(one[one > 0], CLEAR) for one in values[some]]
+    low, high = float(np.median(tenth)), float(np.median(highest[seen]))
     return Display(low if low < high else 0.0, high, float(highest.max()), gamma)

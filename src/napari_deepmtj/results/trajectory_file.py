@@ -30,7 +30,7 @@ DIGITS = 10
 
 
 def write_trajectory(
-    trajectory: Trajectory, csv_path: str | Path, *, overwrite: bool = False
+    trajectory: Trajectory, csv_path: str | Path, *, overwrite: bool = False, merge: bool = True
 ) -> Path:
     """Write a trajectory and its provenance, merged with what is there already.
 
@@ -45,6 +45,9 @@ def write_trajectory(
         The `.mtj.csv`; the `.mtj.json` goes beside it.
     overwrite : bool
         Replace rows that a model made before.
+    merge : bool
+        Keep what is there as said above; without, the file holds this trajectory alone, for
+        callers that know it to hold an earlier state of the same trajectory.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def write_trajectory(
         to another file or cannot be read, or if a file cannot be written.
     """
     path = Path(csv_path)
-    trajectory = _merged(trajectory, path, overwrite)
+    trajectory = _merged(trajectory, path, overwrite) if merge else trajectory
     text = json.dumps(_jsonable(trajectory.provenance.to_json()), indent=2, allow_nan=False)
     beside, provenance = json_path(path), (text + "\n").encode()
     # The two belong together: the JSON lies ready before the CSV is replaced, and follows it.

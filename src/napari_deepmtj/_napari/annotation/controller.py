@@ -26,7 +26,7 @@ from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.viewer import clips
-from napari_deepmtj._napari.viewer.session import Session, per_viewer
+from napari_deepmtj._napari.viewer.session import BLINDED, ORDINARY, Session, per_viewer
 from napari_deepmtj.annotation.marks import Mark, Role, marks_of
 from napari_deepmtj.annotation.prefetch import Ahead
 from napari_deepmtj.annotation.queue import Item
@@ -49,10 +49,12 @@ class AnnotationController(AnnotationState):
         """Show a round and listen to keys and mouse."""
         viewer = self._session.viewer
         self.core = core
+        self._session.conceal(BLINDED if core.blind else ORDINARY)
         self._ahead, self._searched = Ahead(), set()
         self._release_mouse = listen(viewer, self)
         shortcuts.bind(viewer, self)
         viewer.dims.events.current_step.connect(self._on_step)
+        viewer.layers.events.removed.connect(self._on_removed, position="last")
         self._session.events.active.connect(self._on_step)
         if core.item is None:
             self._on_step()
@@ -69,6 +71,7 @@ class AnnotationController(AnnotationState):
         if (core := self.core) is None:
             return
         self.core = None
+        self._session.conceal("")
         self._ahead.stop()
         self._files.close()
         self._session.events.active.disconnect(self._on_step, missing_ok=True)
@@ -76,6 +79,7 @@ class AnnotationController(AnnotationState):
             shortcuts.unbind(viewer)
             self._release_mouse()
             viewer.dims.events.current_step.disconnect(self._on_step)
+            viewer.layers.events.removed.disconnect(self._on_removed)
             for layer in [] if keep_layers else list(viewer.layers):
                 if convert.kind_of(layer) in (Kind.LABELS, Kind.CONTRAST):
                     viewer.layers.remove(layer)
@@ -177,6 +181,19 @@ class AnnotationController(AnnotationState):
             self._show_clip(clip)
             self._show_marks(clip)
         self.shown += 1
+
+    def _on_removed(self, event: Any) -> None:
+        """Say what it means that the layer of labels was removed, and put it back."""
+        if self.core is None or self._moving or convert.kind_of(event.value) is not Kind.LABELS:
+            return
+        clip = self._session.clip_of(event.value)
+        if clip is None:  # the clip was removed
+            return
+        self.tell(
+            f"{event.value.name} shows the open label file, so it was put back. No label was "
+            "deleted; Shift+N deletes one, Close labels ends labelling."
+        )
+        self.soon(self.show)
 
     @contextmanager
     def _by_program(self) -> Iterator[None]:

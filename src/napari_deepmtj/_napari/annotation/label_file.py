@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from napari_deepmtj._napari.annotation.state import AnnotationState, Question
+from napari_deepmtj._napari.annotation.state import AnnotationState
 from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.session import Question
 from napari_deepmtj.annotation.rounds import Mode
 from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError

@@ -61,8 +61,9 @@ class QueuedClips:
         self._opened = [c for c in (*self._opened, clip) if c in layers]
         for old in self._opened[:-KEPT]:
             source = clips.source_of(old)
-            for layer in self._session.layers_of(old):
-                layers.remove(layer)
+            for layer in reversed(self._session.layers_of(old)):
+                if layer in layers:
+                    layers.remove(layer)
             source.close()
         return clip
 

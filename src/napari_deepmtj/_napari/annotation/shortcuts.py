@@ -29,11 +29,14 @@ class Shortcut:
         What it does, for people.
     act : callable
         Does it.
+    short : str
+        The same for a button.
     """
 
     key: str
     text: str
     act: Callable[[AnnotationState], Any]
+    short: str = ""
 
 
 def _nudge(dx: float, dy: float) -> Callable[[AnnotationState], Any]:
@@ -41,18 +44,27 @@ def _nudge(dx: float, dy: float) -> Callable[[AnnotationState], Any]:
 
 
 SHORTCUTS: tuple[Shortcut, ...] = (
-    Shortcut("W", "next frame of the queue", lambda a: a.do(lambda s: s.place.next(), LAST)),
-    Shortcut("Q", "frame before in the queue", lambda a: a.do(lambda s: s.place.previous(), FIRST)),
+    Shortcut(
+        "W", "next frame of the queue", lambda a: a.do(lambda s: s.place.next(), LAST), "Next"
+    ),
+    Shortcut(
+        "Q",
+        "frame before in the queue",
+        lambda a: a.do(lambda s: s.place.previous(), FIRST),
+        "Previous",
+    ),
     Shortcut(
         "Shift+W",
         "skip to the next unlabelled frame",
         lambda a: a.do(lambda s: s.place.skip(), DONE),
     ),
-    Shortcut("N", "not visible", lambda a: a.do(lambda s: s.not_visible())),
+    Shortcut("N", "not visible", lambda a: a.do(lambda s: s.not_visible()), "Not visible"),
     Shortcut("Shift+N", "delete the label", lambda a: a.do(lambda s: s.delete())),
-    Shortcut("G", "good: accept what is proposed", lambda a: a.accept()),
-    Shortcut("Shift+G", "flag, or unflag", lambda a: a.do(lambda s: s.flag())),
-    Shortcut("Ctrl+Z", "undo", lambda a: a.do(lambda s: s.undo(), "There is nothing to undo.")),
+    Shortcut("G", "good: accept what is proposed", lambda a: a.accept(), "Accept"),
+    Shortcut("Shift+G", "flag, or unflag", lambda a: a.do(lambda s: s.flag()), "Flag"),
+    Shortcut(
+        "Ctrl+Z", "undo", lambda a: a.do(lambda s: s.undo(), "There is nothing to undo."), "Undo"
+    ),
     Shortcut(
         "Ctrl+Shift+Z", "redo", lambda a: a.do(lambda s: s.redo(), "There is nothing to redo.")
     ),
@@ -72,6 +84,11 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut("0", "click to label, on or off", lambda a: a.toggle("label_mode")),
     Shortcut("Shift+O", "labels of others", lambda a: a.toggle("others")),
 )
+
+
+def shortcut(key: str) -> Shortcut:
+    """Return the shortcut of a key."""
+    return next(one for one in SHORTCUTS if one.key == key)
 
 
 def bind(viewer: Any, annotation: AnnotationState) -> None:

@@ -7,32 +7,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from napari.layers import Layer
 from psygnal import EventedModel
 from pydantic import ConfigDict, PrivateAttr
 
-from napari_deepmtj._napari.viewer.session import Session
+from napari_deepmtj._napari.viewer.session import Question, Session
 from napari_deepmtj.annotation.session import AnnotationSession
 from napari_deepmtj.errors import DeepMTJError
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something only a person can decide; nothing waits for it.
-
-    Parameters
-    ----------
-    text : str
-        What is asked.
-    answers : tuple of (str, callable)
-        What may be said, and what is then done.
-    """
-
-    text: str
-    answers: tuple[tuple[str, Callable[[], Any]], ...]
 
 
 class AnnotationState(EventedModel):

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QLayout,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -29,6 +28,7 @@ from napari_deepmtj._napari.annotation.forms import QueueForm, RoundForm
 from napari_deepmtj._napari.annotation.label_file import open_labels, pause
 from napari_deepmtj._napari.annotation.shortcuts import SHORTCUTS
 from napari_deepmtj._napari.viewer import clips
+from napari_deepmtj._napari.viewer.forms import QuestionBox, clear_layout
 from napari_deepmtj._napari.viewer.jobs import later
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.labels.table import SUFFIX, labels_path
@@ -53,9 +53,11 @@ class AnnotateWidget(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         The viewer it works in.
+    framed : bool
+        Whether it scrolls by itself and has a tab of keys; in the panel it does not.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, framed: bool = True) -> None:
         super().__init__()
         self.annotation = annotation = annotation_of(viewer)
         annotation.use_clock(later)
@@ -74,20 +76,20 @@ class AnnotateWidget(QWidget):
             self.toggles[name].setToolTip(tip)
         self.advance = QCheckBox("go on after a label")
         self.advance.setChecked(True)
-        self.choices, self.answers = QWidget(), QWidget()
-        self._choices, self._answers = QVBoxLayout(self.choices), QHBoxLayout(self.answers)
-        self.question, self.message = QLabel(wordWrap=True), QLabel(wordWrap=True)
+        self.choices = QWidget()
+        self._choices = QVBoxLayout(self.choices)
+        self.answers = QuestionBox(annotation)
+        self.question, self.message = self.answers.text, QLabel(wordWrap=True)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._timer = QTimer(self)
         self._timer.timeout.connect(lambda: pause(annotation))
         self._timer.start(PAUSE)
-        self._lay_out()
+        self._lay_out(framed)
         self._connect()
         self._show_clip(annotation.session.active)
         self._show()
-        self._show_question(annotation.question)
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, framed: bool) -> None:
         form = QWidget()
         column = QVBoxLayout(form)
         for widget in (
@@ -102,12 +104,17 @@ class AnnotateWidget(QWidget):
             _row(self.toggles["predictions"], self.toggles["others"]),
             self.toggles["contrast"],
             self.choices,
-            self.question,
             self.answers,
             self.message,
         ):
             column.addWidget(widget)
         column.addStretch()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        if not framed:
+            column.setContentsMargins(0, 0, 0, 0)
+            outer.addWidget(form)
+            return
         scroll = QScrollArea(widgetResizable=True)
         scroll.setWidget(form)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -122,8 +129,6 @@ class AnnotateWidget(QWidget):
         self.tabs = QTabWidget()
         self.tabs.addTab(scroll, "Label")
         self.tabs.addTab(_key_table(), "Keys")
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.tabs)
 
     def _connect(self) -> None:
@@ -142,7 +147,6 @@ class AnnotateWidget(QWidget):
             (annotation.events.shown, self._show),
             (annotation.events.shown, self._on_action),
             (annotation.events.message, self._show_message),
-            (annotation.events.question, self._show_question),
             *((getattr(annotation.events, name), self._show) for name in TOGGLES),
             (session.events.active, self._show_clip),
             (session.events.running, self._show),
@@ -279,7 +283,7 @@ class AnnotateWidget(QWidget):
         core = self.annotation.core
         offered = [] if core is None else [(f"{la.annotator}", la) for la in core.choices]
         self.choices.setVisible(bool(offered))
-        _clear(self._choices)
+        clear_layout(self._choices)
         for text, label in offered:
             button = QPushButton(f"Accept {text}" + ("" if label.visible else " (not visible)"))
             button.clicked.connect(
@@ -290,18 +294,6 @@ class AnnotateWidget(QWidget):
             mean = QPushButton("Take the mean")
             mean.clicked.connect(lambda: self.annotation.do(lambda s: s.settle_by_mean()))
             self._choices.addWidget(mean)
-
-    def _show_question(self, question: Any) -> None:
-        self.question.setVisible(question is not None)
-        self.answers.setVisible(question is not None)
-        _clear(self._answers)
-        if question is None:
-            return
-        self.question.setText(question.text)
-        for text, _ in question.answers:
-            button = QPushButton(text)
-            button.clicked.connect(lambda _=False, text=text: self.annotation.answer(text))
-            self._answers.addWidget(button)
 
     def _show_message(self, message: str) -> None:
         self.message.setText(message)
@@ -323,12 +315,6 @@ def _row(*widgets: QWidget) -> QWidget:
     for widget in widgets:
         layout.addWidget(widget)
     return row
-
-
-def _clear(layout: QLayout) -> None:
-    while (taken := layout.takeAt(0)) is not None:
-        if (widget := taken.widget()) is not None:
-            widget.deleteLater()
 
 
 def _key_table() -> QTableWidget:

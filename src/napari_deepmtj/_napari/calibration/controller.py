@@ -110,6 +110,19 @@ def draw_lines(session: Session, clip: Any) -> None:
     layer.mode = "add_line"
 
 
+def disarm(session: Session) -> None:
+    """Put the tools of rulers and regions down, and select the clip again."""
+    viewer = session.viewer
+    for clip in session.clips():
+        for kind in (Kind.RULER, Kind.REGION):
+            layer = session.find(clip, kind)
+            if layer is None or layer.mode == "pan_zoom":
+                continue
+            layer.mode = "pan_zoom"
+            if viewer.layers.selection.active is layer:
+                viewer.layers.selection.active = clip
+
+
 def suggest(session: Session, clip: Any, take: Callable[[Suggestion], None]) -> None:
     """Read the ruler of the screen in the background; `take` gets what was found."""
     from napari_deepmtj.calibration.scale import suggest_scale

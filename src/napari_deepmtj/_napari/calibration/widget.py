@@ -15,7 +15,7 @@ from napari.layers import Layer
 
 from napari_deepmtj._napari.calibration import controller as calibration
 from napari_deepmtj._napari.viewer import clips
-from napari_deepmtj._napari.viewer.forms import add_lines, narrow, row, widen
+from napari_deepmtj._napari.viewer.forms import add_lines, narrow, on_hide, row, widen
 from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.calibration.roi import PRESETS, resolve_roi
 from napari_deepmtj.calibration.scale import (
@@ -105,11 +105,12 @@ class CalibrateWidget(Container[Any]):
             tooltip="Write scale, region and side beside the clip, as .mtj-clip.json.",
         )
         self.message = Label(value="")
+        self.measure = row(self.draw, self.suggest, label="measure")
         super().__init__(
             widgets=[
                 self.clip,
                 self.scale,
-                row(self.draw, self.suggest, label="measure"),
+                self.measure,
                 row(self.mm, label="mm between marks"),
                 row(self.second, self.mm_down),
                 self.other,
@@ -131,6 +132,16 @@ class CalibrateWidget(Container[Any]):
         add_lines(self, self.message)
         self._connect()
         self._on_active(self._session.active)
+
+    def show_in_panel(self) -> None:
+        """Show what can be given by hand alone: the panel has the clip and the first buttons."""
+        for widget in (self.clip, self.scale, self.measure):
+            widget.visible = False
+        self.message.native.setFixedHeight(0)
+
+    def disarm(self) -> None:
+        """Give the mouse back to napari: nothing is drawn in a form that is closed."""
+        calibration.disarm(self._session)
 
     def _connect(self) -> None:
         for button, slot in (
@@ -166,6 +177,7 @@ class CalibrateWidget(Container[Any]):
         for signal, listener in self._slots:
             signal.connect(listener)
         self.native.destroyed.connect(self._disconnect)
+        on_hide(self.native, self.disarm)
 
     def _disconnect(self) -> None:
         """Stop listening when the form is gone; the session lives on."""

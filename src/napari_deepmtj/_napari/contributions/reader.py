@@ -93,7 +93,9 @@ def results_layer(path: str | Path) -> LayerTuple:
 
     trajectory = read_trajectory(path)
     _wake()
-    return convert.layer_of_trajectory(trajectory, Placement.of_trajectory(trajectory), "")
+    made = convert.layer_of_trajectory(trajectory, Placement.of_trajectory(trajectory), "")
+    made[1]["metadata"][KEY]["file"] = str(path)  # until it is edited it is what the file holds
+    return made
 
 
 def _read_clips(path: str | Sequence[str]) -> list[LayerTuple]:

@@ -47,7 +47,9 @@ def write_points(path: str, data: Any, attributes: Mapping[str, Any]) -> list[st
     return [str(write_trajectory(current, path, overwrite=True))]
 
 
-def save_result(layer: Any, clip: Path | None, folder: Path | None) -> Path:
+def save_result(
+    layer: Any, clip: Path | None, folder: Path | None, *, replace: bool = False
+) -> Path:
     """Save a Points layer of ours under its clip's name.
 
     What a model found is replaced in an existing file, what a person made is merged.
@@ -60,6 +62,8 @@ def save_result(layer: Any, clip: Path | None, folder: Path | None) -> Path:
         The file of its clip, if it is one.
     folder : Path or None
         Where to save; None is beside the clip.
+    replace : bool
+        Write exactly what the layer shows: the file is known to hold an earlier state of it.
 
     Returns
     -------
@@ -69,10 +73,11 @@ def save_result(layer: Any, clip: Path | None, folder: Path | None) -> Path:
     Raises
     ------
     ResultError
-        If there is neither a folder nor a clip on disk, or the file cannot be written.
+        If there is neither a folder nor a clip on disk, the file there belongs to another clip
+        of the same name, or it cannot be written.
     """
     from napari_deepmtj.core.paths import result_path
-    from napari_deepmtj.results.trajectory_file import write_trajectory
+    from napari_deepmtj.results.trajectory_file import check_overwrite, write_trajectory
 
     trajectory = convert.trajectory_of(layer)
     name = trajectory.provenance.clip
@@ -83,4 +88,8 @@ def save_result(layer: Any, clip: Path | None, folder: Path | None) -> Path:
         )
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    return write_trajectory(trajectory, result_path(clip or name, folder), overwrite=True)
+    path = result_path(clip or name, folder)
+    if replace:
+        return write_trajectory(trajectory, path, merge=False)
+    check_overwrite(path, [], trajectory.provenance.clip_sha256)
+    return write_trajectory(trajectory, path, overwrite=True)

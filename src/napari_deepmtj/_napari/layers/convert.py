@@ -183,12 +183,17 @@ FEATURE_DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def layer_of_trajectory(trajectory: Trajectory, placement: Placement, clip: str) -> LayerTuple:
-    """Return the Points layer of a trajectory; the trajectory itself is in its metadata."""
+def layer_of_trajectory(
+    trajectory: Trajectory, placement: Placement, clip: str, name: str = ""
+) -> LayerTuple:
+    """Return the Points layer of a trajectory; the trajectory itself is in its metadata.
+
+    It is named after the clip's layer, `name`, else after the file.
+    """
     data, looks = points_of(trajectory, placement.ndim)
     style = styles.POINTS
     arguments = {
-        "name": f"MTJ {trajectory.provenance.clip}",
+        "name": f"MTJ {name or trajectory.provenance.clip}",
         "ndim": placement.ndim,
         "metadata": stamp(Kind.TRAJECTORY, clip, trajectory=trajectory),
         "feature_defaults": dict(FEATURE_DEFAULTS),
@@ -237,6 +242,23 @@ def trajectory_of(layer: Any) -> Trajectory:
     if not isinstance(found, Trajectory):
         raise ResultError(f"the layer {layer.name} holds no trajectory; track a clip first")
     return found
+
+
+def describe_frame(trajectory: Trajectory, frame: int) -> str:
+    """Return "   confidence 0.75", "   MTJ not in view (0.12)", or "" of a frame not tracked."""
+    frames = trajectory.frames
+    row = int(np.searchsorted(frames, frame))
+    if row >= len(frames) or frames[row] != frame:
+        return ""
+    table = trajectory.table
+    by_hand = table["origin"].iat[row] in (Origin.MANUAL.value, Origin.CORRECTED.value)
+    confidence = table["confidence"].to_numpy(dtype=np.float64)[row]
+    if not table["in_view"].iat[row]:
+        said = "set by hand" if by_hand else f"{confidence:.2f}"
+        return f"   MTJ not in view ({said})"
+    if by_hand:
+        return "   set by hand"
+    return "   MTJ in view" if np.isnan(confidence) else f"   confidence {confidence:.2f}"
 
 
 def edited(
@@ -305,12 +327,14 @@ def path_of(
     return tracks, {"confidence": np.nan_to_num(looks["features"]["confidence"].to_numpy())}
 
 
-def layer_of_path(trajectory: Trajectory, placement: Placement, clip: str) -> LayerTuple:
+def layer_of_path(
+    trajectory: Trajectory, placement: Placement, clip: str, name: str = ""
+) -> LayerTuple:
     """Return the Tracks layer of a trajectory with at least one point in view."""
     data, features = path_of(trajectory, placement.ndim)
     n_frames = max(2, trajectory.provenance.n_frames)
     arguments = {
-        "name": f"path {trajectory.provenance.clip}",
+        "name": f"path {name or trajectory.provenance.clip}",
         "metadata": stamp(Kind.PATH, clip),
         "features": features,
         "color_by": "confidence",

@@ -29,13 +29,14 @@ UNKNOWN_COLOUR = "#b0b0b0"
 class PointsStyle:
     """Look of the MTJ's points: hollow, so that the junction under them stays visible.
 
-    The size is in picture pixels and held between two sizes in screen pixels, so that a point
-    can be seen and grabbed at any zoom.
+    The size follows the zoom (`fit_marker`), so that a point can be seen and grabbed at any. There
+    is no lower limit in screen pixels: with one, vispy draws borders half as thick as it, and a
+    dot in the corner of frames without a point.
     """
 
     size: float = 8.0
-    canvas_size_limits: tuple[float, float] = (20.0, 26.0)
-    border_width: float = 0.11
+    canvas_size_limits: tuple[float, float] = (0.0, 400.0)
+    border_width: float = 0.1
     face_color: str = "transparent"
     symbols: dict[Origin, str] = field(
         default_factory=lambda: {
@@ -68,8 +69,8 @@ class PreviewStyle:
 
     symbol: str = "disc"
     size: float = 36.0
-    canvas_size_limits: tuple[float, float] = (0.0, 44.0)
-    border_width: float = 0.08
+    canvas_size_limits: tuple[float, float] = (0.0, 400.0)
+    border_width: float = 0.06
     face_color: str = "transparent"
 
 
@@ -142,8 +143,8 @@ class LabelStyle:
     other: str = "#6ea8ff"
     reviewed: str = "#ff5cf4"
     size: float = 18.0
-    canvas_size_limits: tuple[float, float] = (0.0, 28.0)
-    border_width: float = 0.1
+    canvas_size_limits: tuple[float, float] = (0.0, 400.0)
+    border_width: float = 0.08
     text_gap: str = "     "  # keeps texts clear of the points at any zoom
     text_size: int = 10
 
@@ -207,6 +208,11 @@ MARKS = MarksStyle()
 PLOT = PlotStyle()
 TABLE = TableStyle()
 
+#: Kind of a layer of points -> diameter of its markers in screen pixels.
+ON_SCREEN = {"trajectory": 22.0, "labels": 26.0, "preview": 36.0}
+#: Difference of size that is left as it is.
+NEARLY = 0.05
+
 #: Symbols of napari, as matplotlib names them.
 _MARKERS = {"disc": "o", "square": "s", "diamond": "D", "triangle_up": "^"}
 
@@ -215,6 +221,22 @@ def rgba(colour: str) -> FloatArray:
     """Return the RGBA of "#rrggbb", shape (4,), 0..1."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return np.array([*channels, 1.0])
+
+
+def fit_marker(layer: Any, zoom: float) -> None:
+    """Give the points of a layer their size on the screen, unless they nearly have it.
+
+    Parameters
+    ----------
+    layer : Points
+        Its `canvas_size_limits` do not hold its size back.
+    zoom : float
+        Screen pixels a unit of the world.
+    """
+    size = ON_SCREEN[str(layer.metadata["deepmtj"]["kind"])] / max(1e-9, zoom * layer.scale[-1])
+    if abs(layer.current_size / size - 1) > NEARLY:
+        layer.current_size = size
+        layer.size = size
 
 
 @cache

@@ -27,7 +27,7 @@ GLYPHS = {
 }
 
 #: Width and height in pixels, at least and as wanted.
-SMALLEST, WANTED = (260, 160), (380, 460)
+SMALLEST, WANTED = (260, 110), (380, 160)
 #: Pixels that the mouse may move between press and release of a click.
 STILL = 4
 #: Share of the time in view that a step of the wheel takes away.

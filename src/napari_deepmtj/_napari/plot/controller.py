@@ -87,6 +87,8 @@ class PlotController:
         events = session.viewer.layers.events
         events.inserted.connect(self._on_inserted, position="last")
         events.removed.connect(self._on_removed, position="last")
+        session.signals.result_chosen.connect(self._on_chosen)
+        session.events.concealed.connect(self._on_chosen)
         session.events.active.connect(self._on_active)
         session.events.info.connect(self._on_info)
         for layer in self.results():
@@ -108,6 +110,8 @@ class PlotController:
     def shown(self) -> Any:
         """Return the result of the active clip; without a clip the last result; None of none."""
         clip = self._session.active
+        if self._session.concealed:
+            return None
         if clip is not None:
             return self._session.find(clip, Kind.TRAJECTORY)
         found = self.results()
@@ -198,7 +202,8 @@ class PlotController:
             return write(trajectory, path, key)
 
         if trajectory is not None:
-            self.run(written, lambda notices: self.tell(f"Saved {path}", *notices), "Export")
+            said = f"Saved {path}{self.which()}"
+            self.run(written, lambda notices: self.tell(said, *notices), "Export")
 
     # ----- the gate ---------------------------------------------------------------------------
 
@@ -236,7 +241,8 @@ class PlotController:
         self._gated_of = (after, self.limits)  # the gate finds the same in it
         if self._put(after, "the gate"):
             self._take_gated(gated)
-            self.tell(f"{rows} of {len(after)} frames are flagged.", *gated.notices)
+            said = f"{rows} of {len(after)} frames are flagged{self.which()}."
+            self.tell(said, *gated.notices)
 
     # ----- smoothing --------------------------------------------------------------------------
 
@@ -324,6 +330,14 @@ class PlotController:
             self.changed.emit()
 
     def _on_features(self, event: Any = None) -> None:
+        self.changed.emit()
+
+    def which(self) -> str:
+        """Return which result is shown where its clip has several, else nothing."""
+        layer = self.shown()
+        return "" if layer is None else self._session.which(layer)
+
+    def _on_chosen(self, which: Any) -> None:
         self.changed.emit()
 
     def _on_active(self, clip: Any) -> None:

@@ -11,16 +11,19 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QMenu,
     QPushButton,
+    QScrollArea,
     QSplitter,
     QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_deepmtj._napari.panel.docking import move_to_bottom
 from napari_deepmtj._napari.plot.channels_form import ChannelsForm
 from napari_deepmtj._napari.plot.controller import NOTHING, plot_controller_of
 from napari_deepmtj._napari.plot.findings_form import FindingsForm, LimitsForm
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 REDRAW = 200
 #: Milliseconds from a drawing to the gate's look at it.
 LOOK = 300
+
+#: Least height of the dock in pixels.
+LEAST_HEIGHT = 220
 
 #: Channels of a file that are shown at first; it may have a hundred.
 CHANNELS = 2
@@ -61,17 +67,19 @@ class OverTimeWidget(QWidget):
         self._session = self.over_time.session
         self._hidden, self._known = {CONFIDENCE}, set(CURVES)
         self._timelines: list[Timeline] = []
-        self._stale = True
+        self._stale, self._placed = True, False
         self.canvas, self._missing = self._make_canvas()
         self.curves, self.clips, self.export = (
             _menu("Curves", "Which curves are shown, a panel each."),
             _menu("Clips", "Results of other clips that are shown, too."),
             _menu("Export", "The plot as it is in view, or the result for other programs."),
         )
+        self.more = QPushButton("Findings and smoothing")
+        self.more.setCheckable(True)
+        self.more.setToolTip("Doubtful frames, limits, smoothing, and other devices' channels.")
         self.all = QPushButton("Show all")
         self.all.setToolTip("All of the time; a double click on the plot does the same.")
         self.legend, self.readout = QLabel(wordWrap=True), QLabel(wordWrap=True)
-        self.readout.setMinimumHeight(2 * self.readout.fontMetrics().lineSpacing())
         self.readout.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.side = QComboBox()
         self.side.addItems(list(SIDES))
@@ -105,8 +113,10 @@ class OverTimeWidget(QWidget):
         tools = QHBoxLayout()
         for tool in (self.curves, self.clips, self.export):
             tools.addWidget(tool)
-        tools.addStretch()
+        tools.addWidget(self.motion, 1)
+        tools.addWidget(self.undo)
         tools.addWidget(self.all)
+        tools.addWidget(self.more)
         seen = QWidget()
         column = QVBoxLayout(seen)
         column.setContentsMargins(0, 0, 0, 0)
@@ -118,7 +128,6 @@ class OverTimeWidget(QWidget):
         side.addWidget(QLabel("distal side"))
         side.addWidget(self.side)
         side.addStretch()
-        side.addWidget(self.undo)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.findings, "Findings")
         self.tabs.addTab(self.limits, "Limits")
@@ -128,21 +137,27 @@ class OverTimeWidget(QWidget):
         column = QVBoxLayout(done)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(side)
-        column.addWidget(self.motion)
         column.addWidget(self.tabs, 1)
         column.addWidget(self.message)
+        self.done = QScrollArea(widgetResizable=True)
+        self.done.setFrameShape(QFrame.Shape.NoFrame)
+        self.done.setWidget(done)
+        self.done.setMinimumSize(300, 60)
+        self.done.setVisible(False)
         self.splitter = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
         self.splitter.addWidget(seen)
-        self.splitter.addWidget(done)
+        self.splitter.addWidget(self.done)
         self.splitter.setStretchFactor(0, 3)
         self.splitter.setStretchFactor(1, 2)
         outer = QVBoxLayout(self)
-        outer.setContentsMargins(6, 6, 6, 6)
+        outer.setContentsMargins(6, 2, 6, 2)
         outer.addWidget(self.splitter)
+        self.setMinimumHeight(LEAST_HEIGHT)
 
     def _connect(self) -> None:
         over_time, session, viewer = self.over_time, self._session, self._session.viewer
         self.all.clicked.connect(self._show_all)
+        self.more.toggled.connect(self.done.setVisible)
         self.undo.clicked.connect(lambda: over_time.undo())
         self.side.activated.connect(self._choose_side)
         for menu, fill in (
@@ -236,6 +251,9 @@ class OverTimeWidget(QWidget):
     def showEvent(self, event: Any) -> None:  # noqa: N802
         """Catch up with what changed while nobody could see it."""
         super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, self, lambda: move_to_bottom(self))
         if self._stale:
             self._redraw.start()
 
@@ -273,7 +291,9 @@ class OverTimeWidget(QWidget):
             self._timelines = []
             self.over_time.tell(str(error))
         first = self._timelines[0] if self._timelines else None
-        self.motion.setText(NOTHING if first is None else describe_motion(first))
+        which = self.over_time.which().strip(" ()")
+        motion = NOTHING if first is None else describe_motion(first)
+        self.motion.setText("\n".join(filter(None, (which, motion))))
         if self.canvas is None:
             return
         names = list(dict.fromkeys(n for t in self._timelines for n in t.curves))

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import saving
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.jobs import Job
 from napari_deepmtj.core.jobs import Done, Failed
@@ -67,11 +70,13 @@ def after_edit(session: Session, layer: Any, before: Trajectory) -> None:
     layer.bind_key(UNDO, lambda _: undo(session, layer), overwrite=True)
     frames, clip = frames_set(before, after), session.clip_of(layer)
     if clip is None or not frames:
+        saving.autosave(session, layer)
         return
     if layer in _RUNS:
         _RUNS[layer].frames += frames
     elif session.running:
         session.tell("The frames around it are not refilled while another job runs.")
+        saving.autosave(session, layer)
     else:
         _RUNS[layer] = Refill(session, layer, clip, before, frames)
         _RUNS[layer].start()
@@ -94,6 +99,7 @@ def undo(session: Session, layer: Any) -> None:
     if layer in _RUNS:
         _RUNS[layer].cancel()
     show(session, layer, edits.pop().before)
+    saving.autosave(session, layer)
     if (clip := session.clip_of(layer)) is not None:
         _forget_before(session, clip)
 
@@ -147,7 +153,7 @@ class Refill:
             self._on_end,
             "",
         )
-        self._session.take(self._job, "Following the tissue...")
+        self._session.take(self._job, "Following the tissue...", self._clip)
         self._job.start()
 
     def cancel(self) -> None:
@@ -166,6 +172,7 @@ class Refill:
         else:
             show(self._session, self._layer, last.result)
             _EDITS[self._layer][-1].refilled = last.result
+            self._session.tell(_describe(self._began_from, last.result, self.frames))
             self._show_before()
 
     def _on_end(self) -> None:
@@ -174,6 +181,8 @@ class Refill:
             self.start()
         else:
             _RUNS.pop(self._layer, None)
+            if self._layer in self._layers():
+                saving.autosave(self._session, self._layer)
 
     def _layers(self) -> Any:
         viewer = self._session.viewer
@@ -189,6 +198,17 @@ class Refill:
         looks |= {"name": f"before {self._clip.name}", "opacity": FAINT}
         looks["metadata"] = convert.stamp(Kind.BEFORE, key)
         self._session.add(self._clip, (data, looks, kind), below=self._layer)
+
+
+def _describe(before: Trajectory | None, after: Trajectory, frames: list[int]) -> str:
+    """Return how many frames were refilled around those that were set, or that none was."""
+    if before is None or len(before) != len(after):
+        return ""
+    same = np.isclose(before.xy_px, after.xy_px, equal_nan=True).all(axis=1)
+    moved = int((~same).sum())
+    if moved:
+        return f"Refilled {moved} frames around frame {', '.join(map(str, frames))}."
+    return f"Nothing refilled around frame {', '.join(map(str, frames))}: no frames to follow."
 
 
 def _forget_before(session: Session, clip: Any) -> None:

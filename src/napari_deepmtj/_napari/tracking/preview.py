@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 STARTING = "Loading the model..."
 NO_CLIP = "No clip is shown."
+CONCEALED = "There is no live preview while frames are labelled: it would lead the eye."
 HELD = "The live preview waits while a job runs."
 
 
@@ -78,11 +79,15 @@ class LivePreview:
         session.events.active.connect(self._look)
         session.events.info.connect(self._look_anew)
         session.events.running.connect(self._look_anew)
+        session.events.concealed.connect(self._on_concealed)
 
     # ----- what a person does -----------------------------------------------------------------
 
     def start(self, choice: Choice) -> None:
         """Switch on, or go on with another choice; a model is loaded if it is another one."""
+        if self._session.concealed:
+            self._session.tell(CONCEALED)
+            return
         before, self._choice = self._choice, choice
         same = before and (before.model, before.device) == (choice.model, choice.device)
         if not self.on or not same:
@@ -101,6 +106,11 @@ class LivePreview:
         self.on = False
         self._hide()
         self._tell("")
+
+    def _on_concealed(self, concealed: str) -> None:
+        if concealed and self.on:
+            self.stop()
+            self._session.tell(CONCEALED)
 
     # ----- the worker -------------------------------------------------------------------------
 

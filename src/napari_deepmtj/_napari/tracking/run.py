@@ -15,6 +15,7 @@ from napari_deepmtj._napari.calibration import controller as calibration
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import saving
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.jobs import Job, later
 from napari_deepmtj._napari.viewer.session import Session
@@ -45,6 +46,8 @@ class Request:
         auto, cuda, mps or cpu.
     attention : str or bool
         Which attention map to show, as `inference.predictor.track` takes it.
+    show_attention : bool
+        Whether the layer of attention is visible at once.
     path : bool
         Whether to draw the path through all positions.
     fuse, subtract_slip, smooth
@@ -57,6 +60,7 @@ class Request:
     device: str = "auto"
     attention: str | bool = True
     path: bool = False
+    show_attention: bool = False
     fuse: bool = False
     subtract_slip: bool = False
     smooth: str = ""
@@ -119,6 +123,27 @@ def interim(provenance: Provenance) -> Provenance:
     return replace(provenance, operations=(*before, marked))
 
 
+#: What is waited for before the first frame.
+LOADING = "Loading the model..."
+
+
+def removed_by_hand(trajectory: Trajectory, frames: range | None) -> npt.NDArray[np.int64]:
+    """Return the frames, of those asked for, whose point somebody deleted."""
+    table = trajectory.table
+    gone = trajectory.by_hand & ~table["in_view"].to_numpy(dtype=bool)
+    if frames is not None:
+        gone &= np.isin(trajectory.frames, frames)
+    found: npt.NDArray[np.int64] = trajectory.frames[gone]
+    return found
+
+
+def without_rows(trajectory: Trajectory, frames: npt.NDArray[np.int64]) -> Trajectory:
+    """Return a trajectory without the rows of some frames; its log says so."""
+    table = trajectory.table[~trajectory.table["frame"].isin(frames)]
+    log = trajectory.provenance.and_then("forget removals", frames=[int(f) for f in frames])
+    return replace(trajectory, table=table.reset_index(drop=True), provenance=log)
+
+
 class TrackRun:
     """Tracks one clip of a session into its layers.
 
@@ -137,6 +162,7 @@ class TrackRun:
         self._clip = session.adopt(clip)
         self._request = request
         self._source = clips.source_of(self._clip)
+        self._layer = session.find(self._clip, Kind.TRAJECTORY)
         self._began: Began | None = None
         self._failed = False
         self._attention_fits = False
@@ -151,7 +177,7 @@ class TrackRun:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._session.take(self._job, "Loading the model...")
+        self._session.take(self._job, LOADING, self._clip)
         self._job.start()
 
     # ----- events, on the main thread ---------------------------------------------------------
@@ -200,6 +226,9 @@ class TrackRun:
             later(self._show_path)
             later(self._show_region)
         session.release()
+        if self._layer is not None and self._open() and not self._failed:
+            saving.autosave(session, self._layer)
+            session.signals.result_finished.emit(self._layer)
 
     def _open(self) -> bool:
         viewer = self._session.viewer
@@ -217,7 +246,10 @@ class TrackRun:
     # ----- layers -----------------------------------------------------------------------------
 
     def _points(self) -> Any:
-        return self._session.find(self._clip, Kind.TRAJECTORY)
+        """Return the layer that is filled, whatever else is selected meanwhile."""
+        if self._layer is not None and self._layer not in self._session.viewer.layers:
+            self._layer = None
+        return self._layer
 
     def _make_points(self) -> None:
         """Make the layer that will be filled; refuses one that belongs to another file."""
@@ -230,7 +262,9 @@ class TrackRun:
         if self._open() and wanted and self._attention() is None:
             nothing = np.zeros((self._source.n_frames, 1, 1), np.float32)
             with self._session.updating():
-                self._add(self._layer_of_attention(nothing), above=self._clip)
+                data, looks, kind = self._layer_of_attention(nothing)
+                looks["visible"] = self._request.show_attention
+                self._add((data, looks, kind), above=self._clip)
         self._ready.set()
 
     def _drop_empty(self) -> None:
@@ -251,7 +285,8 @@ class TrackRun:
         """Put newer rows into the Points layer; rows that a person made stay."""
         layer = self._points()
         if layer is None:
-            self._add(convert.layer_of_trajectory(part, self._placement(), self._id()))
+            made = convert.layer_of_trajectory(part, self._placement(), self._id(), self._clip.name)
+            self._layer = self._add(made)
         else:
             convert.show_trajectory(layer, convert.trajectory_of(layer).updated_by(part))
 
@@ -265,8 +300,18 @@ class TrackRun:
         )
         shown = replace(shown, provenance=replace(shown.provenance, operations=rest))
         convert.show_trajectory(layer, shown.updated_by(result))
+        self._tell_kept(convert.trajectory_of(layer))
         if self._clip is self._session.active:
             self._session.viewer.layers.selection.active = layer
+
+    def _tell_kept(self, result: Trajectory) -> None:
+        """Say how many rows that somebody set were left as they are."""
+        asked = self._request.frames
+        mine = result.by_hand if asked is None else result.by_hand & np.isin(result.frames, asked)
+        if kept := int(mine.sum()):
+            hidden = len(removed_by_hand(result, asked))
+            said = f", {hidden} of them as not in view" if hidden else ""
+            self._session.tell(f"{kept} rows that were set by hand were kept{said}.")
 
     def _show_progress(self, batch: TrackedBatch) -> None:
         rate = batch.done / batch.seconds if batch.seconds else float("inf")
@@ -279,7 +324,7 @@ class TrackRun:
         found = [b for b in batches if b.attention is not None]
         if not found or self._began is None:
             return
-        maps = np.concatenate([np.asarray(b.attention) for b in found])
+        maps = self._in_region(np.concatenate([np.asarray(b.attention) for b in found]))
         frames = np.array([p.frame for b in found for p in b.predictions])
         if not self._attention_fits or self._attention() is None:
             self._fit_attention(maps)
@@ -287,6 +332,19 @@ class TrackRun:
         layer.data[frames] = maps.reshape(len(maps), *layer.data.shape[1:])
         if self._clip is self._session.active and self._session.frame() in frames:
             layer.refresh()
+
+    def _in_region(self, maps: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return maps without what lies outside the region: the network's input has margins."""
+        assert self._began is not None
+        roi = self._began.provenance.roi
+        if roi is None:
+            return maps
+        height, width = maps.shape[1:]
+        step, origin = self._began.pixel_map.affine_of_map(height, width)
+        y, x = origin[0] + step[0] * np.arange(height), origin[1] + step[1] * np.arange(width)
+        rows = (y > roi.y - 0.5) & (y < roi.y + roi.height - 0.5)
+        columns = (x > roi.x - 0.5) & (x < roi.x + roi.width - 0.5)
+        return np.where(rows[:, None] & columns, maps, np.zeros_like(maps))
 
     def _attention(self) -> Any:
         return self._session.find(self._clip, Kind.ATTENTION)
@@ -341,7 +399,7 @@ class TrackRun:
         if path is not None:
             convert.show_path(path, trajectory)
         elif self._request.path:
-            made = convert.layer_of_path(trajectory, self._placement(), self._id())
+            made = convert.layer_of_path(trajectory, self._placement(), self._id(), self._clip.name)
             self._add(made, below=points)
 
     def _show_region(self) -> None:

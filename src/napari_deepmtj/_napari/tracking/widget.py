@@ -17,16 +17,21 @@ from magicgui.widgets import (
 from napari.layers import Layer, Shapes
 
 from napari_deepmtj._napari.calibration import controller as calibration
-from napari_deepmtj._napari.contributions.writer import save_result
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import saving
 from napari_deepmtj._napari.tracking.preview import Choice, preview_of
 from napari_deepmtj._napari.tracking.published import fetch_button
-from napari_deepmtj._napari.tracking.run import Request, TrackRun
+from napari_deepmtj._napari.tracking.run import (
+    Request,
+    TrackRun,
+    removed_by_hand,
+    without_rows,
+)
 from napari_deepmtj._napari.viewer import clips
-from napari_deepmtj._napari.viewer.forms import add_lines, row
-from napari_deepmtj._napari.viewer.session import session_of
+from napari_deepmtj._napari.viewer.forms import QuestionBox, add_lines, row
+from napari_deepmtj._napari.viewer.session import Question, session_of
 from napari_deepmtj._napari.viewer.settings import read_settings
 from napari_deepmtj.calibration.roi import PRESETS
 from napari_deepmtj.core.geometry import Roi
@@ -51,6 +56,7 @@ class TrackWidget(Container[Any]):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._session, self._preview = session_of(viewer), preview_of(viewer)
+        self.show_attention = False
         settings = read_settings()
         model = self._session.made_model or settings.model
         self.clip = ComboBox(label="clip", choices=self._clip_choices, tooltip="What to track in.")
@@ -110,6 +116,7 @@ class TrackWidget(Container[Any]):
         self.range = Container(
             widgets=[self.first, self.last], layout="horizontal", labels=True, label=" "
         )
+        self.buttons = row(self.run, self.cancel, self.save)
         super().__init__(
             widgets=[
                 self.clip,
@@ -123,15 +130,25 @@ class TrackWidget(Container[Any]):
                 self.range,
                 self.attention,
                 row(self.path, self.live, label="show"),
-                row(self.run, self.cancel, self.save),
+                self.buttons,
                 self.progress,
             ]
         )
         add_lines(self, self.status, self.seen, self.tolerance, self.message)
         self.status.native.setWordWrap(False)
+        self.question = QuestionBox(self._session)
+        layout = self.native.layout()
+        layout.insertWidget(layout.count() - 1, self.question)
         self._connect()
         self._show_clip(self._session.active)
         self._show_all()
+
+    def show_in_panel(self) -> None:
+        """Show the options alone: the panel has the clip, the buttons and what is said."""
+        for widget in (self.clip, self.buttons, self.progress):
+            widget.visible = False
+        for native in (self.status.native, self.message.native, self.question):
+            native.setFixedHeight(0)
 
     def _connect(self) -> None:
         self.clip.changed.connect(self._on_clip)
@@ -141,7 +158,7 @@ class TrackWidget(Container[Any]):
         self.frames.changed.connect(self._show_range)
         self.roi.changed.connect(self._on_roi)
         self.draw.changed.connect(self._draw_rectangle)
-        self.run.changed.connect(self._start)
+        self.run.changed.connect(self.start)
         self.cancel.changed.connect(self._session.cancel)
         self.save.changed.connect(self._save)
         events = self._session.events
@@ -201,7 +218,8 @@ class TrackWidget(Container[Any]):
 
     # ----- actions ----------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Track as the form says; ask first what is to become of points that were deleted."""
         if self.clip.value is None or self._session.running:
             return
         try:
@@ -217,10 +235,38 @@ class TrackWidget(Container[Any]):
                 attention=self.attention.value or False,
                 path=self.path.value,
                 fuse=self.mode.value,
+                show_attention=self.show_attention,
             )
-            TrackRun(self._session, clip, request).start()
+            self.show_attention = False
+            self._track(clip, request)
         except DeepMTJError as error:
             self._session.message = str(error)
+
+    def _track(self, clip: Any, request: Request) -> None:
+        session, layer = self._session, self._session.find(clip, Kind.TRAJECTORY)
+        gone = None
+        if layer is not None:
+            gone = removed_by_hand(convert.trajectory_of(layer), request.frames)
+        if gone is None or not len(gone):
+            TrackRun(session, clip, request).start()
+            return
+
+        def go(*, forget: bool) -> None:
+            if forget and layer in session.viewer.layers:
+                with session.updating():
+                    result = convert.trajectory_of(layer)
+                    convert.show_trajectory(layer, without_rows(result, gone))
+            TrackRun(session, clip, request).start()
+
+        session.question = Question(
+            f"You deleted the points of {len(gone)} frames. Keep them as not in view, or track "
+            "these frames again?",
+            (
+                ("Keep as not in view", lambda: go(forget=False)),
+                ("Track them again", lambda: go(forget=True)),
+                ("Cancel", lambda: None),
+            ),
+        )
 
     def _adopted(self) -> Any:
         """Return the chosen clip, adopted and active."""
@@ -229,13 +275,12 @@ class TrackWidget(Container[Any]):
         return clip
 
     def _save(self) -> None:
-        clip = self.clip.value
+        session = self._session
         try:
-            layer = self._session.find(clip, Kind.TRAJECTORY)
-            path = save_result(layer, clips.source_of(clip).path, read_settings().folder)
-            self._session.message = f"Saved {path}"
+            layer = session.find(self.clip.value, Kind.TRAJECTORY)
+            session.message = f"Saved {saving.save(session, layer)}{session.which(layer)}"
         except (DeepMTJError, OSError) as error:
-            self._session.message = str(error)
+            session.message = str(error)
 
     def _draw_rectangle(self) -> None:
         """Let the rectangle be dragged, from where the region is so far."""

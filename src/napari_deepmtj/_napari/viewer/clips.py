@@ -125,14 +125,22 @@ def size_of(clip: Any) -> tuple[int, int, int]:
 def match(result: Any, candidates: Iterable[Any]) -> Any:
     """Return the clip among `candidates` that a read trajectory was made from, or None.
 
-    By name and size: the content's hash is compared before anything is merged.
+    By name, size and content: clips of several subjects may be called alike.
     """
     said = convert.trajectory_of(result).provenance
     wanted = (said.clip, said.n_frames, said.height, said.width)
     for clip in candidates:
-        if (convert.ours(clip).get("name"), *size_of(clip)) == wanted:
+        if (convert.ours(clip).get("name"), *size_of(clip)) != wanted:
+            continue
+        if is_provisional(clip) or source_of(clip).sha256 == said.clip_sha256:
             return clip
     return None
+
+
+def long_name(clip: Any) -> str:
+    """Return "folder/clip.avi" of a clip that is a file, else the name of its layer."""
+    path = source_of(clip).path
+    return clip.name if path is None else f"{path.resolve().parent.name}/{path.name}"
 
 
 def source_of(layer: Any) -> VideoSource:

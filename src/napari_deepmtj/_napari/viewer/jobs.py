@@ -79,6 +79,12 @@ def later(callback: Callable[[], None]) -> None:
     QTimer.singleShot(30, callback)
 
 
+def later_in_window(viewer: Any, callback: Callable[[], None]) -> None:
+    """Call back soon where there is a window, and not at all without one."""
+    if hasattr(viewer, "window"):
+        later(callback)
+
+
 class Job:
     """One running generator.
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from napari.layers import Image, Layer, Points
 from psygnal import EventedModel, Signal
 from pydantic import ConfigDict, PrivateAttr
 
-from napari_deepmtj._napari.layers import convert, drawings
+from napari_deepmtj._napari.layers import convert, drawings, styles
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.drawings import Line
 from napari_deepmtj._napari.layers.placement import Placement
@@ -34,11 +36,49 @@ _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 ON_NEW_SESSION: list[Callable[[Session], None]] = []
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that only the user can decide; nothing waits for it.
+
+    Parameters
+    ----------
+    text : str
+        What is asked.
+    answers : tuple of (str, callable)
+        What may be answered, and what is then done.
+    """
+
+    text: str
+    answers: tuple[tuple[str, Callable[[], Any]], ...]
+
+
+#: Layers that tell what a model or somebody else made of a clip.
+RESULTS = (
+    Kind.TRAJECTORY,
+    Kind.ATTENTION,
+    Kind.PATH,
+    Kind.BEFORE,
+    Kind.PREVIEW,
+    Kind.MARKS,
+    Kind.RINGS,
+)
+#: Why results are hidden: a label file is open, in a round that is blinded or not.
+ORDINARY, BLINDED = "ordinary", "blinded"
+
+
 class SessionSignals:
     """What happens to the layers of a session, for features to connect to."""
 
     #: A clip was added: its Image layer.
     clip_added = Signal(object)
+    #: A clip was removed from the viewer: its Image layer.
+    clip_removed = Signal(object)
+    #: Another result of a clip was selected: its Points layer.
+    result_chosen = Signal(object)
+    #: A run has ended and its result is shown: its Points layer.
+    result_finished = Signal(object)
+    #: A result was written: its Points layer.
+    result_saved = Signal(object)
     #: A clip was moved or rescaled past this plugin: its Image layer, its `Placement` before.
     clip_moved = Signal(object, object)
     #: A result was placed on its clip: name of its layer, `Trajectory`, the clip's Image layer.
@@ -72,6 +112,10 @@ class Session(EventedModel):
         What a person must be told about the last job, one line each; empty is nothing.
     made_model : str
         Id of the model that was trained last; whoever chooses models takes it.
+    question : Question or None
+        What the user is asked about the active clip.
+    concealed : {"", "ordinary", "blinded"}
+        Why results are hidden; empty if they are not. See `conceal`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -85,15 +129,20 @@ class Session(EventedModel):
     progress: Progress | None = None
     message: str = ""
     made_model: str = ""
+    question: Question | None = None
+    concealed: str = ""
 
     _viewer: Any = PrivateAttr()
     _frames: dict[str, int] = PrivateAttr(default_factory=dict)
     _hidden: dict[str, set[int]] = PrivateAttr(default_factory=dict)
-    _cameras: dict[str, tuple[Any, float]] = PrivateAttr(default_factory=dict)
+    _chosen: dict[str, weakref.ref[Any]] = PrivateAttr(default_factory=dict)
+    _names: dict[str, str] = PrivateAttr(default_factory=dict)
     _placed: dict[str, Placement] = PrivateAttr(default_factory=dict)
     _editing: bool = PrivateAttr(default=False)
     _switching: bool = PrivateAttr(default=False)
+    _concealed: weakref.WeakSet[Any] = PrivateAttr(default_factory=weakref.WeakSet)
     _job: Any = PrivateAttr(default=None)
+    _job_clip: str = PrivateAttr(default="")
     _signals: SessionSignals = PrivateAttr(default_factory=SessionSignals)
 
     @property
@@ -124,9 +173,25 @@ class Session(EventedModel):
         return next((c for c in self.clips() if own and clips.id_of(c) == own), None)
 
     def find(self, clip: Image, kind: Kind) -> Any:
-        """Return the first layer of one kind that belongs to a clip, or None."""
+        """Return the layer of one kind that belongs to a clip, or None.
+
+        Of several results the one that was selected last, else the first.
+        """
+        found = [la for la in self.layers_of(clip) if convert.kind_of(la) is kind]
+        if kind is Kind.TRAJECTORY and (ref := self._chosen.get(clips.id_of(clip))) is not None:
+            found.sort(key=lambda layer: layer is not ref())
+        return found[0] if found else None
+
+    def results_of(self, clip: Image) -> list[Any]:
+        """Return all results of a clip, in the order of their layers."""
         mine = self.layers_of(clip)
-        return next((la for la in mine if convert.kind_of(la) is kind), None)
+        return [la for la in mine if convert.kind_of(la) is Kind.TRAJECTORY]
+
+    def which(self, layer: Any) -> str:
+        """Return " (layer NAME, one of N results of this clip)"; empty where there is one."""
+        clip = self.clip_of(layer)
+        n = 0 if clip is None else len(self.results_of(clip))
+        return f" (layer {layer.name}, one of {n} results of this clip)" if n > 1 else ""
 
     def adopt(self, layer: Image) -> Image:
         """Make an Image layer a clip, and return the clip, which may be put in its stead."""
@@ -146,7 +211,9 @@ class Session(EventedModel):
         layer = made if isinstance(made, Layer) else Layer.create(*made)
         layers = self.viewer.layers
         selected = layers.selection.active
-        layer.visible = clip is self.active
+        if not layer.visible and (hidden := self._hidden.get(clips.id_of(clip))) is not None:
+            hidden.add(id(layer))
+        layer.visible = layer.visible and clip is self.active and not self._hides(layer)
         with self.updating():
             if above is not None:
                 layers.insert(layers.index(above) + 1, layer)
@@ -167,7 +234,7 @@ class Session(EventedModel):
         self._switching = True
         try:
             if self.active is not None:
-                self._remember(self.active)
+                self._frames[clips.id_of(self.active)] = self.frame()
             for other in self.clips():
                 if other is not clip:
                     self._hide(other)
@@ -213,11 +280,6 @@ class Session(EventedModel):
         axes = 3 if self.active is None else max(3, self.active.ndim)
         return int(self.viewer.dims.ndim - axes)
 
-    def _remember(self, clip: Image) -> None:
-        key, camera = clips.id_of(clip), self.viewer.scene.camera
-        self._frames[key] = self.frame()
-        self._cameras[key] = (camera.center, camera.zoom)
-
     def _hide(self, clip: Image) -> None:
         key = clips.id_of(clip)
         layers = self.layers_of(clip)
@@ -231,14 +293,51 @@ class Session(EventedModel):
         hidden = self._hidden.pop(key, None)
         if hidden is not None:
             for layer in self.layers_of(clip):
-                layer.visible = id(layer) not in hidden
+                layer.visible = id(layer) not in hidden and not self._hides(layer)
         self._on_range()
         self.go_to(self._frames.get(key, 0))
-        if key in self._cameras:
-            camera = self.viewer.scene.camera
-            camera.center, camera.zoom = self._cameras[key]
-        else:
-            self.look_at(clip)
+        self.look_at(clip)
+
+    # ----- results that would lead an annotator's eye -----------------------------------------
+
+    def conceal(self, why: str) -> None:
+        """Hide the results of all clips while frames are labelled, or show them again.
+
+        Parameters
+        ----------
+        why : {"ordinary", "blinded", ""}
+            In an ordinary round a layer can be shown by its eye; in a blinded one it stays hidden.
+            Empty shows again what was hidden here.
+        """
+        self.concealed = why
+        if self.viewer is None:
+            return
+        if not why:
+            for layer in [la for la in self.viewer.layers if la in self._concealed]:
+                layer.visible = self.clip_of(layer) is self.active
+            self._concealed.clear()
+        for layer in list(self.viewer.layers) if why else ():
+            self._conceal(layer)
+        self.show_status()
+
+    def _hides(self, layer: Any) -> bool:
+        return bool(self.concealed) and convert.kind_of(layer) in RESULTS
+
+    def _conceal(self, layer: Any) -> None:
+        if not self._hides(layer):
+            return
+        if layer.visible:
+            self._concealed.add(layer)
+            layer.visible = False
+        layer.events.visible.disconnect(self._on_shown)
+        layer.events.visible.connect(self._on_shown)
+
+    def _on_shown(self, event: Any) -> None:
+        """Keep results hidden in a blinded round, whatever is clicked."""
+        layer = event.source
+        if layer.visible and self.concealed == BLINDED and self._hides(layer):
+            layer.visible = False
+            self.tell(f"{layer.name} stays hidden: this round is blinded.")
 
     def _on_range(self, event: Any = None) -> None:
         """Let the sliders step through the active clip, whatever else is open."""
@@ -264,6 +363,9 @@ class Session(EventedModel):
             return
         frame = self.frame()
         text = clips.describe_listing(clip, frame) or clips.describe_frame(clip, frame)
+        result = self.find(clip, Kind.TRAJECTORY)
+        if result is not None and result.visible:
+            text += convert.describe_frame(convert.trajectory_of(result), frame)
         overlay.box = False  # its shader would be compiled anew for every frame, 10 ms and more
         overlay.position, overlay.visible, overlay.text = "top_left", True, text
         scale = self.info.scale
@@ -279,6 +381,7 @@ class Session(EventedModel):
             if any(clips.id_of(c) == clips.id_of(layer) for c in self.clips() if c is not layer):
                 clips.separate(layer)  # napari's "Duplicate" copies metadata too
             self._watch(layer)
+            self._tell_apart(layer)
             self._claim_results(layer)
             self.activate(layer)
             self._signals.clip_added.emit(layer)
@@ -288,20 +391,67 @@ class Session(EventedModel):
                 self._claim(layer, clip)
         elif kind in (Kind.REGION, Kind.RULER):
             self._listen(layer)
+        self._conceal(layer)
         self._on_range()
 
     def _on_removed(self, event: Any) -> None:
         layer, kind = event.value, convert.kind_of(event.value)
-        if layer is self.active:
-            self.active, self.proposal = None, None
-            rest = self.clips()
-            self.activate(rest[-1] if rest else None)
-            self.refresh()
+        if kind is Kind.CLIP:
+            self._on_clip_removed(layer)
         elif kind in (Kind.REGION, Kind.RULER):
             self._signals.drawing_changed.emit(layer)
 
+    def _on_clip_removed(self, clip: Image) -> None:
+        """End what runs on a clip, and show another one."""
+        if self._job_clip == clips.id_of(clip):
+            self.cancel()
+        if clip is self.active:
+            self.active, self.proposal, self.question = None, None, None
+        self._soon(partial(self._after_removal, clip))
+
+    def _after_removal(self, clip: Image) -> None:
+        if self.viewer is None:
+            return
+        if clip not in self.viewer.layers and self.layers_of(clip):
+            self._signals.clip_removed.emit(clip)
+        if self.active is None:
+            rest = self.clips()
+            self.activate(rest[-1] if rest else None)
+            self.refresh()
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        """Do something once napari has removed all that it is about to remove.
+
+        A window that closes removes layer by layer, and slices no more.
+        """
+        if hasattr(self.viewer, "window"):
+            from napari_deepmtj._napari.viewer.jobs import later
+
+            later(act)
+        else:
+            act()
+
+    def _tell_apart(self, clip: Image) -> None:
+        """Name clips whose files are called alike after their folders too."""
+        name = convert.ours(clip).get("name")
+        alike = [c for c in self.clips() if convert.ours(c).get("name") == name]
+        for one in alike if len(alike) > 1 else ():
+            one.name = clips.long_name(one)
+
+    def _on_renamed(self, event: Any) -> None:
+        """Let the layers of a clip carry its new name."""
+        clip = event.source
+        before = self._names.get(clips.id_of(clip), clip.name)
+        self._names[clips.id_of(clip)] = clip.name
+        for layer in self.layers_of(clip):
+            kind = convert.kind_of(layer)
+            if layer is not clip and kind is not None and layer.name.endswith(f" {before}"):
+                layer.name = f"{layer.name.removesuffix(before)}{clip.name}"
+
     def _watch(self, clip: Image) -> None:
-        """Notice when a clip is placed anew past this plugin, from the console say."""
+        """Notice when a clip is renamed, or placed anew past this plugin, from the console say."""
+        self._names[clips.id_of(clip)] = clip.name
+        clip.events.name.connect(self._on_renamed)
         self._placed[clips.id_of(clip)] = Placement.of_layer(clip)
         for event in (clip.events.scale, clip.events.translate, clip.events.units):
             event.connect(self._on_placed)
@@ -314,9 +464,15 @@ class Session(EventedModel):
             self._signals.clip_moved.emit(clip, old)
 
     def _on_selected(self, event: Any) -> None:
-        clip = None if self._editing else self.clip_of(event.value)
-        if clip is not None:
-            self.activate(clip)
+        layer = event.value
+        clip = None if self._editing else self.clip_of(layer)
+        if clip is None:
+            return
+        self.activate(clip)
+        if convert.kind_of(layer) is Kind.TRAJECTORY:
+            self._chosen[clips.id_of(clip)] = weakref.ref(layer)
+            self.show_status()
+            self._signals.result_chosen.emit(layer)
 
     def _claim_results(self, clip: Image) -> None:
         """Place results that were read before their clip was opened exactly on it."""
@@ -330,11 +486,13 @@ class Session(EventedModel):
             return
         placement, trajectory = Placement.of_layer(clip), convert.trajectory_of(layer)
         if layer.ndim != placement.ndim:
-            made = convert.layer_of_trajectory(trajectory, placement, clips.id_of(clip))
+            made = convert.layer_of_trajectory(trajectory, placement, clips.id_of(clip), clip.name)
             self.viewer.layers.remove(layer)
             self.add(clip, made)
         else:
             clips.claim(layer, clip)
+            if layer.name == f"MTJ {trajectory.provenance.clip}":
+                layer.name = f"MTJ {clip.name}"
         self._signals.result_placed.emit(layer.name, trajectory, clip)
 
     # ----- a person moves points --------------------------------------------------------------
@@ -355,6 +513,10 @@ class Session(EventedModel):
 
     def _listen(self, layer: Layer) -> None:
         layer.events.data.connect(self._on_edit)
+        if convert.kind_of(layer) is Kind.TRAJECTORY:
+            layer.events.features.connect(self.show_status)
+            layer.events.visible.connect(self.show_status)
+            self._fit_markers()
 
     def _on_edit(self, event: Any) -> None:
         if self._editing or event.action not in ("changed", "added", "removed"):
@@ -368,11 +530,20 @@ class Session(EventedModel):
         after = convert.edited(layer.data, before, times, read_settings().annotator)
         self._signals.points_edited.emit(layer, before, after)
 
+    def _fit_markers(self, event: Any = None) -> None:
+        """Keep markers at their size on the screen at any zoom."""
+        viewer, clip = self.viewer, self.active
+        if viewer is None or clip is None or clip not in viewer.layers:
+            return
+        for layer in self.layers_of(clip):
+            if convert.kind_of(layer) in (Kind.TRAJECTORY, Kind.LABELS, Kind.PREVIEW):
+                styles.fit_marker(layer, viewer.scene.camera.zoom)
+
     # ----- jobs -------------------------------------------------------------------------------
 
-    def take(self, job: Any, doing: str) -> None:
-        """Make a job the running one; there is one at a time."""
-        self._job = job
+    def take(self, job: Any, doing: str, clip: Any = None) -> None:
+        """Make a job the running one; there is one at a time. It ends with its clip."""
+        self._job, self._job_clip = job, "" if clip is None else clips.id_of(clip)
         self.message = ""
         self.progress = None
         self.doing = doing
@@ -385,8 +556,14 @@ class Session(EventedModel):
 
     def release(self) -> None:
         """Say that the running job has ended."""
-        self._job = None
+        self._job, self._job_clip = None, ""
         self.running = False
+
+    def answer(self, text: str) -> None:
+        """Answer the question."""
+        if (question := self.question) is not None:
+            self.question = None
+            dict(question.answers)[text]()
 
     def cancel(self) -> None:
         """Stop the running job, if any; what it has found stays."""
@@ -414,6 +591,7 @@ def session_of(viewer: Any) -> Session:
         viewer.layers.selection.events.active.connect(session._on_selected)
         dims.range.connect(session._on_range)
         dims.current_step.connect(session.show_status)
+        viewer.scene.camera.events.zoom.connect(session._fit_markers)
         _SESSIONS[viewer] = session
         for layer in list(viewer.layers):
             if convert.kind_of(layer) in (Kind.TRAJECTORY, Kind.REGION, Kind.RULER):

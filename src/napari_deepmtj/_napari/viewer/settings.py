@@ -26,6 +26,10 @@ class Settings:
         Who corrects and labels, for the log of a result; empty is left out.
     output_folder : str
         Where results are saved and file dialogs start; empty is beside the clip.
+    autosave : bool
+        Whether results are saved by themselves.
+    panel_on_open : bool
+        Whether the DeepMTJ panel comes with the first clip.
     """
 
     model: str = "compact"
@@ -33,11 +37,22 @@ class Settings:
     roi: str = "auto"
     annotator: str = ""
     output_folder: str = ""
+    autosave: bool = True
+    panel_on_open: bool = True
 
     @property
     def folder(self) -> Path | None:
         """Where results go; None is beside their clip."""
         return Path(self.output_folder).expanduser() if self.output_folder else None
+
+
+def change_setting(name: str, value: object) -> None:
+    """Keep a preference; nothing happens where napari runs without this plugin."""
+    from napari.settings import get_plugin_settings
+
+    known = get_plugin_settings()
+    if PLUGIN in known and getattr(getattr(known[PLUGIN], PAGE), name) != value:
+        setattr(getattr(known[PLUGIN], PAGE), name, value)
 
 
 def read_settings() -> Settings:
@@ -48,4 +63,5 @@ def read_settings() -> Settings:
     if PLUGIN not in known:
         return Settings()
     page = getattr(known[PLUGIN], PAGE)
-    return Settings(**{f.name: getattr(page, f.name) for f in fields(Settings)})
+    known_fields = [f.name for f in fields(Settings) if hasattr(page, f.name)]
+    return Settings(**{name: getattr(page, name) for name in known_fields})

@@ -1,0 +1,1 @@
+"""The DeepMTJ panel: from clip to result in five steps."""
