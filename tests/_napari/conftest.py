@@ -1,5 +1,6 @@
 """Clips, a network that knows nothing but is fast, and viewers without a window and with one."""
 
+import hashlib
 import os
 import sys
 
@@ -14,6 +15,7 @@ from napari_deepmtj._napari.calibration import controller as calibration
 from napari_deepmtj._napari.contributions.reader import clip_layer
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.panel import docking, steps
 from napari_deepmtj._napari.tracking import run as tracking
 from napari_deepmtj._napari.viewer import clips, jobs
 from napari_deepmtj._napari.viewer.session import session_of
@@ -67,10 +69,16 @@ def scale():
 
 
 @pytest.fixture
-def make_trajectory():
-    """A trajectory of `n_frames` frames; frame 3 is not in view, frame 4 has no confidence."""
+def make_trajectory(tmp_path):
+    """A trajectory of `n_frames` frames; frame 3 is not in view, frame 4 has no confidence.
 
-    def make(n_frames=8, scale=None, clip="clip.avi", sha256="ab" * 32, offset=0.0, frames=None):
+    It is of the file of that name if there is one, else of none.
+    """
+
+    def make(n_frames=8, scale=None, clip="clip.avi", sha256=None, offset=0.0, frames=None):
+        if sha256 is None:
+            file = tmp_path / clip
+            sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "ab" * 32
         frames = range(n_frames) if frames is None else frames
         predictions = [
             FramePrediction(
@@ -128,6 +136,14 @@ def open_window(make_napari_viewer_proxy, tiny_model, monkeypatch):
         return viewer, widget, session_of(viewer)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def no_panel(monkeypatch):
+    """Keep the panel from coming with every clip, and preferences from being written."""
+    monkeypatch.setattr(docking, "read_settings", lambda: Settings(panel_on_open=False))
+    for module in (docking, steps):
+        monkeypatch.setattr(module, "change_setting", lambda name, value: None)
 
 
 class LoopJob(jobs.Job):

@@ -199,8 +199,7 @@ def test_clips_of_a_folder_are_opened_as_the_queue_comes_to_them(
     assert session.active.name == "a.avi"  # opened again
     make_clip("b.avi", n_frames=9)
     for clip in session.clips():
-        for layer in session.layers_of(clip):
-            viewer.layers.remove(layer)
+        viewer.layers.remove(clip)
     press(viewer, "W")
     assert "b.avi: is not the file that was put into the queue" in annotation.message
     (tmp_path / "c.avi").unlink()
@@ -242,8 +241,7 @@ def test_only_what_is_seen_is_labelled(begin, annotation, open_clip, session, vi
     a, b = open_clip("a.avi"), open_clip("b.avi", 10)
     core = begin()
     session.activate(b)
-    for layer in session.layers_of(a):
-        viewer.layers.remove(layer)
+    viewer.layers.remove(a)
     (tmp_path / "a.avi").unlink()
     press(viewer, "W")
     assert "a.avi: " in annotation.message

@@ -13,6 +13,7 @@ from napari_deepmtj._napari.tracking import widget as track_module
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.settings import Settings
 from napari_deepmtj.core.geometry import Roi, Scale
+from napari_deepmtj.video.stacks.stack import ArraySource
 
 HEIGHT, WIDTH = 56, 112
 
@@ -162,7 +163,8 @@ def test_what_is_no_clip_is_not_offered(layer):
 
 
 def test_a_result_that_was_read_gets_the_axes_of_its_clip(viewer, session, make_trajectory):
-    trajectory = make_trajectory(n_frames=4, clip="open")
+    sha256 = ArraySource(grey()[:, None], name="open").sha256
+    trajectory = make_trajectory(n_frames=4, clip="open", sha256=sha256)
     read = convert.layer_of_trajectory(trajectory, Placement.of_trajectory(trajectory), "")
     viewer.add_layer(Layer.create(*read))
     session.adopt(viewer.add_image(grey()[:, None], rgb=False, name="open"))

@@ -8,9 +8,11 @@ from napari_deepmtj._napari.contributions.reader import clip_layer
 from napari_deepmtj._napari.layers import convert
 from napari_deepmtj._napari.layers.convert import Kind
 from napari_deepmtj._napari.layers.placement import Placement
+from napari_deepmtj._napari.tracking import saving
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.session import session_of
 from napari_deepmtj.core.geometry import Scale
+from napari_deepmtj.results.trajectory_file import read_trajectory
 
 
 @pytest.fixture
@@ -128,8 +130,9 @@ def test_one_point_a_frame(session, tracked):
 
 
 def test_results_read_first_are_placed_on_their_clip_when_it_opens(
-    viewer, session, open_clip, make_trajectory, scale
+    viewer, session, open_clip, make_clip, make_trajectory, scale
 ):
+    make_clip("clip.avi", 8)
     trajectory = make_trajectory(n_frames=8)  # without a scale
     made = convert.layer_of_trajectory(trajectory, Placement.of_trajectory(trajectory), "")
     points = viewer.add_layer(Layer.create(*made))
@@ -183,14 +186,57 @@ def test_a_session_lets_its_viewer_go():
     assert gone() is None
 
 
-def test_a_result_finds_its_clip_when_that_is_opened_again(tracked, session, viewer, make_clip):
-    clip, points, _ = tracked
-    points.data = points.data + [0, 1, 1]  # a person was at work
+def test_corrected_points_survive_closing_and_opening_their_clip(
+    open_clip, make_trajectory, session, viewer
+):
+    clip = open_clip("clip.avi", 8)
+    made = convert.layer_of_trajectory(make_trajectory(), Placement(), "")
+    points = viewer.add_layer(Layer.create(*made))
+    assert session.clip_of(points) is clip
+    points.data = points.data + [0, 1, 1]  # somebody was at work
     viewer.layers.remove(clip)
+    assert not viewer.layers  # the clip's layers went with it
     assert session.info.scale is None
-    again = viewer.add_layer(Layer.create(*clip_layer(make_clip("clip.avi", 8))))
-    assert session.clip_of(points) is again
-    assert convert.trajectory_of(points).xy_px[0].tolist() == [11.0, 21.5]
+    again = open_clip("clip.avi", 8)
+    (saved,) = saving.find_saved(again)
+    assert "7 set by hand" in saved.describe()
+    layer = saving.open_saved(session, again, saved)
+    assert session.clip_of(layer) is again
+    assert saving.is_saved(layer)
+    assert convert.trajectory_of(layer).xy_px[0].tolist() == [11.0, 21.5]
+
+
+def test_the_selected_result_is_the_one_that_is_meant(open_clip, make_trajectory, session, viewer):
+    clip = open_clip("clip.avi", 8)
+    first, second = (
+        session.add(
+            clip, convert.layer_of_trajectory(t, Placement.of_layer(clip), clips.id_of(clip))
+        )
+        for t in (make_trajectory(), make_trajectory(offset=1.0))
+    )
+    viewer.layers.selection.active = second
+    assert session.find(clip, Kind.TRAJECTORY) is second
+    viewer.layers.selection.active = clip
+    assert session.find(clip, Kind.TRAJECTORY) is second  # the one that was selected last
+    assert f"layer {second.name}, one of 2 results" in session.which(second)
+    path = saving.save(session, second)
+    assert read_trajectory(path).xy_px[0].tolist() == [11.0, 21.5]
+    assert not saving.is_saved(first)
+
+
+def test_clips_called_alike_are_told_apart(viewer, session, make_clip, tmp_path, make_trajectory):
+    layers = []
+    for folder, n in (("one", 8), ("two", 8)):
+        path = make_clip("clip.avi", n, rate=25.0 if folder == "one" else 50.0)
+        (tmp_path / folder).mkdir()
+        path = path.rename(tmp_path / folder / path.name)
+        layers.append(viewer.add_layer(Layer.create(*clip_layer(path))))
+    assert [la.name for la in layers] == ["one/clip.avi", "two/clip.avi"]
+    sha256 = clips.source_of(layers[0]).sha256
+    made = convert.layer_of_trajectory(make_trajectory(sha256=sha256), Placement(), "")
+    points = viewer.add_layer(Layer.create(*made))
+    assert session.clip_of(points) is layers[0]
+    assert points.name == "MTJ one/clip.avi"
 
 
 def test_a_copy_of_a_clip_is_a_clip_of_its_own(tracked, session, viewer):

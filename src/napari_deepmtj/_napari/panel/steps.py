@@ -361,7 +361,10 @@ class SaveStep(Step):
         self.main.clicked.connect(self._save)
         self.export.clicked.connect(self._export)
         for made, name in ((self.plot, docking.PLOT), (self.batch, docking.BATCH)):
-            made.clicked.connect(partial(docking.show_widget, panel.session.viewer, name))
+            made.clicked.connect(partial(self._show_widget, name))
+
+    def _show_widget(self, name: str, *_: Any) -> None:
+        docking.show_widget(self._panel.session.viewer, name)
 
     def _save(self, *_: Any) -> None:
         session, layer = self._panel.session, self._panel.result()

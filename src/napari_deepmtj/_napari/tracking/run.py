@@ -262,9 +262,7 @@ class TrackRun:
         if self._open() and wanted and self._attention() is None:
             nothing = np.zeros((self._source.n_frames, 1, 1), np.float32)
             with self._session.updating():
-                data, looks, kind = self._layer_of_attention(nothing)
-                looks["visible"] = self._request.show_attention
-                self._add((data, looks, kind), above=self._clip)
+                self._add(self._layer_of_attention(nothing), above=self._clip)
         self._ready.set()
 
     def _drop_empty(self) -> None:
@@ -377,7 +375,7 @@ class TrackRun:
     def _layer_of_attention(self, maps: npt.NDArray[np.float32]) -> convert.LayerTuple:
         assert self._began is not None
         assert self._began.attention is not None  # layers are made where maps come
-        return convert.layer_of_attention(
+        data, looks, kind = convert.layer_of_attention(
             maps,
             self._began.pixel_map.affine_of_map(*maps.shape[1:]),
             self._clip.name,
@@ -385,6 +383,8 @@ class TrackRun:
             self._id(),
             self._began.attention,
         )
+        looks["visible"] = self._request.show_attention
+        return data, looks, kind
 
     def _show_path(self) -> None:
         with self._session.updating():
