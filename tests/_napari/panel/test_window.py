@@ -98,7 +98,7 @@ def test_from_clip_to_result(
     assert window.height() == 800
     # what is not on disk is asked for on close
     asked = []
-    monkeypatch.setattr(closing, "ask", lambda *a: asked.append(a) or closing.CANCEL)
+    monkeypatch.setattr(closing, "ask", lambda _, text: asked.append(text) or closing.CANCEL)
     with session.updating():
         convert.show_trajectory(points, convert.trajectory_of(points).corrected(2, (1, 1)))
     window.close()
