@@ -10,12 +10,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from napari.layers import Image, Layer, Points
-from psygnal import EventedModel, Signal
+from psygnal import EventedModel
 from pydantic import ConfigDict, PrivateAttr
 
 from napari_deepmtj._napari.layers import convert, drawings, styles
@@ -24,6 +23,8 @@ from napari_deepmtj._napari.layers.drawings import Line
 from napari_deepmtj._napari.layers.placement import Placement
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.settings import read_settings
+from napari_deepmtj._napari.viewer.signals import Question as Question
+from napari_deepmtj._napari.viewer.signals import SessionSignals
 from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.core.jobs import Progress
 from napari_deepmtj.video.sidecar import ClipInfo
@@ -34,22 +35,6 @@ _SESSIONS: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
 #: Called with every new session; `_napari.features` is the one that adds to it.
 ON_NEW_SESSION: list[Callable[[Session], None]] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something that only the user can decide; nothing waits for it.
-
-    Parameters
-    ----------
-    text : str
-        What is asked.
-    answers : tuple of (str, callable)
-        What may be answered, and what is then done.
-    """
-
-    text: str
-    answers: tuple[tuple[str, Callable[[], Any]], ...]
 
 
 #: Layers that tell what a model or somebody else made of a clip.
@@ -64,29 +49,6 @@ RESULTS = (
 )
 #: Why results are hidden: a label file is open, in a round that is blinded or not.
 ORDINARY, BLINDED = "ordinary", "blinded"
-
-
-class SessionSignals:
-    """What happens to the layers of a session, for features to connect to."""
-
-    #: A clip was added: its Image layer.
-    clip_added = Signal(object)
-    #: A clip was removed from the viewer: its Image layer.
-    clip_removed = Signal(object)
-    #: Another result of a clip was selected: its Points layer.
-    result_chosen = Signal(object)
-    #: A run has ended and its result is shown: its Points layer.
-    result_finished = Signal(object)
-    #: A result was written: its Points layer.
-    result_saved = Signal(object)
-    #: A clip was moved or rescaled past this plugin: its Image layer, its `Placement` before.
-    clip_moved = Signal(object, object)
-    #: A result was placed on its clip: name of its layer, `Trajectory`, the clip's Image layer.
-    result_placed = Signal(str, object, object)
-    #: A region or ruler was drawn on, changed or removed: its Shapes layer.
-    drawing_changed = Signal(object)
-    #: Points were dragged, added or removed by hand: Points layer, `Trajectory` before and after.
-    points_edited = Signal(object, object, object)
 
 
 class Session(EventedModel):
