@@ -49,41 +49,47 @@ def offer_panel(session: Session) -> None:
     if not hasattr(viewer, "window") or not read_settings().panel_on_open:
         return
 
-    def show() -> None:
-        if session.viewer is None or not session.clips():
+    def show() -> None:  # holds the session alone: a timer must keep no window alive
+        viewer = session.viewer
+        if viewer is None or not session.clips():
             return
         if any(PANEL in name for name in viewer.window.dock_widgets):
             return
         show_widget(viewer, PANEL)
 
-    QTimer.singleShot(SOON, viewer.window._qt_window, show)
+    QTimer.singleShot(SOON, show)
 
 
 def on_shown(panel: Any) -> None:
     """Fit the active clip once the panel has its place."""
 
+    session = panel.session
+
     def fit() -> None:
-        session = panel.session
         if session.viewer is not None and session.active in session.clips():
             session.look_at(session.active)
 
-    QTimer.singleShot(SOON, panel, fit)
+    QTimer.singleShot(SOON, fit)
     if not read_settings().panel_on_open:
         change_setting("panel_on_open", value=True)
 
 
 def on_hidden(panel: Any) -> None:
     """Remember that the panel was closed by the user: its dock alone, not the whole window."""
-    viewer = panel.session.viewer
-    window = None if viewer is None else getattr(viewer.window, "_qt_window", None)
-    if window is None:
-        return
+    session = panel.session
 
     def remember() -> None:
-        if window.isVisible() and not window.isMinimized() and len(viewer.layers):
+        viewer = session.viewer
+        window = None if viewer is None else getattr(viewer.window, "_qt_window", None)
+        if (
+            window is not None
+            and window.isVisible()
+            and not window.isMinimized()
+            and len(viewer.layers)
+        ):
             change_setting("panel_on_open", value=False)
 
-    QTimer.singleShot(SOON, window, remember)
+    QTimer.singleShot(SOON, remember)
 
 
 def move_to_bottom(widget: QWidget) -> None:
