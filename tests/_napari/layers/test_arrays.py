@@ -107,7 +107,9 @@ def test_results_lie_exactly_on_it_in_every_channel(case, session, make_trajecto
     wanted = corners_in_world(clip, n)
     for made in (points, region):
         between = (0,) * (made.ndim - 2)
-        found = [made.data_to_world((*between, y, x))[-2:] for y, x in ((0, 0), (HEIGHT - 1, WIDTH - 1))]
+        found = [
+            made.data_to_world((*between, y, x))[-2:] for y, x in ((0, 0), (HEIGHT - 1, WIDTH - 1))
+        ]
         np.testing.assert_allclose(found, wanted)
     dims = session.viewer.dims
     for frame in range(n):

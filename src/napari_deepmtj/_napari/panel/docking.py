@@ -62,7 +62,6 @@ def offer_panel(session: Session) -> None:
 
 def on_shown(panel: Any) -> None:
     """Fit the active clip once the panel has its place."""
-
     session = panel.session
 
     def fit() -> None:
