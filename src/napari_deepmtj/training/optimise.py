@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
 import torch
@@ -66,11 +67,10 @@ def full_precision(head: nn.Module) -> None:
     Two sigmoid units in half precision know 256 places on the upper half of an axis, 0.25 px of
     an input 128 px wide.
     """
-    plain = head.forward
+    head.forward = MethodType(_in_full_precision, head)  # bound, so that copies have their own
 
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            result: torch.Tensor = plain(x.float())
-        return result
 
-    head.forward = forward
+def _in_full_precision(head: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        result: torch.Tensor = type(head).forward(head, x.float())
+    return result
