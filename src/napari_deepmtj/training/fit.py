@@ -236,7 +236,10 @@ def _fit_shape(seen: Observed, start: Decoding, blunder_px: float) -> Decoding:
     def cost(logs: FloatArray) -> float:
         covariance = shape_of(beyond, named(logs))
         a, b, d = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
-        likely = squared_distance(off, covariance) + np.log(a * d - b * b)
+        determinant = a * d - b * b
+        if not (determinant > 0).all():  # rounded to a line: no density
+            return math.inf
+        likely = squared_distance(off, covariance) + np.log(determinant)
         return float(0.5 * likely.mean() + 1e-3 * (logs**2).sum())
 
     best = minimize(cost, np.array([0.0, 0.0, -0.5, -0.5]), method="Nelder-Mead")
