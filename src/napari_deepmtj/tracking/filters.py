@@ -14,8 +14,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.interpolate import CubicSpline, PchipInterpolator
-from scipy.signal import butter, sosfiltfilt
 
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import ResultError
@@ -42,6 +40,8 @@ def fill(t: FloatArray, xy: FloatArray, kind: FillKind) -> FloatArray:
     kind : {"pchip", "linear"}
         How.
     """
+    from scipy.interpolate import PchipInterpolator
+
     seen = np.isfinite(xy[:, 0])
     if seen.all():
         return xy.copy()
@@ -85,6 +85,9 @@ def butterworth(
     ResultError
         If the cut-off is not between 0 and half the frame rate, or the order is odd.
     """
+    from scipy.interpolate import CubicSpline
+    from scipy.signal import butter, sosfiltfilt
+
     if order < 2 or order % 2:
         raise ResultError(f"the order of a two-pass filter is even, got {order}; give 2, 4, ...")
     if len(t) < 3:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.special import ndtr
 
 from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
@@ -255,6 +253,8 @@ def _path(
     settings: Fusion,
 ) -> Path:
     """Return the path that detections and flow agree on."""
+    from scipy import ndimage
+
     seconds = _seconds(series)
     lost = np.isnan(measured.sd[:, 0])
     # A step that the steps around it do not share is doubted.
@@ -300,6 +300,8 @@ def _path(
 
 def _inside(path: Path, region: Roi) -> FloatArray:
     """Return the probability that the path lies in the region, shape (n,)."""
+    from scipy.special import ndtr
+
     sd = np.sqrt(np.diagonal(path.covariance, axis1=1, axis2=2)) + 1e-3  # zero by hand
     low = np.array([region.x, region.y]) - 0.5
     high = low + [region.width, region.height]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 
 from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.trajectory import Flag, Trajectory, join_flags
@@ -256,6 +255,8 @@ def _too_fast(
     series: Series, limits: Limits, mm: FloatArray, notices: list[str]
 ) -> Iterator[_Finding]:
     """Yield outliers (away and back within `max_excursion`) and jumps (away for longer)."""
+    from scipy import ndimage
+
     rows = np.flatnonzero(series.measured)
     excursion = _max_excursion(limits, series)
     clock = series.along(excursion.unit)
