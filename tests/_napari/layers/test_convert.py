@@ -194,6 +194,6 @@ def test_a_region_drawn_and_read_back_is_the_same(scale):
 def test_a_drawn_region_holds_the_pixels_whose_centres_it_covers():
     corners = [[-20, 9.4], [-20, 200], [10.9, 9.4], [10.9, 200]]
     roi = drawings.roi_of(corners, 56, 112)
-    assert (roi.x, roi.y, roi.width, roi.height) == (10, 0, 86, 11)
+    assert (roi.x, roi.y, roi.width, roi.height) == (10, 0, 102, 11)
     with pytest.raises(CalibrationError, match="outside the picture"):
         drawings.roi_of([[100, 100], [120, 120]], 56, 112)
