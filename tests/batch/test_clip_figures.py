@@ -177,9 +177,10 @@ def test_every_documented_column_can_be_had(channels):
     assert [name for name in CLIP_NAMES if f"`{name}`" not in documented] == []
 
 
-def test_a_wrong_offset_gives_other_figures(channels):
+def test_a_wrong_offset_is_no_stiffness_and_says_so(channels):
     shifted = beside(channels, sync_offset_s=0.0)
-    assert shifted["stiffness_r2"] < 0.9
+    assert "stiffness_r2" not in shifted
+    assert "stiffness" in shifted["channels_problem"]
 
 
 def test_a_subject_s_own_lengths_stand_above_the_options(channels):

@@ -53,8 +53,8 @@ def test_everything_of_the_log_is_said(tracked: Trajectory) -> None:
         "napari-deepmtj 0.1.0 (torch 2.0, av 18; computed on cpu)",
         f"SHA-256 {read_card(resolve_model('compact')).sha256}, BSD-3-Clause",
         "presence_threshold = 0.25",
-        "trained on: 30000 phantom scenes, seed 11; no patient.",
-        "made up by a simulation (phantom); the accuracy on images of patients is not known",
+        f"trained on: {read_card(resolve_model('compact')).trained_on}.",
+        "made up, by a simulation (phantom) or out of real muscle (composites); the accuracy",
         "x,y,width,height = 10,20,140,70 px (source: given) of frames of 160 x 96 px was scaled to "
         "60 x 30 px within the network's input of 64 x 32 px",
         "0.1 x 0.2 mm/px (source: test)",

@@ -166,7 +166,7 @@ def region(mm: float) -> list:
     item = Dataset()
     item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = 1, 1, 0
     item.RegionLocationMinX0 = item.RegionLocationMinY0 = 0
-    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = WIDTH - 1, HEIGHT - 1
+    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = 39, 29
     item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3
     item.PhysicalDeltaX = item.PhysicalDeltaY = mm / 10
     return [item]
@@ -191,7 +191,8 @@ def region(mm: float) -> list:
     ],
 )
 def test_pixel_spacing_is_offered_and_never_taken(tags, scale, told, tmp_path) -> None:
-    path = write(tmp_path / "a", ramps(), syntax=ExplicitVRLittleEndian, FrameTime=40, **tags)
+    pixels = ramps(height=30, width=40)  # 6 x 8 mm
+    path = write(tmp_path / "a", pixels, syntax=ExplicitVRLittleEndian, FrameTime=40, **tags)
     with open_video(path) as source:
         wanted = None if scale is None else Scale.isotropic(scale, "DICOM region")
         assert source.scale == wanted or source.scale.same_as(wanted)

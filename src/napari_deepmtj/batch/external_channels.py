@@ -238,6 +238,13 @@ def _figures(trajectory: Trajectory, plan: Plan, channels: Channels) -> dict[str
     row: dict[str, object] = {
         FIGURES[each.name]: each.value for each in done.figures if each.name in FIGURES
     }
+    refused = [
+        f"{each.name} {each.definition}"
+        for each in done.figures
+        if each.name in FIGURES and each.definition.startswith("refused")
+    ]
+    if refused:
+        row["channels_problem"] = "; ".join(refused)
     for name in RANGES:
         if name in done.table and done.table[name].notna().any():
             row |= {f"{name}_least": done.table[name].min()}

@@ -55,7 +55,7 @@ def test_a_prediction_of_another_content_is_none(
     begin, annotation, open_clip, make_trajectory, tmp_path
 ):
     open_clip(n_frames=8)
-    write_trajectory(make_trajectory(), tmp_path / "clip.mtj.csv")
+    write_trajectory(make_trajectory(sha256="ab" * 32), tmp_path / "clip.mtj.csv")
     begin()
     annotation.toggle("predictions")
     assert points(annotation) == []

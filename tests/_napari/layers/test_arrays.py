@@ -142,6 +142,7 @@ def test_it_is_tracked_through_the_widget(case, session, tiny_model, in_a_loop, 
     attention = session.find(clip, Kind.ATTENTION)
     assert attention.data.shape[0] == n
     assert (attention.data.reshape(n, -1).max(axis=1) > 0).all()
+    attention.visible = True  # off until asked for
     session.go_to(n - 1)
     assert np.asarray(attention._slice.image.raw).max() > 0
     path = session.find(clip, Kind.PATH)

@@ -91,9 +91,14 @@ def test_from_clip_to_result(
     assert "were kept" in session.message
     assert len(points.data) == 0
     # the plot comes at the bottom, and the window keeps its size
+    qtbot.waitUntil(panel.save.plot.isEnabled, timeout=5_000)
     panel.save.plot.click()
+    shown = lambda: [  # noqa: E731
+        w for w in QApplication.allWidgets() if isinstance(w, plot_module.OverTimeWidget)
+    ]
+    qtbot.waitUntil(lambda: bool(shown()), timeout=20_000)
     qtbot.wait(400)
-    plots = [w for w in QApplication.allWidgets() if isinstance(w, plot_module.OverTimeWidget)]
+    plots = shown()
     assert plots[0].height() >= 200
     assert window.height() == 800
     # what is not on disk is asked for on close

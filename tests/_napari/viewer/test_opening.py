@@ -97,7 +97,7 @@ def test_shown_at_once_tracked_when_listed(
     assert layer.data.shape == (20, 56, 112)
     assert layer.metadata["deepmtj"]["n_frames"] == 20
     assert session.frame() == 7
-    assert text.text == "frame 7 / 19   0.280 s"
+    assert text.text.startswith("frame 7 / 19   0.280 s   confidence 0.")
     assert layer.data[7].max() > 150
     assert any("claimed 30 frames, but has 20" in message for message in told())
     points = session.find(layer, Kind.TRAJECTORY)
