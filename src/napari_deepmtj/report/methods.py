@@ -141,9 +141,9 @@ def _model(said: Provenance) -> Iterator[str]:
         )
         if "phantom" in card.trained_on.lower():
             yield (
-                "Images of a junction among these were made up, by a simulation (phantom) or out of "
-                "real muscle (composites); the accuracy on images of patients is not known from "
-                "them."
+                "Images of a junction among these were made up, by a simulation (phantom) or out "
+                "of real muscle (composites); the accuracy on images of patients is not known "
+                "from them."
             )
 
 
