@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_deepmtj.core.jobs import Done, Notice
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.phantom.anatomy import LABEL_DEPTH, LABEL_THICKNESS_MM
+from napari_deepmtj.phantom.composite_clips import write_composites
 from napari_deepmtj.phantom.composites import (
     Belly,
     Line,
@@ -99,7 +101,56 @@ def test_lines_are_read_from_a_mask(belly: Belly, tmp_path: Path) -> None:
     read = read_belly(tmp_path / "a.png", tmp_path / "a_aponeuroses.png", MM)
     assert read.superficial.bottom.mean() == pytest.approx(SUPERFICIAL[1], abs=1.5)
     assert read.deep.top.mean() == pytest.approx(DEEP[0], abs=1.5)
-    assert [b.name for b in read_bellies(tmp_path)] == ["a.png"]
+    bellies, unusable = read_bellies(tmp_path)
+    assert [one.name for one in bellies] == ["a.png"]
+    assert not unusable
+
+
+def test_every_picture_that_cannot_be_used_is_named_with_the_reason(
+    belly: Belly, tmp_path: Path
+) -> None:
+    for name in ("good", "smaller[1]", "broken", "alone"):
+        write(tmp_path, name, belly)
+    write(tmp_path, "one line", belly, (SUPERFICIAL,))
+    Image.fromarray(belly.picture[::2]).save(tmp_path / "smaller[1].png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "alone.png").unlink()
+    bellies, unusable = read_bellies(tmp_path)
+    assert [one.name for one in bellies] == ["good.png"]
+    reasons = {Path(error.path or "").name: str(error) for error in unusable}
+    assert sorted(reasons) == [
+        "alone_aponeuroses.png",
+        "broken.png",
+        "one line.png",
+        "smaller[1].png",
+    ]
+    assert "another size" in reasons["smaller[1].png"]
+    assert "cannot be read" in reasons["broken.png"]
+    assert "not beside it" in reasons["alone_aponeuroses.png"]
+
+
+def test_the_command_names_what_it_leaves_out(belly: Belly, tmp_path: Path) -> None:
+    for name, lines in (("a", (SUPERFICIAL, DEEP)), ("b", (SUPERFICIAL,))):
+        write(tmp_path, name, belly, lines)
+    events = list(write_composites(tmp_path, tmp_path / "out", stills=1, clips=0, seed=1))
+    notices = [event.message for event in events if isinstance(event, Notice)]
+    assert len(notices) == 1
+    assert notices[0].startswith("left out: ")
+    assert "b.png" in notices[0]
+    assert isinstance(events[-1], Done)
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["file;mm\na.png;0.1\n", "file,mm_per_px\na.png,tenth\n", "file,mm_per_px\na.png,155\n"],
+)
+def test_a_table_of_scales_that_cannot_be_is_refused(
+    table: str, belly: Belly, tmp_path: Path
+) -> None:
+    write(tmp_path, "a", belly)
+    (tmp_path / "scales.csv").write_text(table, encoding="utf-8")
+    with pytest.raises(DeepMTJError, match=r"scales|mm"):
+        read_bellies(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,23 @@ def test_a_folder_is_read_by_kind_and_a_held_out_screen_is_never_trained_on(tmp_
     assert of_split(found, "development", "bellies", "nerves")[-1].path.stem == "n"
 
 
+def test_a_mask_that_cannot_be_used_is_kept_with_its_reason(tmp_path: Path) -> None:
+    write_belly(tmp_path / "bellies", "good", 1)
+    write_belly(tmp_path / "bellies", "empty", 2)
+    mask = tmp_path / "bellies" / "empty_aponeuroses.png"
+    Image.fromarray(np.zeros_like(np.asarray(Image.open(mask)))).save(mask)
+    reasons = {picture.path.stem: picture.no_belly for picture in find_real(tmp_path)}
+    assert reasons["good"] is None
+    assert "no two aponeuroses" in str(reasons["empty"])
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    write_belly(tmp_path / "bellies", "good", 1)
+    (tmp_path / "bellies" / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(DeepMTJError, match=r"broken\.png.*cannot be read"):
+        find_real(tmp_path)
+
+
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(DeepMTJError, match="no pictures"):
         find_real(tmp_path)

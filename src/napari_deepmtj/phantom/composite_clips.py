@@ -17,7 +17,7 @@ from PIL import Image
 
 from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.geometry import Roi, Scale
-from napari_deepmtj.core.jobs import Done, Failed, Progress
+from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.core.labels import PHANTOM, Label
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.errors import DeepMTJError
@@ -132,7 +132,7 @@ def labels_of(truth: FloatArray, times: FrameTimes, clip: str, clip_sha256: str)
 
 def write_composites(
     folder: Path, out: Path, *, stills: int, clips: int, seed: int, n_frames: int = 60
-) -> Generator[Progress | Done[list[Path]] | Failed, None, None]:
+) -> Generator[Progress | Notice | Done[list[Path]] | Failed, None, None]:
     """Write composites of the bellies in a folder, each with its scale and its truth beside it.
 
     Parameters
@@ -150,6 +150,8 @@ def write_composites(
 
     Yields
     ------
+    Notice
+        For each picture that cannot be used, with the reason.
     Progress
         In files.
     Done of list of Path, or Failed
@@ -157,7 +159,9 @@ def write_composites(
     """
     written: list[Path] = []
     try:
-        bellies = read_bellies(folder)
+        bellies, unusable = read_bellies(folder)
+        for error in unusable:
+            yield Notice(f"left out: {error}")
         out.mkdir(parents=True, exist_ok=True)
         _refuse_taken(out)
         rng = np.random.default_rng(seed)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
+from napari_deepmtj.core.geometry import Scale
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.phantom.anatomy import LABEL, LabelDefinition
 
@@ -24,6 +25,8 @@ UInt8Array = npt.NDArray[np.uint8]
 
 #: Ending of the picture that masks both aponeuroses of `NAME.jpg`.
 MASK_SUFFIX = "_aponeuroses.png"
+#: Endings of pictures.
+PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
 #: Millimetres a pixel where nothing is known of a picture: 60 mm wide, as a common linear probe.
 COMMON_WIDTH_MM = 60.0
 #: A line of a mask that spans less of the picture's width is none of the two aponeuroses.
@@ -178,6 +181,23 @@ class Composite:
     wedge: Wedge
 
 
+def read_grey(path: Path) -> UInt8Array:
+    """Return the grey levels of a picture, shape (height, width).
+
+    Raises
+    ------
+    DeepMTJError
+        If it cannot be read.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DeepMTJError(
+            "cannot be read as a picture; export it again or take it out of the folder", path=path
+        ) from error
+
+
 def read_belly(
     path: Path, mask: Path, mm_per_px: float | None = None, *, trim_px: int = 3
 ) -> Belly:
@@ -195,10 +215,10 @@ def read_belly(
     Raises
     ------
     DeepMTJError
-        If the mask shows no two lines that span the picture, or hardly any muscle between them.
+        If a file cannot be read, or the mask shows no two lines that span the picture, or hardly
+        any muscle between them.
     """
-    grey = np.asarray(Image.open(path).convert("L"))
-    marked = np.asarray(Image.open(mask).convert("L")) > 127
+    grey, marked = read_grey(path), read_grey(mask) > 127
     if marked.shape != grey.shape:
         raise DeepMTJError("has another size than its mask; export both alike", path=path)
     parts, n = ndimage.label(ndimage.binary_closing(marked, np.ones((3, 9))))
@@ -225,36 +245,63 @@ def read_belly(
     return belly
 
 
-def read_bellies(folder: Path, leave_out: frozenset[str] = frozenset()) -> list[Belly]:
-    """Read all pictures of a folder that have a mask, but those whose names are left out.
+def read_bellies(folder: Path) -> tuple[list[Belly], list[DeepMTJError]]:
+    """Read all pictures of a folder that have a mask, and say why others cannot be used.
 
     A table `scales.csv` (columns file, mm_per_px) in the folder gives scales.
+
+    Returns
+    -------
+    bellies : list of Belly
+        In the order of their paths.
+    unusable : list of DeepMTJError
+        One for each mask without a picture or without a usable belly, naming the file.
 
     Raises
     ------
     DeepMTJError
-        If there is none that can be used.
+        If there is none that can be used, or `scales.csv` cannot be read.
     """
-    scales: dict[str, float] = {}
-    table = folder / "scales.csv"
-    if table.exists():
-        with table.open(encoding="utf-8", newline="") as file:
-            scales = {row["file"]: float(row["mm_per_px"]) for row in csv.DictReader(file)}
-    bellies = []
+    scales = _read_scales(folder / "scales.csv")
+    bellies: list[Belly] = []
+    unusable: list[DeepMTJError] = []
     for mask in sorted(folder.rglob(f"*{MASK_SUFFIX}")):
         stem = mask.name.removesuffix(MASK_SUFFIX)
-        pictures = [p for p in mask.parent.glob(f"{stem}.*") if p != mask]
-        if not pictures or pictures[0].name in leave_out:
+        # Not a pattern: a name may hold brackets.
+        pictures = sorted(
+            path
+            for path in mask.parent.iterdir()
+            if path.stem == stem and path.suffix.lower() in PICTURES
+        )
+        if not pictures:
+            unusable.append(DeepMTJError("masks a picture that is not beside it", path=mask))
             continue
         try:
             bellies.append(read_belly(pictures[0], mask, scales.get(pictures[0].name)))
-        except DeepMTJError:
-            continue
+        except DeepMTJError as error:
+            unusable.append(error)
     if not bellies:
+        reason = f"; {unusable[0]}" if unusable else ""
         raise DeepMTJError(
-            f"holds no picture with a mask NAME{MASK_SUFFIX} of two aponeuroses", path=folder
+            f"holds no picture with a mask NAME{MASK_SUFFIX} of two aponeuroses{reason}",
+            path=folder,
         )
-    return bellies
+    return bellies, unusable
+
+
+def _read_scales(table: Path) -> dict[str, float]:
+    """Return millimetres a pixel by file name; nothing where there is no table."""
+    if not table.exists():
+        return {}
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        scales = {row["file"]: float(row["mm_per_px"]) for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeepMTJError(
+            "needs the columns file and mm_per_px, a number in each row", path=table
+        ) from error
+    return {name: Scale.isotropic(mm, table.name).x_mm for name, mm in scales.items()}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,15 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 from napari_deepmtj.errors import DeepMTJError
-from napari_deepmtj.phantom.composites import MASK_SUFFIX, Belly, Wedge, composite, read_belly
+from napari_deepmtj.phantom.composites import (
+    MASK_SUFFIX,
+    PICTURES,
+    Belly,
+    Wedge,
+    composite,
+    read_belly,
+    read_grey,
+)
 from napari_deepmtj.training.mixture import StoredPictures
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -33,8 +41,6 @@ ALIKE = 0.92
 _THUMBNAIL = 24
 #: Of 100 clusters, how many are for the fit of the doubt and how many are never touched.
 _FIT, _DEVELOPMENT = 14, 12
-#: Endings of pictures.
-_PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class RealPicture:
         Millimetres a pixel, if known.
     belly : Belly or None
         Its aponeuroses, if they are masked and a wedge can be made.
+    no_belly : DeepMTJError or None
+        Why the mask that it has cannot be used.
     """
 
     path: Path
@@ -63,10 +71,11 @@ class RealPicture:
     split: Split
     mm_per_px: float | None
     belly: Belly | None
+    no_belly: DeepMTJError | None = None
 
     def read(self) -> UInt8Array:
         """Return the grey levels, shape (height, width)."""
-        return np.asarray(Image.open(self.path).convert("L"))
+        return read_grey(self.path)
 
 
 def find_real(
@@ -98,34 +107,34 @@ def find_real(
     Raises
     ------
     DeepMTJError
-        If there is no picture.
+        If there is no picture, or one cannot be read.
     """
     paths = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in _PICTURES
+        if path.suffix.lower() in PICTURES
         and not path.name.endswith(MASK_SUFFIX)
         and path.stem not in leave_out
     )
     if not paths:
         raise DeepMTJError("holds no pictures; give the folder of real pictures", path=folder)
     leaders = clusters(paths)
-    found = []
+    pictures = []
     for path, leader in zip(paths, leaders, strict=True):
         with Image.open(path) as picture:
             size = picture.size
         scale = (scales or {}).get(size)
         mask = path.with_name(path.stem + MASK_SUFFIX)
-        belly = None
+        belly, no_belly = None, None
         if mask.exists() and path.stem not in no_wedge:
             try:
                 belly = read_belly(path, mask, scale, trim_px=(trims or {}).get(size, 3))
-            except DeepMTJError:
-                belly = None
+            except DeepMTJError as error:
+                no_belly = error
         split: Split = "development" if size in held_out else split_of(leader)
         kind = path.relative_to(folder).parts[0]
-        found.append(RealPicture(path, kind, leader, split, scale, belly))
-    return found
+        pictures.append(RealPicture(path, kind, leader, split, scale, belly, no_belly))
+    return pictures
 
 
 def clusters(paths: Sequence[Path]) -> list[str]:
@@ -136,8 +145,9 @@ def clusters(paths: Sequence[Path]) -> list[str]:
     """
     rows = []
     for path in paths:
-        with Image.open(path) as picture:
-            small = picture.convert("L").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
+        small = Image.fromarray(read_grey(path)).resize(
+            (_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX
+        )
         grey = np.asarray(small, dtype=float)
         rows.append([_standard(grey), _standard(grey[:, ::-1])])
     thumbs = np.asarray(rows)

@@ -27,10 +27,14 @@ _NEGATIVES_SEED = 7
 
 @dataclass(frozen=True)
 class RealSources:
-    """Sources by their names: those to learn from, and those to fit the doubt on."""
+    """Sources by their names: those to learn from, and those to fit the doubt on.
+
+    `unusable` says of every mask that cannot be used why; its picture is taken as it is.
+    """
 
     training: dict[str, StoredPictures]
     fit: dict[str, StoredPictures]
+    unusable: tuple[DeepMTJError, ...] = ()
 
 
 def real_sources(recipe: SceneRecipe, real: Path, store: Path) -> RealSources:
@@ -56,8 +60,8 @@ def real_sources(recipe: SceneRecipe, real: Path, store: Path) -> RealSources:
         raise DeepMTJError(
             f"the recipe {recipe.id} does not say what to make of real pictures; leave out --real"
         )
-    found = find_real(real, **REAL_TRAIN)
-    files = [f"{picture.path.name} {picture.path.stat().st_size}" for picture in found]
+    pictures = find_real(real, **REAL_TRAIN)
+    files = [f"{picture.path.name} {picture.path.stat().st_size}" for picture in pictures]
     described = json.dumps(asdict(what) | {"label": asdict(recipe.label), "files": files})
     store.mkdir(parents=True, exist_ok=True)
     marker = store / "real.json"
@@ -67,13 +71,14 @@ def real_sources(recipe: SceneRecipe, real: Path, store: Path) -> RealSources:
         )
     marker.write_text(described, encoding="utf-8")
     return RealSources(
-        _made(what.training, "training", what.seed, found, store),
-        _made(what.fit, "fit", what.seed + 1, found, store),
+        _made(what.training, "training", what.seed, pictures, store),
+        _made(what.fit, "fit", what.seed + 1, pictures, store),
+        tuple(picture.no_belly for picture in pictures if picture.no_belly is not None),
     )
 
 
 def _made(
-    counts: dict[str, int], split: Split, seed: int, found: list[RealPicture], store: Path
+    counts: dict[str, int], split: Split, seed: int, pictures: list[RealPicture], store: Path
 ) -> dict[str, StoredPictures]:
     """Return each source of one split, made now or before."""
     sources = {}
@@ -81,9 +86,9 @@ def _made(
         file = store / f"{name}-{split}.npz"
         if not file.exists():
             if name == COMPOSITES:
-                made = make_composites(of_split(found, split), count, seed)
+                made = make_composites(of_split(pictures, split), count, seed)
             else:
-                these = of_split(found, split, name)
+                these = of_split(pictures, split, name)
                 if not these:
                     raise DeepMTJError(f"no picture in the folder {name!r} is for {split}")
                 made = make_negatives(these, count, seed + _NEGATIVES_SEED)

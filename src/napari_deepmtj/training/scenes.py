@@ -74,6 +74,8 @@ def train_scenes(
         recipe = replace(recipe, real=None)
     elif real is not None:
         pictures = real_sources(recipe, real, folder / "real")
+        for error in pictures.unusable:
+            yield Notice(f"no composite is made of it: {error}")
     rendered: dict[str, list[RenderedScenes]] = {"training": [], "calibration": []}
     for what, name in ((recipe.training, "training"), (recipe.calibration, "calibration")):
         for part in recipe.of_families(what):
