@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_deepmtj.batch.clip_figures import FIGURES, measured, used_positions
+from napari_deepmtj.batch.clip_figures import FIGURES, measured
 from napari_deepmtj.batch.external_channels import (
     CHANNEL_COLUMNS,
     Beside,
@@ -21,6 +21,7 @@ from napari_deepmtj.core.provenance import Provenance
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import FramePrediction, Trajectory
 from napari_deepmtj.errors import ChannelError, ResultError
+from napari_deepmtj.mechanics.positions import used_positions
 from napari_deepmtj.pipeline.outputs import require_sense as require_outputs
 from napari_deepmtj.pipeline.outputs import smooth_key, smoothed, with_rows_by_hand
 
@@ -60,7 +61,10 @@ def test_figures_of_a_known_path():
     assert row["peak_proximal_velocity_mm_per_s"] == pytest.approx(fastest, rel=0.05)
     assert row["peak_distal_velocity_mm_per_s"] == pytest.approx(-fastest, rel=0.05)
     assert row["confidence_5_percent"] == pytest.approx(0.505)
-    assert (row["positions"], row["model"]) == ("gate and kalman, from raw", "tiny")
+    assert (row["positions"], row["model"]) == (
+        "gate and kalman without outliers, from raw",
+        "tiny",
+    )
 
 
 def test_without_a_side_there_is_the_excursion_alone():
@@ -88,7 +92,7 @@ def test_positions_that_were_smoothed_are_taken_as_they_were_saved():
     assert row_of(slow)["excursion_mm"] != pytest.approx(row_of(noisy)["excursion_mm"], rel=1e-3)
     # Tracked again, the positions are the network's.
     again = Trajectory(slow.table, slow.provenance.and_then("track", model={"id": "tiny"}))
-    assert used_positions(again).how == "gate and kalman, from raw"
+    assert used_positions(again).how == "gate and kalman without outliers, from raw"
 
 
 @pytest.mark.parametrize(
@@ -255,6 +259,8 @@ def clip_row(subject, movement, trial, excursion, **changes):
         "status": "done",
         "same_content_as": "",
         "excursion_mm": excursion,
+        "excursion_raw_mm": excursion,
+        "excursion_reliable": 0 if excursion == 14.0 else 1,
         "stiffness_n_per_mm": np.nan,
         "in_view_percent": 100.0,
         "confidence_median": 0.9,
@@ -282,6 +288,7 @@ def test_excursions_are_those_of_each_subject_and_condition():
     np.testing.assert_allclose(table["excursion_mm_mean"], [12, 20, 7])
     np.testing.assert_allclose(table["excursion_mm_sd"], [8**0.5, np.nan, np.nan])
     np.testing.assert_allclose(table["stiffness_n_per_mm_mean"], [100, np.nan, np.nan])
+    assert list(table["clips_excursion_unreliable"]) == [1, 0, 0]
     assert "trial" not in table
 
 

@@ -119,7 +119,9 @@ def test_the_page_and_the_documented_program_read_what_a_batch_wrote(
     monkeypatch.chdir(out.parent)
     exec(compile(program, "docs/how-to/batch.md", "exec"), {})
     told = capsys.readouterr().out
-    assert re.search(r"healthy\s+mvc\s+2", told)
+    # an untrained network's positions agree nowhere, so that the clips have no excursion
+    assert clips["excursion_reason"].iloc[0] == "no 3 consecutive positions agree"
+    assert re.search(r"healthy\s+mvc\s+0", told)
 
 
 #: Pixels that the whole picture of `drifting` moves to the right from frame to frame.

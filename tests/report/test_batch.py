@@ -58,6 +58,8 @@ def row(result: str, **changes: Any) -> dict[str, Any]:
         "by_hand": 1,
         "flagged_percent": 6.0,
         "excursion_mm": 5.7,
+        "excursion_raw_mm": 6.1,
+        "excursion_reason": "",
         "peak_distal_velocity_mm_per_s": -7.5,
         "scale_x_mm_per_px": 0.1,
         "scale_source": "test",
@@ -69,7 +71,11 @@ def row(result: str, **changes: Any) -> dict[str, Any]:
 def failed(name: str, reason: str) -> dict[str, Any]:
     empty = dict.fromkeys(row("x"), np.nan)
     texts = dict.fromkeys(
-        ("subject", "result", "same_content_as", "scale_source", "model", "notices"), ""
+        (
+            *("subject", "result", "same_content_as", "scale_source", "model", "notices"),
+            "excursion_reason",
+        ),
+        "",
     )
     return empty | texts | {"file": f"clips/{name}", "status": "failed", "reason": reason}
 

@@ -10,6 +10,7 @@ import pytest
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.mechanics.channels import Channels
+from napari_deepmtj.mechanics.excursion import excursion
 from napari_deepmtj.mechanics.motion import motion
 from napari_deepmtj.report.timeline import (
     NO_SIDE,
@@ -50,7 +51,7 @@ def test_the_spread_of_the_displacement_is_along_the_axis(trajectory: Trajectory
 def test_without_the_distal_side_there_is_a_question_instead(trajectory: Trajectory) -> None:
     timeline = Timeline.of(trajectory)
     assert list(timeline.curves) == ["x", "y", "confidence"]
-    assert describe_motion(timeline) == NO_SIDE
+    assert describe_motion(timeline, None) == NO_SIDE
 
 
 def test_raw_values_are_there_where_they_differ(trajectory: Trajectory) -> None:
@@ -110,13 +111,18 @@ def test_motion_is_said_in_one_line(make_trajectory: Callable[..., Trajectory]) 
         time_s=t,
         x_px=100 - 10 * np.cos(t * 2),
         y_px=50.0,
+        x_raw_px=100 - 10 * np.cos(t * 2),
+        y_raw_px=50.0,
         origin="PREDICTED",
     )
-    timeline = Timeline.of(Trajectory(whole, base.provenance), "left")
+    shown = Trajectory(whole, base.provenance)
+    timeline = Timeline.of(shown, "left")
     moved = timeline.motion
     assert moved is not None
-    said = describe_motion(timeline)
-    assert said.startswith(f"excursion {moved.excursion:.1f} px; ")
+    assert describe_motion(timeline, None).startswith("excursion: working it out; ")
+    said = describe_motion(timeline, excursion(shown, "left"))
+    assert float(said.split()[1]) == pytest.approx(20, rel=0.05)
+    assert f" px (raw {moved.excursion:.1f}" in said
     slow, fast = moved.peak_velocity
     assert said.endswith(f"peak velocity {fast:.1f} px/s proximally, {-slow:.1f} distally")
     assert "2 full cycles of" in said
@@ -124,7 +130,7 @@ def test_motion_is_said_in_one_line(make_trajectory: Callable[..., Trajectory]) 
 
 def test_a_path_straight_down_says_why_it_has_no_mechanics(trajectory: Trajectory) -> None:
     down = Trajectory(trajectory.table.assign(x_px=60.0), trajectory.provenance)
-    assert "straight up and down" in describe_motion(Timeline.of(down, "left"))
+    assert "straight up and down" in describe_motion(Timeline.of(down, "left"), None)
 
 
 def test_the_nearest_time() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,18 +9,23 @@ import numpy as np
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.mechanics.analysis import Plan, analyse
-from napari_deepmtj.tracking.gate import gate
-from napari_deepmtj.tracking.smooth import smooth
+from napari_deepmtj.mechanics.excursion import excursion
+from napari_deepmtj.mechanics.positions import Used
 
 if TYPE_CHECKING:
     from napari_deepmtj.mechanics.motion import Side
 
+#: Columns of the excursion, for clips with a scale.
+EXCURSION = (
+    *("excursion_mm", "excursion_sd_mm", "excursion_raw_mm"),
+    *("excursion_reliable", "excursion_reason"),
+)
 #: Share of positions that are less confident than `confidence_5_percent`.
 LOW = 0.05
 
-#: Columns of figures, by their names in `mechanics.analysis`, for clips with a scale.
+#: Columns of figures, by their names in `mechanics.analysis`, for clips with a scale, a distal side
+#: and times.
 FIGURES: dict[str, str] = {
-    "excursion": "excursion_mm",
     "cycles": "cycles",
     "cycle excursion, mean": "cycle_excursion_mm_mean",
     "cycle excursion, SD": "cycle_excursion_mm_sd",
@@ -29,51 +33,6 @@ FIGURES: dict[str, str] = {
     "peak velocity, distally": "peak_distal_velocity_mm_per_s",
     "peak velocity, proximally": "peak_proximal_velocity_mm_per_s",
 }
-#: Those of them that do not depend on which side is distal.
-_EITHER_WAY = ("excursion",)
-
-
-@dataclass(frozen=True)
-class Used:
-    """The positions from which figures are taken.
-
-    Parameters
-    ----------
-    trajectory : Trajectory
-        Smoothed by its maker, or here.
-    flagged : ndarray of bool, shape (n,)
-        Rows that the quality gate flags with its defaults.
-    how : str
-        What was done, in words.
-    """
-
-    trajectory: Trajectory
-    flagged: np.ndarray
-    how: str
-
-
-def used_positions(trajectory: Trajectory) -> Used:
-    """Return the positions of a result that figures are taken from.
-
-    Those that were fused, smoothed, or freed of the probe's slip are taken as they were saved.
-    All others are gated and smoothed by Kalman, both with their defaults.
-    """
-    gated = gate(trajectory).trajectory
-    flagged = (gated.table["flags"] != "").to_numpy(dtype=bool)
-    names = [op.name for op in trajectory.provenance.operations]
-    if "subtract slip" in names:
-        return Used(trajectory, flagged, "as saved: probe slip subtracted")
-    last = [op for op in trajectory.provenance.operations if op.name in _POSITIONS][-1:]
-    for op in last:
-        if op.name == "smooth":
-            return Used(trajectory, flagged, f"as saved: smooth {op.arguments.get('method', '?')}")
-        if op.name == "fuse":
-            return Used(trajectory, flagged, "as saved: fuse")
-    return Used(smooth(gated).trajectory, flagged, "gate and kalman, from raw")
-
-
-#: Operations that say where positions come from.
-_POSITIONS = ("track", "fuse", "smooth", "unsmooth")
 
 
 def measured(trajectory: Trajectory, used: Used, distal: Side | None) -> dict[str, object]:
@@ -115,19 +74,20 @@ def measured(trajectory: Trajectory, used: Used, distal: Side | None) -> dict[st
         "scale_y_mm_per_px": scale.y_mm,
         "scale_source": scale.source,
     }
-    return row | _moved(used.trajectory, distal)
+    return row | _moved(trajectory, used, distal)
 
 
-def _moved(trajectory: Trajectory, distal: Side | None) -> dict[str, object]:
+def _moved(trajectory: Trajectory, used: Used, distal: Side | None) -> dict[str, object]:
     """Return excursion, cycles and peak velocities in millimetres and seconds."""
     try:
         # The excursion is the same whichever side is distal; all else is not.
-        done = analyse(trajectory, Plan(distal or "right"))
+        done = analyse(used.trajectory, Plan(distal or "right"))
+        far = excursion(trajectory, distal, used=used)
     except ResultError:  # a path straight up and down, which has no side
         return {}
     known = distal is not None and done.motion.time_unit == "s"
-    return {
-        FIGURES[each.name]: each.value
-        for each in done.figures
-        if each.name in FIGURES and (known or each.name in _EITHER_WAY)
+    figures: dict[str, object] = {
+        FIGURES[each.name]: each.value for each in done.figures if each.name in FIGURES and known
     }
+    said = (far.value, far.sd, far.raw, int(far.reliable), far.reason)
+    return dict(zip(EXCURSION, said, strict=True)) | figures

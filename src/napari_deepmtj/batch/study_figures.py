@@ -15,6 +15,7 @@ _OF_CYCLES = ("cycles", "cycle_excursion_mm_sd")
 
 #: Columns of `clips.csv` of which mean and SD over the clips are given.
 AVERAGED: tuple[str, ...] = (
+    "excursion_mm",
     *(name for name in measured.FIGURES.values() if name not in _OF_CYCLES),
     *(f"{name}_{end}" for name in beside.RANGES for end in ("least", "greatest")),
     *beside.FIGURES.values(),
@@ -44,7 +45,8 @@ def excursions(
         of it, `clips_partial` (left out of all that follows unless `with_partial`), `copies` (that
         have the content of another clip), `clips_with_mm`; `COLUMN_mean` and `COLUMN_sd` (n - 1) of
         `AVERAGED`, as far as `clips` has them, over the clips that have a value;
-        `excursion_mm_min`, `_max`; `COLUMN_mean` of `TRUST`. Empty where it cannot be said.
+        `excursion_mm_min`, `_max`; `clips_excursion_unreliable`; `COLUMN_mean` of `TRUST`.
+        Empty where it cannot be said.
     """
     by = [name for name in FACTS if name in facts and name != "trial"]
     with_result = clips[clips["status"].isin(["done", "partial"])]
@@ -77,11 +79,13 @@ def _statistics(group: pd.DataFrame, averaged: list[str], with_partial: bool) ->
         "clips": len(group),
         "clips_partial": int(partial.sum()),
         "copies": int((group["same_content_as"] != "").sum()),
-        "clips_with_mm": int(moved.notna().sum()),
+        "clips_with_mm": int(group["excursion_raw_mm"].notna().sum()),
     }
     for name in averaged:
         plain = name.removesuffix("_mean")  # the mean of clips' means is a mean
         said |= {f"{plain}_mean": numbers[name].mean(), f"{plain}_sd": numbers[name].std(ddof=1)}
         if name == "excursion_mm":
+            unreliable = int((group["excursion_reliable"].astype(float) == 0).sum())
             said |= {"excursion_mm_min": moved.min(), "excursion_mm_max": moved.max()}
+            said["clips_excursion_unreliable"] = unreliable
     return said | {f"{name}_mean": numbers[name].mean() for name in TRUST}

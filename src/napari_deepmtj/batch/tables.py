@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_deepmtj.batch.clip_figures import FIGURES, Used, measured, used_positions
+from napari_deepmtj.batch.clip_figures import EXCURSION, FIGURES, measured
 from napari_deepmtj.batch.external_channels import CHANNEL_COLUMNS, measured_beside
 from napari_deepmtj.batch.ledger import Ledger, Line
 from napari_deepmtj.batch.plan import Plan, Task
@@ -27,6 +27,7 @@ from napari_deepmtj.core.jobs import Notice, Progress
 from napari_deepmtj.core.trajectory import COLUMNS, Trajectory
 from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.labels.table import guarded
+from napari_deepmtj.mechanics.positions import Used, used_positions
 from napari_deepmtj.report.batch import BatchResults, write_batch_report
 from napari_deepmtj.report.page import Markup
 from napari_deepmtj.report.sparks import spark
@@ -44,6 +45,7 @@ CLIP_COLUMNS: tuple[str, ...] = (
     *("result", "status", "reason", "same_content_as"),
     *("frames", "duration_s", "in_view_percent"),
     *("confidence_median", "confidence_5_percent", "sd_mm_median", "by_hand", "flagged_percent"),
+    *EXCURSION,
     *FIGURES.values(),
     *("scale_x_mm_per_px", "scale_y_mm_per_px", "scale_source"),
     *("positions", "roi", "model", "notices"),
@@ -55,7 +57,7 @@ CLIP_NAMES = frozenset({"file", *CLIP_COLUMNS, *CHANNEL_COLUMNS})
 #: Those that are texts, "" where there is nothing to say.
 TEXTS = frozenset(
     {"result", "status", "reason", "same_content_as", "scale_source", "positions", "roi", "model"}
-    | {"notices", "external_file", "sync", "channels_problem"}
+    | {"notices", "excursion_reason", "external_file", "sync", "channels_problem"}
 )
 
 

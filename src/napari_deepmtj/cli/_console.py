@@ -6,6 +6,7 @@ No command logic lives here.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,34 @@ def print_error(text: str) -> None:
 def print_notice(text: str) -> None:
     """Write one line "note: ..." to stderr."""
     _stderr_line(f"note: {text}")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Write a table to stdout; where it is too wide one block a row, nothing cut or folded.
+
+    A pipe or a file has no width, so that a table in it is as wide as it needs.
+    """
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    rows = list(rows)
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    table = Table(*header, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    if not console.is_terminal:
+        console.width = needed
+    if needed <= console.width:
+        console.print(table)
+        return
+    if title:
+        print_line(title)
+    for row in rows:
+        print_line()
+        for name, value in zip(header, row, strict=True):
+            print_line(f"{' '.join(name.split())}: {value}")
 
 
 def progress_bar() -> rich_progress.Progress:

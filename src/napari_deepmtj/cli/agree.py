@@ -6,17 +6,16 @@ printed.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_deepmtj.cli._console import print_line, print_notice
+from napari_deepmtj.cli._console import print_line, print_notice, print_table
 from napari_deepmtj.cli.track import parse_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 
 def agree(
@@ -58,12 +57,12 @@ def agree(
     if out is not None and not overwrite:
         require_new(out, "add --overwrite or choose another --out")
     for pair in result.pairs:
-        _print_table(
-            f"{pair.second} minus {pair.first} ({pair.frames} frames, {result.clips} clips)",
-            table_rows(pair),
-        )
+        title = f"{pair.second} minus {pair.first} ({pair.frames} frames, {result.clips} clips)"
+        header, *rows = table_rows(pair)
+        print_table(header, rows, title)
     if result.together:
-        _print_table("all raters together", together_rows(result))
+        header, *rows = together_rows(result)
+        print_table(header, rows, "all raters together")
     for remark in remarks(result):
         print_notice(remark)
     if out is not None:
@@ -71,13 +70,3 @@ def agree(
         for notice in notices:
             print_notice(notice)
         print_line(f"{', '.join(written)}: {out}")
-
-
-def _print_table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0], title=title, title_justify="left")
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console(file=sys.stdout, highlight=False, markup=False).print(table)

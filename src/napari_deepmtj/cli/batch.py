@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_deepmtj.cli._console import print_error, print_line, print_notice, progress_bar
+from napari_deepmtj.cli._console import (
+    print_error,
+    print_line,
+    print_notice,
+    print_table,
+    progress_bar,
+)
 from napari_deepmtj.cli.track import BackendOption, expand, parse_scale
 from napari_deepmtj.errors import DeepMTJError, VideoError
 from napari_deepmtj.inference.backends.base import BackendName
@@ -224,16 +229,11 @@ def _entries(
 
 
 def _print_plan(listed: pd.DataFrame, out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from napari_deepmtj.core.atomic import atomic_write
 
     shown = [name for name in listed.columns if name != "file"]
-    table = Table(*shown)
-    for row in listed[shown].head(_PRINTED).itertuples(index=False):
-        table.add_row(*map(str, row))
-    Console(file=sys.stdout, highlight=False, markup=False).print(table)
+    rows = listed[shown].head(_PRINTED).itertuples(index=False)
+    print_table(shown, [[str(value) for value in row] for row in rows])
     if len(listed) > _PRINTED:
         print_line(f"and {len(listed) - _PRINTED} more")
     path = atomic_write(out / "plan.csv", listed.to_csv(index=False, lineterminator="\n").encode())

@@ -6,7 +6,6 @@ for and printed.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_deepmtj.cli._console import print_line, print_notice
+from napari_deepmtj.cli._console import print_line, print_notice, print_table
 from napari_deepmtj.cli._jobs import run_job
 from napari_deepmtj.cli._options import AnnotatorOption, SubjectPatternOption, SubjectsOption
 from napari_deepmtj.cli.phantom import Styles
@@ -210,9 +209,6 @@ def _report(
 
 
 def _print_tables(comparison: Comparison) -> None:
-    from rich.console import Console
-    from rich.table import Table as Printed
-
     from napari_deepmtj.report.evaluation_tables import (
         DATA_WORDS,
         overview,
@@ -221,16 +217,12 @@ def _print_tables(comparison: Comparison) -> None:
     )
 
     s = comparison.evaluations[0].summary
-    console = Console(file=sys.stdout, highlight=False, markup=False)
     said = (
         f"{DATA_WORDS[comparison.data]}: {s.subjects} subjects, {s.clips} clips, {s.frames} frames"
     )
     print_line(said)
     for table in (overview(comparison), paired_table(comparison)):
         if table is not None:
-            printed = Printed(*table.header)
-            for row in table.rows:
-                printed.add_row(*row)
-            console.print(printed)
+            print_table(table.header, table.rows)
     for remark in remarks(comparison):
         print_notice(remark)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_deepmtj.cli._console import print_line, print_notice
+from napari_deepmtj.cli._console import print_line, print_notice, print_table
 from napari_deepmtj.errors import ChannelError, ResultError
 from napari_deepmtj.mechanics.names import MtuModel, Muscle
 
@@ -279,6 +278,9 @@ def _summary(
             },
         ],
         "axis": [float(v) for v in done.motion.axis.direction],
+        "positions": "raw" if done.raw else "smoothed or fused",
+        "excursion_reliable": done.excursion.reliable,
+        "excursion_reason": done.excursion.reason,
         "figures": [
             {
                 "name": f.name,
@@ -331,11 +333,13 @@ class _Files:
 
 
 def _print_figures(done: Analysis) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("figure", "value", "unit", "definition")
-    for f in done.figures:
-        value = "-" if math.isnan(f.value) else f"{f.value:.4g}"
-        table.add_row(f.name, value, f.unit, f.definition)
-    Console(file=sys.stdout, highlight=False, markup=False).print(table)
+    rows = [
+        (f.name, "-" if math.isnan(f.value) else f"{f.value:.4g}", f.unit, f.definition)
+        for f in done.figures
+    ]
+    print_table(("figure", "value", "unit", "definition"), rows)
+    if done.raw:
+        print_notice(
+            "the positions are the network's, neither smoothed nor fused: of all figures the "
+            "excursion alone leaves outliers out; track with --smooth or --fuse, and measure again"
+        )

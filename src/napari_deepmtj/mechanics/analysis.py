@@ -16,9 +16,11 @@ from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import ChannelError, ResultError
 from napari_deepmtj.mechanics.channels import Channels
 from napari_deepmtj.mechanics.cycles import Cycles, find_cycles, onset
+from napari_deepmtj.mechanics.excursion import SUPPORT, Excursion, excursion
 from napari_deepmtj.mechanics.motion import Motion, Side, motion
 from napari_deepmtj.mechanics.mtu import grieve_change, hawkins_hull_length, partition
 from napari_deepmtj.mechanics.names import MtuModel, Muscle
+from napari_deepmtj.mechanics.positions import used_positions
 from napari_deepmtj.mechanics.tendon import (
     PassiveCurve,
     corrected_elongation,
@@ -137,12 +139,19 @@ class Analysis:
         None if they were not asked for.
     motion : Motion
         Displacement and velocity.
+    excursion : Excursion
+        How far the MTJ moves, and whether that is reliable.
+    raw : bool
+        Positions are the network's, neither smoothed nor fused: all but the excursion follow
+        its outliers.
     """
 
     table: pd.DataFrame
     figures: tuple[Figure, ...]
     cycles: Cycles | None
     motion: Motion
+    excursion: Excursion
+    raw: bool
 
 
 def analyse(
@@ -177,7 +186,9 @@ def analyse(
     """
     moved = motion(trajectory, plan.distal, rest=plan.rest, reference=reference)
     trial = _Trial(plan, moved, channels)
-    trial.kinematics()
+    used = used_positions(trajectory)
+    far = excursion(trajectory, plan.distal, axis=moved.axis, reference=reference, used=used)
+    trial.kinematics(far)
     if plan.ankle is not None:
         neutral = -plan.ankle_neutral if plan.ankle in plan.flip else plan.ankle_neutral
         trial.table["ankle_deg"] = trial.channel(plan.ankle, "deg") - neutral
@@ -185,7 +196,7 @@ def analyse(
         trial.lengths()
     if plan.torque is not None or passive is not None:
         trial.tendon(passive)
-    return Analysis(trial.table, tuple(trial.figures), trial.cycles, moved)
+    return Analysis(trial.table, tuple(trial.figures), trial.cycles, moved, far, used.raw)
 
 
 def passive_curve(table: pd.DataFrame) -> PassiveCurve:
@@ -243,13 +254,19 @@ class _Trial:
             raise ResultError(f"{what} needs millimetres: the result has no scale")
         return self.motion.displacement
 
-    def kinematics(self) -> None:
+    def kinematics(self, moved: Excursion) -> None:
         """Add excursion, velocities, cycles and onset."""
         plan, m = self.plan, self.motion
         length, speed = m.length_unit, f"{m.length_unit}/{m.time_unit}"
         seen = int(np.isfinite(m.displacement).sum())
         self.add("positions", seen, f"of {len(m.frames)} rows", "rows with a displacement")
-        self.add("excursion", m.excursion, length, "greatest less least displacement")
+        said = f"between places that {SUPPORT} consecutive frames agree on, without outliers"
+        if moved.reason:
+            said += f"; not reliable: {moved.reason}"
+        self.add("excursion", moved.value, length, said)
+        self.add("excursion, SD", moved.sd, length, "of the positions at both ends")
+        said = "greatest less least displacement, outliers included"
+        self.add("excursion, raw", m.excursion, length, said)
         distally, proximally = m.peak_velocity
         self.add("peak velocity, proximally", proximally, speed, "greatest velocity along the axis")
         self.add("peak velocity, distally", distally, speed, "least velocity along the axis")

@@ -73,7 +73,10 @@ class Motion:
 
     @property
     def excursion(self) -> float:
-        """Largest less smallest displacement; NaN without positions."""
+        """Largest less smallest displacement, outliers included; NaN without positions.
+
+        `excursion.excursion` leaves outliers out.
+        """
         seen = self.displacement[np.isfinite(self.displacement)]
         return float(np.ptp(seen)) if len(seen) else float("nan")
 

@@ -272,6 +272,7 @@ def _excursions(page: Page, results: BatchResults) -> None:
         "excursion_mm_sd": ("SD (n − 1)\nmm", 2),
         "excursion_mm_min": ("least\nmm", 2),
         "excursion_mm_max": ("greatest\nmm", 2),
+        "clips_excursion_unreliable": ("not\nreliable", 0),
         "in_view_percent_mean": ("in view\n%", 0),
     }
     rows = [
@@ -325,15 +326,22 @@ def _all_clips(page: Page, results: BatchResults) -> None:
         "flagged_percent": ("flagged\n%", 0),
         "sd_mm_median": ("SD, median\nmm", 2),
         "excursion_mm": ("excursion\nmm", 1),
+        "excursion_raw_mm": ("raw\nmm", 1),
     }
     rows = []
     for row in done.to_dict("records"):
         facts_of = [str(row[name]) for name in facts]
         values = [_number(row[name], digits) for name, (_, digits) in numbers.items()]
+        values.append(row["excursion_reason"])
         curve = results.curves.get(row["result"], Markup())
         rows.append([_stem(row["result"], row["file"]), curve, *facts_of, *values])
     header = ["clip", "x over time, flagged", *facts, *(title for title, _ in numbers.values())]
-    page.table(header, rows)
+    page.table([*header, "excursion not\nreliable, because"], rows)
+    page.paragraph(
+        "The excursion is between places that several consecutive frames agree on; raw is the "
+        "greatest less the least displacement, outliers included.",
+        "note",
+    )
     page.paragraph(
         "Each curve has its own range, from the least to the greatest x; hold the pointer over it "
         "to read them. clips.csv says more of each clip, and what the columns are is in "

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_deepmtj.core.trajectory import Flag, Origin, Trajectory
 from napari_deepmtj.errors import ResultError
+from napari_deepmtj.mechanics.excursion import excursion
 from napari_deepmtj.mechanics.motion import Side, motion
 from napari_deepmtj.report.methods import card_of
 from napari_deepmtj.tracking.series import times_of
@@ -107,12 +108,13 @@ def _lengths(
     rows.append(("range of x and y", f"{x:.1f} and {y:.1f} {unit}"))
     try:
         moved = motion(trajectory, distal or "left")  # its size does not depend on the side
+        far = excursion(trajectory, distal)
     except ResultError as error:
         return [*rows, ("excursion", str(error))]
     rows.append(
         (
             "excursion along its axis",
-            f"{moved.excursion:.1f} {unit} (linearity {moved.axis.linearity:.2f})",
+            f"{far}; linearity {moved.axis.linearity:.2f}",
         )
     )
     if distal is not None and np.isfinite(moved.peak_velocity[0]):

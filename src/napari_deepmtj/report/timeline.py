@@ -16,6 +16,7 @@ from napari_deepmtj.core.trajectory import Origin, Trajectory
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.mechanics.channels import Channels
 from napari_deepmtj.mechanics.cycles import find_cycles
+from napari_deepmtj.mechanics.excursion import Excursion
 from napari_deepmtj.mechanics.motion import Motion, Side, motion
 from napari_deepmtj.tracking.series import BoolArray, FloatArray, TimeUnit, times_of
 
@@ -199,15 +200,23 @@ def nearest(times: FloatArray, t: float) -> int:
     return int(np.abs(times - t).argmin()) if len(times) else -1
 
 
-def describe_motion(timeline: Timeline) -> str:
-    """Return excursion, cycles and peak velocity in one line, or why they are not known."""
+def describe_motion(timeline: Timeline, far: Excursion | None) -> str:
+    """Return excursion, cycles and peak velocity in one line, or why they are not known.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Of a trajectory.
+    far : Excursion or None
+        Of the same; None while it is worked out.
+    """
     moved = timeline.motion
     if moved is None:
         return timeline.remark
     if not np.isfinite(moved.excursion):
         return "No position, so no excursion."
     length, time = moved.length_unit, moved.time_unit
-    said = [f"excursion {moved.excursion:.1f} {length}"]
+    said = ["excursion: working it out" if far is None else f"excursion {far}"]
     found = find_cycles(moved.t, moved.displacement)
     if len(found):
         mean = found.excursions.mean()

@@ -116,7 +116,7 @@ def gate(trajectory: Trajectory, limits: Limits | None = None) -> Gated:
     if limits.mad_factor is not None and not limits.mad_factor > 0:
         raise ResultError(f"a factor of {limits.mad_factor} MADs is impossible; give more than 0")
     series = Series.of(trajectory, exclude=())
-    mm, notices = _mm_per_px(trajectory.provenance)
+    mm, notices = mm_per_px(trajectory.provenance)
     found = [
         *_unseen(trajectory, series),
         *_unsure(trajectory, series, limits, mm),
@@ -156,7 +156,7 @@ def gate(trajectory: Trajectory, limits: Limits | None = None) -> Gated:
     return Gated(done, pd.DataFrame(rows, columns=list(COLUMNS)), tuple(notices))
 
 
-def _mm_per_px(provenance: Provenance) -> tuple[FloatArray, list[str]]:
+def mm_per_px(provenance: Provenance) -> tuple[FloatArray, list[str]]:
     """Return mm a pixel along x and y, taken from the region's width where no scale is known."""
     if provenance.scale is not None:
         return np.array([provenance.scale.x_mm, provenance.scale.y_mm]), []

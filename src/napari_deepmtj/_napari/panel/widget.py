@@ -212,7 +212,7 @@ class PanelWidget(QWidget):
             shown = self.plot.timelines()
         except DeepMTJError as error:
             return str(error)
-        return timeline.describe_motion(shown[0]) if shown else ""
+        return timeline.describe_motion(shown[0], self.plot.excursion()) if shown else ""
 
     # ----- coming and going ---------------------------------------------------------------------
 

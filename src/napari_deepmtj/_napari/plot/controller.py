@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from napari_deepmtj.core.jobs import Done, Failed
 from napari_deepmtj.core.timebase import FrameTimes
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.mechanics.excursion import Excursion, excursion
 from napari_deepmtj.report.timeline import Timeline, nearest
 from napari_deepmtj.tracking.gate import Gated, Limits, gate
 from napari_deepmtj.tracking.series import Duration, FloatArray
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 #: Changes that can be undone; older ones are forgotten, and with them what they kept in memory.
 HISTORY = 20
+
+#: Rows up to which the excursion is worked out while the window waits, for some 0.1 s.
+AT_ONCE = 600
 
 BUSY = "Wait until what runs has ended."
 NOTHING = "Track a clip first, or open a result."
@@ -81,6 +86,9 @@ class PlotController:
         self._asked: tuple[Any, Trajectory | None] = (None, None)
         self._gated_of: tuple[Any, Limits] = (None, self.limits)
         self._timelines: weakref.WeakKeyDictionary[Any, tuple[Any, Timeline]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._excursions: weakref.WeakKeyDictionary[Any, tuple[Any, Excursion | None]] = (
             weakref.WeakKeyDictionary()
         )
         self._history: list[tuple[Any, Trajectory, Trajectory, str]] = []
@@ -140,6 +148,37 @@ class PlotController:
             known = (state, Timeline.of(trajectory, side, channels))
             self._timelines[layer] = known
         return known[1]
+
+    def excursion(self) -> Excursion | None:
+        """Return how far the MTJ moves in the result that is shown.
+
+        None without a result, where it cannot be said, and for a long clip at first: `changed` is
+        emitted when it is worked out.
+        """
+        layer = self.shown()
+        if layer is None:
+            return None
+        clip = self._session.clip_of(layer)
+        side = None if clip is None else clips.info_of(clip).distal_side
+        state = (convert.trajectory_of(layer), side)
+        known = self._excursions.get(layer)
+        if known is not None and all(a is b for a, b in zip(known[0], state, strict=True)):
+            return known[1]
+        self._excursions[layer] = (state, None)
+        if len(state[0]) <= AT_ONCE:
+            with suppress(DeepMTJError):  # the timeline's remark says why
+                self._excursions[layer] = (state, excursion(*state))
+            return self._excursions[layer][1]
+
+        def take(events: list[Any]) -> None:
+            now = self._excursions.get(layer)
+            for event in events:
+                if isinstance(event, Done) and now is not None and now[0] is state:
+                    self._excursions[layer] = (state, event.result)
+                    self.changed.emit()
+
+        Job(lambda: iter([Done(excursion(*state))]), take, lambda: None, "").start()
+        return None
 
     def times(self) -> FloatArray:
         """Return the times of all frames of the clip that is shown, frame numbers without any."""

@@ -292,7 +292,7 @@ class OverTimeWidget(QWidget):
             self.over_time.tell(str(error))
         first = self._timelines[0] if self._timelines else None
         which = self.over_time.which().strip(" ()")
-        motion = NOTHING if first is None else describe_motion(first)
+        motion = NOTHING if first is None else describe_motion(first, self.over_time.excursion())
         self.motion.setText("\n".join(filter(None, (which, motion))))
         if self.canvas is None:
             return
