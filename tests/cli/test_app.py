@@ -6,19 +6,22 @@ import pytest
 
 import napari_deepmtj
 from napari_deepmtj.cli import _jobs, app
+from napari_deepmtj.cli._help import COMMANDS
 from napari_deepmtj.cli._jobs import run_job
 from napari_deepmtj.core.jobs import Done, Failed, Notice, Progress
 from napari_deepmtj.errors import DeepMTJError, MissingExtraError, VideoError
+
+NAMES = [name for names in COMMANDS.values() for name in names]
 
 
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    for name in app.COMMANDS:
+    for name in NAMES:
         assert f"\n  {name} " in out
 
 
-@pytest.mark.parametrize("name", app.COMMANDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_command_explains_itself(run, name):
     code, out, _ = run(name, "--help")
     assert code == 0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def agree(
-    files: Annotated[list[Path], typer.Argument(metavar="LABELS...", help=".mtj-labels.csv")],
+    files: Annotated[list[Path], typer.Argument(metavar="LABELS", help=".mtj-labels.csv")],
     model: Annotated[
         list[Path] | None,
         typer.Option(metavar="CLIP.mtj.csv", help="A model's result as one more rater; repeatable"),

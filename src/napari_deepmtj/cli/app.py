@@ -15,32 +15,12 @@ from typing import Annotated
 import typer
 
 from napari_deepmtj.cli._console import print_error, print_line
+from napari_deepmtj.cli._help import COMMANDS, Command, Group
 from napari_deepmtj.errors import DeepMTJError
-
-#: Commands in the order of the help; each one is the function of that name, with
-#: underscores, in its own file.
-COMMANDS = (
-    "demo",
-    "track",
-    "weights",
-    "batch",
-    "process",
-    "reference",
-    "mechanics",
-    "export",
-    "reproduce",
-    "evaluate",
-    "agree",
-    "labels",
-    "models",
-    "phantom",
-    "composites",
-    "train",
-    "fit-confidence",
-)
 
 app = typer.Typer(
     name="napari-deepmtj",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -67,14 +47,14 @@ def _options(
     """Track the muscle-tendon junction in B-mode ultrasound videos."""
 
 
-for _name in COMMANDS:
+for _name in (name for names in COMMANDS.values() for name in names):
     _file = _name.replace("-", "_")
     _module = importlib.import_module(f"napari_deepmtj.cli.{_file}")
     _command = getattr(_module, _file)
     if isinstance(_command, typer.Typer):  # one with commands of its own
-        app.add_typer(_command, name=_name)
+        app.add_typer(_command, name=_name, cls=Group)
     else:
-        app.command(_name)(_command)
+        app.command(_name, cls=Command)(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -135,7 +135,9 @@ def batch(
         str, typer.Option(metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu.")
     ] = "auto",
     backend: BackendOption = BackendName.AUTO,
-    frames_at_once: Annotated[int, typer.Option(min=1, help="Frames computed at a time.")] = 16,
+    frames_at_once: Annotated[
+        int, typer.Option("--batch", min=1, help="Frames computed at a time, at most.")
+    ] = 16,
     clips_at_once: Annotated[
         int, typer.Option(min=1, help="Clips decoded at the same time, for one network.")
     ] = 2,

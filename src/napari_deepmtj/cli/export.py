@@ -43,7 +43,7 @@ ENDINGS = {
 
 def export(
     results: Annotated[
-        list[str], typer.Argument(metavar="RESULT...", help=".mtj.csv files; patterns too.")
+        list[str], typer.Argument(metavar="RESULT", help=".mtj.csv files; patterns too.")
     ],
     to: Annotated[
         str,

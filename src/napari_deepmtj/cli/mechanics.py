@@ -82,7 +82,9 @@ def mechanics(
     shank: Annotated[
         float | None, typer.Option(metavar="MM", help="Length of the shank: asks for lengths.")
     ] = None,
-    model: Annotated[MtuModel, typer.Option(help="Of the MTU's length.")] = MtuModel.HAWKINS_HULL,
+    mtu_model: Annotated[
+        MtuModel, typer.Option(help="Of the length of the muscle-tendon unit.")
+    ] = MtuModel.HAWKINS_HULL,
     muscle: Annotated[Muscle, typer.Option(help="Which head.")] = Muscle.MEDIAL_GASTROCNEMIUS,
     torque: Annotated[
         str | None, typer.Option(metavar="CHANNEL", help="Torque, plantar flexors positive.")
@@ -125,7 +127,7 @@ def mechanics(
         ankle_neutral=ankle_neutral,
         flip=tuple(flip or ()),
         shank_mm=shank,
-        model=model,
+        model=mtu_model,
         muscle=muscle,
         torque=torque,
         moment_arm=_number_or_name(moment_arm),

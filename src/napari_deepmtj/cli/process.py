@@ -30,7 +30,7 @@ FINDINGS_SUFFIX = ".mtj-findings.csv"
 
 def process(
     results: Annotated[
-        list[str], typer.Argument(metavar="CLIP.mtj.csv...", help="Results; patterns too.")
+        list[str], typer.Argument(metavar="CLIP.mtj.csv", help="Results; patterns too.")
     ],
     gate: Annotated[
         bool, typer.Option("--gate", help="Flag what is not to be trusted, with the reason.")

@@ -38,7 +38,7 @@ BackendOption = Annotated[
 
 def track(
     clips: Annotated[
-        list[str], typer.Argument(metavar="CLIP...", help="Videos; patterns such as '*.avi' too.")
+        list[str], typer.Argument(metavar="CLIP", help="Videos; patterns such as '*.avi' too.")
     ],
     out: Annotated[
         Path | None,
