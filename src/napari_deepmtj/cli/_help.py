@@ -48,7 +48,7 @@ PANELS = {
     ),
     "Results": (
         *("out", "to", "unit", "rate", "interpolation", "leave_gaps_out", "trail", "findings"),
-        *("video", "report", "worst", "with_partial", "overwrite"),
+        *("video", "report", "worst", "labelled_only", "with_partial", "overwrite"),
     ),
 }
 #: Options up to which they are listed without panels.
