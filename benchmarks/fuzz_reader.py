@@ -34,7 +34,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -97,6 +97,12 @@ class Case:
     def cli(self) -> bool:
         """Whether it goes through the command line."""
         return self.number % CLI_EVERY == 3
+
+    def judge(self, path: Path) -> Verdict:
+        """Open it; in the child."""
+        if not self.cli:
+            warnings.simplefilter("ignore")
+        return (examine_cli if self.cli else examine)(self, path)
 
 
 def read_all(path: Path) -> tuple[tuple[int, ...], frozenset[str]]:
@@ -235,16 +241,25 @@ def examine_cli(case: Case, path: Path) -> Verdict:
     return Verdict(OUTCOMES[2] if errors else OUTCOMES["note: " in said], text)
 
 
-def child(case: Case, path: Path, memory: int, pipe: int) -> NoReturn:
+class Judged(Protocol):
+    """A mutant that can be written, and judged in the child."""
+
+    @property
+    def clip(self) -> seeds.Clip:
+        """Its files."""
+
+    def judge(self, path: Path) -> Verdict:
+        """Read it."""
+
+
+def child(case: Judged, path: Path, memory: int, pipe: int) -> NoReturn:
     """Examine a mutant within limits, write the verdict to the pipe, and end."""
     try:
         data = int(re.findall(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[0])
         limit = data * 1024 + memory * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-        if not case.cli:
-            warnings.simplefilter("ignore")
-        verdict = (examine_cli if case.cli else examine)(case, path)
+        verdict = case.judge(path)
         if any(secret in verdict.text for secret in seeds.SECRETS.values()):
             verdict = Verdict("identifier", verdict.text)
     except BaseException as error:
@@ -262,7 +277,7 @@ def _where(error: BaseException) -> str:
     return " < ".join(reversed(places[-6:]))
 
 
-def run(case: Case, folder: Path, memory: int) -> tuple[Verdict, float]:
+def run(case: Judged, folder: Path, memory: int) -> tuple[Verdict, float]:
     """Write a mutant, fork, and wait for its verdict; return it and the seconds it took."""
     path = case.clip.write(folder)
     began = time.monotonic()

@@ -8,6 +8,15 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+#: Characters of a message at most; a word of a damaged file may have any number.
+LONGEST = 1000
+
+
+def _short(message: str) -> str:
+    """Return a message of at most `LONGEST` characters, its middle left out."""
+    half = (LONGEST - 5) // 2
+    return message if len(message) <= LONGEST else f"{message[:half]} ... {message[-half:]}"
+
 
 class DeepMTJError(Exception):
     """Root of all errors this package raises on purpose.
@@ -25,7 +34,7 @@ class DeepMTJError(Exception):
     def __init__(
         self, message: str, *, path: str | PathLike[str] | None = None, frame: int | None = None
     ) -> None:
-        self.message = " ".join(message.split())
+        self.message = _short(" ".join(message.split()))
         self.path = None if path is None else Path(path)
         self.frame = frame
         where = []

@@ -184,3 +184,64 @@ def test_c3d_without_the_extra_names_it(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_bytes(b"")
     with pytest.raises(MissingExtraError, match=r"napari-deepmtj\[c3d\]"):
         read_channels(path)
+
+
+MOT = """Coordinates
+version=1
+nRows=3
+nColumns=3
+inDegrees=yes
+
+endheader
+time\tankle_angle_r\tpelvis_ty
+0.00\t1.5\t0.9
+0.01\t2.5\t0.91
+0.02\t3.5\t0.92
+"""
+
+
+@pytest.mark.parametrize("ending", [".mot", ".sto", ".MOT"])
+def test_opensim_tables(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"ik{ending}"
+    path.write_text(MOT, encoding="utf-8")
+    found = read_channels(path)
+    np.testing.assert_allclose(found.times_s, [0, 0.01, 0.02])
+    np.testing.assert_allclose(found["ankle_angle_r"], [1.5, 2.5, 3.5])
+    assert found.units == {"ankle_angle_r": "deg", "pelvis_ty": ""}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("endheader", "end", "has no line endheader"),
+        ("0.01\t2.5", "0.01", "line 10: must have 3 numbers"),
+        ("0.01\t2.5", "0.01\tx", "line 10: must have 3 numbers"),
+        ("0.02\t", "0.01\t", "line 11: times must increase"),
+        ("pelvis_ty", "ankle_angle_r", "line 8: must be time and names"),
+        ("time", "frame", "line 8: must be time"),
+    ],
+)
+def test_opensim_tables_that_cannot_be_read(
+    tmp_path: Path, before: str, after: str, said: str
+) -> None:
+    path = tmp_path / "ik.mot"
+    path.write_text(MOT.replace(before, after), encoding="utf-8")
+    with pytest.raises(ChannelError, match=f"ik.mot: {said}"):
+        read_channels(path)
+
+
+def test_angles_of_opensim_in_radians_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "ik.mot"
+    path.write_text(MOT.replace("inDegrees=yes", "inDegrees=no"), encoding="utf-8")
+    assert read_channels(path).units["ankle_angle_r"] == "rad"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.45, 0.6])
+def test_a_c3d_that_is_cut_off_is_refused_before_it_is_read_beyond_its_end(
+    tmp_path: Path, share: float
+) -> None:
+    whole = c3d(tmp_path)
+    content = whole.read_bytes()
+    whole.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ChannelError, match=r"no header|cut off"):
+        read_channels(whole)

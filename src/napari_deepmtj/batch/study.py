@@ -222,11 +222,7 @@ def _read(path: Path) -> list[list[str]]:
     """Return the cells of a table, its header among them."""
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
-            import pandas as pd
-
-            sheet = pd.read_excel(path, header=None, dtype=str, keep_default_na=False)
-            rows: list[list[str]] = sheet.fillna("").to_numpy().tolist()
-            return rows
+            return _read_excel(path)
         data = path.read_bytes()
         utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # "Unicode text"
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
@@ -243,6 +239,19 @@ def _read(path: Path) -> list[list[str]]:
         return list(csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
         raise ResultError(f"is no table ({error})", path=path) from error
+
+
+def _read_excel(path: Path) -> list[list[str]]:
+    import pandas as pd
+
+    try:
+        sheet = pd.read_excel(path, header=None, dtype=str, keep_default_na=False)
+    except (OSError, ImportError, ValueError, KeyError):
+        raise
+    except Exception as error:  # of zipfile, zlib, the XML reader and openpyxl: damaged files
+        raise ValueError(f"the file is damaged: {error}") from error
+    rows: list[list[str]] = sheet.fillna("").to_numpy().tolist()
+    return rows
 
 
 def _entry(row: Mapping[str, str], folder: Path, pattern: str | None) -> Entry:

@@ -50,7 +50,7 @@ def mechanics(
         Path | None, typer.Option(metavar="FILE", help="A followed reference, to be subtracted.")
     ] = None,
     channels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Torque, angles ...: CSV or C3D.")
+        Path | None, typer.Option(metavar="FILE", help="Torque, angles ...: CSV, C3D, or OpenSim.")
     ] = None,
     read: Annotated[
         str,

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from napari_deepmtj.core.c3d_file import open_c3d
 from napari_deepmtj.errors import ChannelError, MissingExtraError
 
 FloatArray = npt.NDArray[np.float64]
@@ -103,7 +104,7 @@ def read_channels(
     time_unit: str | None = None,
     part: Part | None = None,
 ) -> Channels:
-    """Read channels from a CSV or C3D file.
+    """Read channels from a CSV, C3D or OpenSim file (.mot, .sto).
 
     A CSV has one row of names, units in brackets ("Torque (Nm)") or in a second row, and a column
     of times, or a rate. Cells are parted by commas, semicolons or tabs, decimals by points or
@@ -112,7 +113,8 @@ def read_channels(
     Parameters
     ----------
     path : str or Path
-        The file; ".c3d" is C3D, which needs the extra `c3d`.
+        The file; ".c3d" is C3D, which needs the extra `c3d`. Tables of OpenSim are in seconds;
+        only their angles have a unit, by the header's `inDegrees`.
     rate_hz : float or None
         Samples a second of a CSV without times; its first sample is then at 0 s.
     time : str or None
@@ -141,14 +143,56 @@ def read_channels(
     elif part is not None:
         raise ChannelError("is no C3D file; leave out which part of it to read", path=path)
     else:
+        text = _decoded(content)
         try:
-            found = _read_csv(_decoded(content), rate_hz, time, time_unit)
+            if path.suffix.lower() in OPENSIM:
+                found = _read_opensim(text)
+            else:
+                found = _read_csv(text, rate_hz, time, time_unit)
         except ChannelError as error:
             raise ChannelError(error.message, path=path) from error
     return replace(found, name=path.name, sha256=digest)
 
 
+# ---- OpenSim -------------------------------------------------------------------------------
+
+
+def _read_opensim(text: str) -> Channels:
+    """Read a table of OpenSim: a header up to `endheader`, then names and numbers."""
+    lines = text.splitlines()
+    stripped = [line.strip().lower() for line in lines]
+    if "endheader" not in stripped:
+        raise ChannelError("has no line endheader, after which a table of OpenSim begins")
+    first = stripped.index("endheader") + 1
+    rows = [(n, line.split()) for n, line in enumerate(lines[first:], first + 1) if line.strip()]
+    if len(rows) < 2:
+        raise ChannelError("has no rows of numbers after endheader")
+    names = rows[0][1]
+    if names[0].lower() != "time" or len(names) < 2 or len(set(names)) < len(names):
+        raise ChannelError(f"line {rows[0][0]}: must be time and names of columns, each once")
+    table = np.empty((len(rows) - 1, len(names)))
+    for k, (number, cells) in enumerate(rows[1:]):
+        try:
+            table[k] = [float(value) for value in cells]
+        except ValueError:
+            raise ChannelError(
+                f"line {number}: must have {len(names)} numbers, as the names above"
+            ) from None
+    times = table[:, 0]
+    bad = np.flatnonzero(~np.isfinite(times) | (np.diff(times, prepend=-np.inf) <= 0))
+    if len(bad):
+        raise ChannelError(f"line {rows[1 + bad[0]][0]}: times must increase, row by row")
+    angle = "deg" if re.search(r"indegrees\s*=\s*yes", text, re.IGNORECASE) else "rad"
+    units = {name: angle if _ANGLE.search(name) else "" for name in names[1:]}
+    return Channels(times, dict(zip(names[1:], table[:, 1:].T.copy(), strict=True)), units)
+
+
 # ---- CSV -----------------------------------------------------------------------------------
+
+
+#: Endings of OpenSim's tables, and what its coordinates that are angles are called.
+OPENSIM = (".mot", ".sto")
+_ANGLE = re.compile(r"angle|flexion|adduction|rotation|tilt|bending|extension", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -340,12 +384,10 @@ def _seconds(name: str, said: str, given: str | None) -> float:
 def _read_c3d(path: Path, part: Part | None) -> Channels:
     """Return the analog channels, or the points as "NAME x", "NAME y", "NAME z"."""
     try:
-        import ezc3d
+        file = open_c3d(path)
     except ImportError as error:
         raise MissingExtraError("reading C3D files", "c3d") from error
-    try:
-        file = ezc3d.c3d(str(path))
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ChannelError(f"is no C3D file that can be read ({error})", path=path) from error
     parts: dict[Part, Channels] = {}
     analog, points = file["data"]["analogs"][0], file["data"]["points"]

@@ -78,7 +78,7 @@ class ChannelsForm(QWidget):
     def _add(self) -> None:
         start = str(read_settings().folder or Path.cwd())
         chosen, _ = QFileDialog.getOpenFileName(
-            self, "Channels", start, "Channels (*.csv *.txt *.tsv *.c3d)"
+            self, "Channels", start, "Channels (*.csv *.txt *.tsv *.c3d *.mot *.sto)"
         )
         if chosen:
             self._signals.read(Path(chosen), self.rate.value() or None)

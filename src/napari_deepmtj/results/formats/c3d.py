@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_deepmtj.core.atomic import atomic_path
+from napari_deepmtj.core.c3d_file import open_c3d
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import MissingExtraError, ResultError
 from napari_deepmtj.results.formats.track import (
@@ -96,10 +97,11 @@ def read(path: str | Path) -> tuple[Track, ...]:
     MissingExtraError
         If ezc3d is not installed.
     """
-    ezc3d, path = _ezc3d("reading C3D"), Path(path)
+    path = Path(path)
+    _ezc3d("reading C3D")
     try:
-        file = ezc3d.c3d(str(path))
-    except (OSError, RuntimeError, ValueError) as error:
+        file = open_c3d(path)
+    except (OSError, ValueError) as error:
         raise ResultError(f"cannot be read as C3D ({error})", path=path) from error
     point = {key: entry["value"] for key, entry in _entries(file, "POINT")}
     own = {key: entry["value"] for key, entry in _entries(file, GROUP)}

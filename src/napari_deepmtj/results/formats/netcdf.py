@@ -113,7 +113,7 @@ def read(path: str | Path) -> tuple[Track, ...]:
         raise ResultError("there is no such file", path=path)
     try:
         dataset = xarray.load_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:  # HDF5 raises the last
         raise ResultError(f"cannot be read as netCDF ({error})", path=path) from error
     said = dataset.attrs
     if said.get("ds_type") != "poses" or "position" not in dataset:

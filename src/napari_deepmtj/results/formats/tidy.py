@@ -106,10 +106,16 @@ def read(path: str | Path) -> tuple[Track, ...]:
     wanted = [*CLIP_COLUMNS, *COLUMNS, *SETTING_COLUMNS]
     if missing := [name for name in wanted if name not in table.columns]:
         raise ResultError(f"is no tidy table: it lacks {', '.join(missing)}", path=path)
+    for name in ("frame", "time_s", "x_px", "y_px", "confidence"):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        bad = np.flatnonzero(numbers.isna() & (table[name].notna() | (name == "frame")))
+        if len(bad):
+            raise ResultError(f"row {bad[0] + 2}, column {name}: must be a number", path=path)
+        table[name] = numbers
     tracks = []
-    keys = table[list(CLIP_COLUMNS)].fillna("").astype(str).agg("\0".join, axis=1)
-    for key in dict.fromkeys(keys):
-        rows, (clip, sha256) = table[keys == key], key.split("\0")
+    names = table[list(CLIP_COLUMNS)].fillna("").astype(str)
+    for key, rows in table.groupby([names[name] for name in CLIP_COLUMNS], sort=False):
+        clip, sha256 = map(str, key)
         frames, seconds = rows["frame"].to_numpy(np.int64), rows["time_s"].to_numpy(float)
         known = bool(np.isfinite(seconds).all())
         xy = rows[["x_px", "y_px"]].to_numpy(float)
