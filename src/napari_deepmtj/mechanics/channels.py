@@ -19,8 +19,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from napari_deepmtj.core.c3d_file import open_c3d
 from napari_deepmtj.errors import ChannelError, MissingExtraError
+from napari_deepmtj.results.c3d_file import open_c3d
 
 FloatArray = npt.NDArray[np.float64]
 Part = Literal["analog", "points"]

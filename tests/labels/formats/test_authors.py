@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from napari_deepmtj.core.geometry import Roi
 from napari_deepmtj.core.labels import Label
+from napari_deepmtj.core.trajectory import Origin
 from napari_deepmtj.errors import LabelError
 from napari_deepmtj.labels.formats import authors
+from napari_deepmtj.video.sidecar import ClipInfo, write_sidecar
 
 MakeClip = Callable[..., Path]
 
@@ -106,3 +109,55 @@ def test_one_label_a_frame(tmp_path: Path, labels: list[Label]) -> None:
     with pytest.raises(LabelError, match="no labels"):
         authors.write(path, [])
     assert not path.exists()
+
+
+def test_predictions_of_the_second_version(tmp_path: Path, make_clip: MakeClip) -> None:
+    clip = make_clip("MG_012.avi", 50)
+    plain = written(tmp_path, "file,frame_num,x,y", "MG_012.avi,0,11.5,20", "MG_012.avi,1,nan,nan")
+    result = authors.read(plain, [clip], annotator="unet")
+    assert [(i.frame, i.x_px, i.y_px) for i in result.labels] == [(0, 11.5, 20), (1, None, None)]
+    assert {i.origin for i in result.labels} == {Origin.PREDICTED}
+    for rows in (
+        [",file,frame_num,x,y", "0,C:\\clips\\MG_012.avi,0,11.5,20", "1,/clips/MG_012.avi,1,,"],
+        ["file,frame_num,x,y", "MG_012,0.0,11.5,20", "MG_012,1.0,NaN,NaN"],
+    ):
+        other = authors.read(written(tmp_path, *rows), [clip], annotator="unet").labels
+        assert [(i.frame, i.x_px) for i in other] == [(0, 11.5), (1, None)]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("MG_012.avi,x,1,2", "row 2"),
+        ("MG_012.avi,1.5,1,2", "'1.5' is no frame number"),
+        ("MG_012.avi,1,nan,2", "row 2: a position that is no number"),
+        ("MG_012.avi,1,1", "row 2 has 3 cells, the header 4"),
+    ],
+)
+def test_predictions_that_are_malformed(
+    tmp_path: Path, make_clip: MakeClip, row: str, said: str
+) -> None:
+    path = written(tmp_path, "file,frame_num,x,y", row)
+    with pytest.raises(LabelError, match=said):
+        authors.read(path, [make_clip("MG_012.avi", 50)], annotator="unet")
+
+
+@pytest.mark.parametrize("header", [[], ["x,y"]])
+def test_predictions_of_the_first_version_begin_with_a_row_of_garbage(
+    tmp_path: Path, make_clip: MakeClip, header: list[str]
+) -> None:
+    clip = make_clip("MG_012.avi", 3)
+    path = written(tmp_path, *header, "6.9e-310,4.6e-310", "0,0", "127,63", "63.5,31.5")
+    with pytest.raises(LabelError, match="avi its region first"):
+        authors.read(path, [clip], annotator="vgg")
+    roi = Roi(10, 4, 100, 50)
+    write_sidecar(clip, ClipInfo(roi=roi))
+    result = authors.read(path, [clip], annotator="vgg")
+    assert result.unmatched == ()
+    assert [i.frame for i in result.labels] == [0, 1, 2]
+    step = 100 / 128
+    wanted = [10 + 0.5 * step - 0.5, 10 + 127.5 * step - 0.5, 10 + 50 - 0.5]
+    assert [i.x_px for i in result.labels] == pytest.approx(wanted)
+    assert result.labels[2].y_px == pytest.approx(4 + 25 - 0.5)
+    with pytest.raises(LabelError, match="give the one clip that it is of"):
+        authors.read(path, [clip.parent], annotator="vgg")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from napari_deepmtj.core.atomic import atomic_path
-from napari_deepmtj.core.c3d_file import open_c3d
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import MissingExtraError, ResultError
+from napari_deepmtj.results.c3d_file import open_c3d
 from napari_deepmtj.results.formats.track import (
     AXES,
     POINT,
