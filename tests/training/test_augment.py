@@ -8,7 +8,7 @@ import torch
 from napari_deepmtj.core.geometry import PixelMap, Roi
 from napari_deepmtj.inference.preprocess import normalise, to_network_input
 from napari_deepmtj.training import augment as augment_module
-from napari_deepmtj.training.augment import augment, blocks
+from napari_deepmtj.training.augment import augment, blocks, transfer_grey
 
 H, W = 192, 384
 
@@ -137,3 +137,27 @@ def test_training_and_inference_see_the_same_picture() -> None:
     torch.testing.assert_close(batch.pictures, seen, atol=0.03, rtol=0)
     expected = torch.from_numpy(pixel_map.to_network([[x, y]])).float()
     torch.testing.assert_close(batch.xy, expected, atol=1e-4, rtol=0)
+
+
+def test_grey_levels_are_those_of_the_other_picture() -> None:
+    rng = torch.Generator().manual_seed(0)
+    dark = 60 * torch.rand(1, 1, 160, 160, generator=rng) + 1
+    bright = 100 * torch.rand(1, 1, 160, 160, generator=rng) ** 2 + 150
+    dark[..., :8], bright[..., :16] = 0, 0  # black margins
+    pictures = torch.cat([dark, bright])
+    swapped = torch.Generator().manual_seed(1)  # of two pictures each takes the other's
+    changed = transfer_grey(pictures, torch.tensor([True, False]), torch.ones(2), swapped)
+    torch.testing.assert_close(changed[1], pictures[1])
+    assert (changed[0][pictures[0] == 0] == 0).all()
+    own, got, other = (part[part > 0] for part in (pictures[0], changed[0], pictures[1]))
+    for level in (0.1, 0.5, 0.9):
+        assert abs(got.quantile(level) - other.quantile(level)) < 5
+    order = own.argsort()
+    assert (got[order].diff() >= -1e-3).all()
+
+
+def test_share_of_nothing_leaves_the_grey_levels() -> None:
+    pictures = 255 * torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    rng = torch.Generator().manual_seed(2)
+    changed = transfer_grey(pictures, torch.ones(4, dtype=torch.bool), torch.zeros(4), rng)
+    torch.testing.assert_close(changed, pictures)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,18 @@ def test_as_many_are_called_out_of_view_as_may_be() -> None:
     called = 1 / (1 + np.exp(-seen.presence)) >= fitted(seen).presence_threshold
     assert 1 - called[seen.present].mean() == pytest.approx(MISSED_AT_MOST, abs=2e-3)
     assert called[~seen.present].mean() < 0.5
+
+
+def test_the_threshold_is_that_of_pictures_as_they_are() -> None:
+    seen, plain = observed(4000, 400, 1), observed(4000, 400, 2)
+    plain = replace(plain, presence=plain.presence + 2)
+    decoding, _ = fit_decoding(seen, START, width=256, seed=3, plain=plain)
+    missed = [
+        (1 / (1 + np.exp(-part.presence[part.present])) < decoding["presence_threshold"]).mean()
+        for part in (plain, seen)
+    ]
+    assert missed[0] == pytest.approx(MISSED_AT_MOST, abs=2e-3)
+    assert missed[1] > 2 * MISSED_AT_MOST
 
 
 def test_the_region_holds_nine_in_ten_of_other_pictures() -> None:

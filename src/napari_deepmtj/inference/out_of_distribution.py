@@ -8,7 +8,7 @@ like everything else that is seen on screens. The numbers for that travel in the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Share of held-out calibration pictures with the MTJ in view that are called unfamiliar.
-CALLED_WRONGLY = 0.01
+#: Share of held-out pictures of what a model is meant for that are called unfamiliar, of the source
+#: whose pictures most often are.
+CALLED_WRONGLY = 0.05
 
 #: Share of a clip's frames from which on a person is told: several times of what chance does.
 TOLD_FROM = 0.05
@@ -38,7 +39,8 @@ class Familiar:
     """What a model is meant for, by k directions in the space of its F features.
 
     The score of a picture is the log of how much likelier its features are among other pictures
-    than among calves with the MTJ in view, both Gaussian, up to a constant.
+    than among calves with the MTJ in view, both Gaussian, up to a constant; with one direction and
+    equal spreads it is linear, see `linear`.
 
     Parameters
     ----------
@@ -82,6 +84,17 @@ class Familiar:
                 "version reads; update napari-deepmtj"
             )
         return cls(**parts)
+
+    @classmethod
+    def linear(cls, weights: FloatArray, bias: float) -> Self:
+        """Return that whose score is weights @ features + bias, (F,) and a number; limit 0."""
+        known, other = [[1.0, -0.5 - bias]], [[1.0, 0.5 - bias]]
+        parts = ([weights], known, other, [0.0])
+        return cls(*(np.array(part, dtype=np.float32) for part in parts))
+
+    def with_limit(self, limit: float) -> Self:
+        """Return the same with another limit."""
+        return replace(self, limit=np.array([limit], dtype=np.float32))
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         """Return the numbers by name, for `weights.store.save_model`."""

@@ -60,6 +60,7 @@ def augment(
     rng: torch.Generator,
     *,
     strength: float = 1.0,
+    grey_transfer: float = 0.0,
 ) -> Batch:
     """Cut, flip, degrade and decorate a batch.
 
@@ -79,6 +80,8 @@ def augment(
         Source of all randomness.
     strength : float
         0 leaves only the fit to `size`; 1 is the full range.
+    grey_transfer : float
+        Share of the pictures that take on grey levels of another of the batch, see `transfer_grey`.
     """
     n, height, width = stored.shape
     out_h, out_w = size
@@ -136,6 +139,8 @@ def augment(
     step = torch.stack([2 * half_w / out_w, 2 * half_h / out_h], 1)
 
     picture = _letterbox(picture, new_xy, chance(0.25), dice)
+    if grey_transfer:
+        picture = transfer_grey(picture, chance(grey_transfer), rand(0.5, 1.0, 0.0), rng)
     picture = _photometry(picture, dice)
     picture = _coded(picture, coded & ~fine, rand(4, 28, 4))
     picture = _decorate(picture, new_xy, dice)
@@ -203,6 +208,41 @@ def blocks(picture: Tensor, step: Tensor) -> Tensor:
     table = table[:, None, None]
     tiles = basis.T @ ((spectrum / table).round() * table) @ basis + 128
     return tiles.permute(0, 1, 3, 2, 4).reshape(n, 1, height, width)
+
+
+def transfer_grey(picture: Tensor, chosen: Tensor, share: Tensor, rng: torch.Generator) -> Tensor:
+    """Give the chosen pictures the distribution of grey levels of other pictures of the batch.
+
+    A display's dynamic range, gain and grey map differ between scanners; so a picture is seen as
+    others of the batch, often of another scanner, are displayed. The map is monotone and goes
+    through 33 quantiles of the pixels that are not black, so black stays black.
+
+    Parameters
+    ----------
+    picture : Tensor, shape (B, 1, H, W)
+        Grey levels 0..255.
+    chosen : Tensor, bool, shape (B,)
+        Which pictures are changed.
+    share : Tensor, shape (B,)
+        0 leaves a picture, 1 takes on the other's distribution.
+    rng : torch.Generator
+        Chooses the other pictures.
+    """
+    donors = torch.randperm(len(picture), generator=rng)
+    levels = torch.linspace(0, 1, 33)
+    changed = picture.clone()
+    for i in torch.nonzero(chosen)[:, 0].tolist():
+        own, other = picture[i][picture[i] > 0], picture[donors[i]][picture[donors[i]] > 0]
+        if not (len(own) and len(other)):
+            continue
+        # every 7th pixel is enough for quantiles
+        source, target = (torch.quantile(part[::7], levels) for part in (own, other))
+        at = torch.searchsorted(source, own).clamp(1, len(levels) - 1)
+        low, high = source[at - 1], source[at]
+        within = ((own - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
+        mapped = target[at - 1] + within * (target[at] - target[at - 1])
+        changed[i][picture[i] > 0] = own + share[i] * (mapped - own)
+    return changed
 
 
 def _controls(picture: Tensor, beside: Tensor, rng: torch.Generator) -> Tensor:

@@ -25,9 +25,8 @@ from napari_deepmtj.training.observed import Observed, half, joined
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Share of pictures with the MTJ in view that may be called "not in view", degraded as they are in
-#: training. A frame that is missed is gone, one that is invented still has its confidence; so this
-#: is small.
+#: Share of pictures with the MTJ in view that may be called "not in view". A frame that is missed
+#: is gone, one that is invented still has its confidence; so this is small.
 MISSED_AT_MOST = 0.02
 #: The threshold stays within these, however the phantom pictures fall.
 THRESHOLD_RANGE = (0.05, 0.95)
@@ -52,6 +51,7 @@ def fit_decoding(
     seed: int,
     threshold: bool = True,
     harder: Observed | None = None,
+    plain: Observed | None = None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Fit the numbers of `Decoding`.
 
@@ -69,7 +69,9 @@ def fit_decoding(
         Whether to fit the threshold of "in view", too.
     harder : Observed, optional
         The same pictures spoilt. Covariance and confidence are fitted on both, so that they hold
-        for pictures of either kind; threshold and figures are those of `seen`.
+        for pictures of either kind; figures are those of `seen`.
+    plain : Observed, optional
+        The same pictures as they are, on which the threshold is fitted; on `seen` without them.
 
     Returns
     -------
@@ -82,7 +84,8 @@ def fit_decoding(
     called = _called(seen)
     limit = start.presence_threshold
     if threshold:
-        in_view = called[seen.present]
+        shown = seen if plain is None else plain
+        in_view = _called(shown)[shown.present]
         limit = float(np.clip(np.quantile(in_view, MISSED_AT_MOST), *THRESHOLD_RANGE))
 
     part = width / REFERENCE_WIDTH
@@ -101,11 +104,11 @@ def fit_decoding(
     decoding = asdict(replace(fitted, **dict(zip(names, weights, strict=True))))
 
     figures = _figures(seen, called >= limit)
-    plain = slice(len(given[0].truth))
-    if len(told[plain]):
-        figures["confidence_mean"] = float(told[plain].mean())
-        figures["confidence_right"] = float(right[plain].mean())
-        figures["confidence_brier"] = float(((told[plain] - right[plain]) ** 2).mean())
+    first = slice(len(given[0].truth))
+    if len(told[first]):
+        figures["confidence_mean"] = float(told[first].mean())
+        figures["confidence_right"] = float(right[first].mean())
+        figures["confidence_brier"] = float(((told[first] - right[first]) ** 2).mean())
     return decoding, {name: round(value, 4) for name, value in figures.items()}
 
 

@@ -112,15 +112,22 @@ def on_host(output: NetworkOutput, keep: Tensor) -> NetworkOutput:
 
 
 def scene_batches(
-    recipe: SceneRecipe, scenes: Pictures, *, stressed: bool = False
+    recipe: SceneRecipe,
+    scenes: Pictures,
+    *,
+    strength: float = 1.0,
+    stressed: bool = False,
+    which: Tensor | None = None,
 ) -> Iterator[Batch]:
-    """Yield every calibration scene once, each degraded by its own seed, as in training.
+    """Yield scenes once, all or those at `which` (n,), degraded by a seed as in training.
 
-    Where `stressed`, each is spoilt further, see `stress`.
+    With a `strength` of 0 they are as they are, whole; where `stressed`, each is spoilt further
+    than in training, see `stress`.
     """
+    which = torch.arange(len(scenes)) if which is None else which
     positions = scenes.positions(recipe.label)
     rng = torch.Generator().manual_seed(recipe.seed + recipe.calibration.seed)
-    for index in torch.split(torch.arange(len(scenes)), recipe.batch):
+    for index in torch.split(which, recipe.batch):
         batch = augment(
             scenes.pictures(index),
             positions[index],
@@ -128,5 +135,6 @@ def scene_batches(
             scenes.mm_per_px[index],
             (recipe.input_height, recipe.input_width),
             rng,
+            strength=strength,
         )
         yield stress(batch, rng) if stressed else batch

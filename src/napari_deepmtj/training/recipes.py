@@ -150,6 +150,8 @@ class SceneRecipe:
         Share of each family of `phantom.families`, of the scenes and of the pictures learned from.
     real : RealSet or None
         What to learn from a folder of real pictures, if one is given.
+    grey_transfer : float
+        Share of the pictures learned from that take on the grey levels of another of their batch.
     """
 
     id: str
@@ -174,6 +176,7 @@ class SceneRecipe:
     label_depth: float = 0.3
     families: dict[str, float] = field(default_factory=lambda: {"fine": 1.0})
     real: RealSet | None = None
+    grey_transfer: float = 0.0
 
     @property
     def label(self) -> LabelDefinition:

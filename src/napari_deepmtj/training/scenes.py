@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from napari_deepmtj.training.checkpoint import (
 from napari_deepmtj.training.dataset import RenderedScenes, ensure_rendered
 from napari_deepmtj.training.events import Learned, Trained, TrainingEvent
 from napari_deepmtj.training.fit import fit_decoding
-from napari_deepmtj.training.fit_out_of_distribution import fit_familiar
+from napari_deepmtj.training.fit_out_of_distribution import Kinds, fit_familiar
 from napari_deepmtj.training.losses import gate_contrast, heatmap_loss
 from napari_deepmtj.training.mixture import Mixture, Source, StoredPictures
 from napari_deepmtj.training.observed import observe_batches, scene_batches
@@ -65,45 +65,75 @@ def train_scenes(
 
     Parameters, events and errors are those of `loop.train`, but errors are raised.
     """
-    pictures = RealSources({}, {})
     if real is None and recipe.real is not None:
         yield Notice(
             "no folder of real pictures is given (--real): the model learns from phantoms alone, "
             "and errs more on real pictures"
         )
         recipe = replace(recipe, real=None)
-    elif real is not None:
+    material = yield from prepare(recipe, folder, workers=workers, real=real)
+    network = yield from _learn(recipe, material.training.pictures, folder, device, workers)
+    yield Done(save_fitted(network, recipe, material, folder / f"{recipe.id}.safetensors"))
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pictures of all sources of a recipe, and what these are."""
+
+    pictures: Mixture
+    kinds: Kinds
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a recipe learns from, and what its doubt is fitted on."""
+
+    training: Labelled
+    calibration: Labelled
+
+
+def prepare(
+    recipe: SceneRecipe, folder: Path, *, workers: int, real: Path | None
+) -> Generator[TrainingEvent, None, Material]:
+    """Render the scenes of a recipe and make its real pictures; what `folder` has is read."""
+    pictures = RealSources({}, {})
+    if real is not None:
         pictures = real_sources(recipe, real, folder / "real")
         for error in pictures.unusable:
             yield Notice(f"no composite is made of it: {error}")
-    rendered: dict[str, list[RenderedScenes]] = {"training": [], "calibration": []}
-    for what, name in ((recipe.training, "training"), (recipe.calibration, "calibration")):
+    parts = []
+    for what, name, stored in (
+        (recipe.training, "training", pictures.training),
+        (recipe.calibration, "calibration", pictures.fit),
+    ):
+        rendered = []
         for part in recipe.of_families(what):
             place = folder / name / part.family
             yield from ensure_rendered(part, place, workers)
-            rendered[name].append(RenderedScenes(part, place))
-    scenes = _mixed(recipe, rendered["training"], pictures.training)
-    network = yield from _learn(recipe, scenes, folder, device, workers)
-    held_out = _mixed(recipe, rendered["calibration"], pictures.fit)
+            rendered.append(RenderedScenes(part, place))
+        parts.append(Labelled(_mixed(recipe, rendered, stored), _kinds(recipe, rendered, stored)))
+    return Material(*parts)
+
+
+def save_fitted(network: nn.Module, recipe: SceneRecipe, material: Material, path: Path) -> Trained:
+    """Fit threshold, confidence, covariance and the warning of unfamiliar pictures; save all."""
+    held_out = material.calibration.pictures
     start = Decoding(target_sigma_px=recipe.target_sigma_px)
-    seen, harder = (
-        observe_batches(network, scene_batches(recipe, held_out, stressed=stressed), start)
-        for stressed in (False, True)
+    plain, seen, harder = (
+        observe_batches(network, scene_batches(recipe, held_out, **how), start)
+        for how in ({"strength": 0.0}, {}, {"stressed": True})
     )
     decoding, figures = fit_decoding(
-        seen, start, width=recipe.input_width, seed=recipe.seed, harder=harder
+        seen, start, width=recipe.input_width, seed=recipe.seed, harder=harder, plain=plain
     )
-    nothing = torch.cat([part.without_calf for part in rendered["calibration"]]).numpy()
-    other, meant = nothing, np.zeros_like(nothing)
-    if recipe.real is not None:
-        names = np.repeat(list(pictures.fit), [len(part) for part in pictures.fit.values()])
-        other = np.concatenate([nothing, np.isin(names, recipe.real.other)])
-        meant = np.concatenate([meant, np.isin(names, recipe.real.meant_for)])
-    familiar, told = fit_familiar(network, recipe, held_out, other, meant)
-    path = folder / f"{recipe.id}.safetensors"
-    card = _card(recipe, decoding, figures | told)
+    familiar, told = fit_familiar(
+        network,
+        recipe,
+        *((part.pictures, part.kinds) for part in (material.training, material.calibration)),
+    )
     arrays = None if familiar is None else familiar.arrays()
-    yield Done(Trained(path, save_model(path, network, card, familiar=arrays)))
+    card = _card(recipe, decoding, figures | told)
+    return Trained(path, save_model(path, network, card, familiar=arrays))
 
 
 def _mixed(
@@ -115,6 +145,23 @@ def _mixed(
         shares = recipe.real.shares
         sources += [Source(n, shares[n], stored) for n, stored in pictures.items()]
     return Mixture(sources)
+
+
+def _kinds(
+    recipe: SceneRecipe, parts: list[RenderedScenes], pictures: dict[str, StoredPictures]
+) -> Kinds:
+    """Return what the pictures of `_mixed` are; phantoms of all families are one source."""
+    nothing = np.concatenate([part.without_calf.numpy() for part in parts])
+    names = np.concatenate(
+        [np.full(len(nothing), ""), *(np.full(len(part), name) for name, part in pictures.items())]
+    )
+    meant_for, other = names == "", np.zeros(len(names), dtype=bool)
+    meant_for[: len(nothing)] &= ~nothing
+    other[: len(nothing)] = nothing
+    if recipe.real is not None:
+        meant_for |= np.isin(names, recipe.real.meant_for)
+        other |= np.isin(names, recipe.real.other)
+    return Kinds(np.unique(names, return_inverse=True)[1], meant_for, other)
 
 
 def draw_batch(scenes: Mixture, positions: Tensor, recipe: SceneRecipe, step: int) -> Batch:
@@ -129,6 +176,7 @@ def draw_batch(scenes: Mixture, positions: Tensor, recipe: SceneRecipe, step: in
         scenes.mm_per_px[chosen],
         (stage.height, stage.width),
         rng,
+        grey_transfer=recipe.grey_transfer,
     )
 
 
