@@ -63,7 +63,7 @@ def test_unfamiliar_frames_are_flagged_and_said_once(clip, model) -> None:  # ty
     assert len(told) == 1
     assert told[0].startswith("20 of 40 frames, from frame 0 on")
     said = result.provenance.operations[-1].arguments["unfamiliar"]
-    assert said == {"limit": 1.0, "quantile": 0.99}
+    assert said == {"limit": 1.0}
 
 
 def test_a_model_that_cannot_tell_flags_nothing(clip, model) -> None:  # type: ignore[no-untyped-def]

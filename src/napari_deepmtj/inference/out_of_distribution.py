@@ -24,7 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Share of held-out pictures of what a model is meant for that are called unfamiliar, of the source
 #: whose pictures most often are.
-CALLED_WRONGLY = 0.05
+CALLED_WRONGLY = 0.08
 
 #: Share of a clip's frames from which on a person is told: several times of what chance does.
 TOLD_FROM = 0.05
@@ -123,7 +123,7 @@ class Familiar:
 
     def summary(self) -> Mapping[str, float]:
         """Return what the record of a result says of it."""
-        return {"limit": round(float(self.limit[0]), 4), "quantile": 1 - CALLED_WRONGLY}
+        return {"limit": round(float(self.limit[0]), 4)}
 
 
 def notice_of(strange: npt.NDArray[np.bool_], frames: range) -> str | None:

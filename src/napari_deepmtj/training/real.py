@@ -19,6 +19,7 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.phantom.anatomy import LABEL, LabelDefinition
 from napari_deepmtj.phantom.composites import (
     MASK_SUFFIX,
     PICTURES,
@@ -167,7 +168,12 @@ def split_of(cluster: str) -> Split:
 
 
 def make_composites(
-    pictures: Sequence[RealPicture], n: int, seed: int, *, out_of_view: float = 0.1
+    pictures: Sequence[RealPicture],
+    n: int,
+    seed: int,
+    *,
+    out_of_view: float = 0.1,
+    label: LabelDefinition = LABEL,
 ) -> StoredPictures:
     """Make `n` stored composites of the bellies among real pictures.
 
@@ -181,6 +187,8 @@ def make_composites(
         How many; all of them follow from the seed.
     out_of_view : float
         Share whose wedge closes beyond the picture.
+    label : LabelDefinition
+        Where the MTJ is.
     """
     by_cluster: dict[str, list[Belly]] = {}
     for picture in pictures:
@@ -198,7 +206,7 @@ def make_composites(
         belly = group[int(rng.integers(len(group)))]
         belly = belly.mirrored() if rng.random() < 0.5 else belly
         in_view = rng.random() >= out_of_view
-        whole = composite(belly, Wedge.sample(belly, rng, in_view=in_view), rng)
+        whole = composite(belly, Wedge.sample(belly, rng, in_view=in_view), rng, label)
         if whole.xy is not None and whole.xy[1] * whole.mm_per_px < 2.0:
             continue  # the line runs along the picture's upper edge
         if in_view and whole.xy is None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from napari_deepmtj.errors import DeepMTJError
+from napari_deepmtj.phantom.anatomy import LabelDefinition
 from napari_deepmtj.training.mixture import StoredPictures
 from napari_deepmtj.training.real import (
     RealPicture,
@@ -71,14 +72,19 @@ def real_sources(recipe: SceneRecipe, real: Path, store: Path) -> RealSources:
         )
     marker.write_text(described, encoding="utf-8")
     return RealSources(
-        _made(what.training, "training", what.seed, pictures, store),
-        _made(what.fit, "fit", what.seed + 1, pictures, store),
+        _made(what.training, "training", what.seed, pictures, store, recipe.label),
+        _made(what.fit, "fit", what.seed + 1, pictures, store, recipe.label),
         tuple(picture.no_belly for picture in pictures if picture.no_belly is not None),
     )
 
 
 def _made(
-    counts: dict[str, int], split: Split, seed: int, pictures: list[RealPicture], store: Path
+    counts: dict[str, int],
+    split: Split,
+    seed: int,
+    pictures: list[RealPicture],
+    store: Path,
+    label: LabelDefinition,
 ) -> dict[str, StoredPictures]:
     """Return each source of one split, made now or before."""
     sources = {}
@@ -86,7 +92,7 @@ def _made(
         file = store / f"{name}-{split}.npz"
         if not file.exists():
             if name == COMPOSITES:
-                made = make_composites(of_split(pictures, split), count, seed)
+                made = make_composites(of_split(pictures, split), count, seed, label=label)
             else:
                 these = of_split(pictures, split, name)
                 if not these:
