@@ -6,9 +6,8 @@ Run it where there is a screen, or under `xvfb-run -a -s "-screen 0 1920x1200x24
 
 A phantom clip is drawn on a scanner's screen of 800 x 600, shown there and back, as H.264 with a
 keyframe every 250 frames. Every part has processes of its own: the live preview alone, and in
-napari with the slider stepped on and put anywhere; tracking from the moment that torch is loaded;
-the widget's import and opening in a window that is there. Exports and probes are those of an
-earlier run, unless the table says that there were none.
+napari with the slider stepped on and put anywhere; tracking, with the import of what it needs; the
+widget's import and opening in a window that is there.
 Less than two minutes on two quiet cores. It ends with 1 if a figure is not what is asked.
 """
 
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -40,8 +38,10 @@ SCRUBBED, TRACKED = 200, 2000
 WINDOW = (1280, 800)
 #: Give up when something has not happened by then, in seconds.
 LIMIT = 120.0
+#: What is asked: milliseconds to decode any frame, for 95 % of them.
+SEEK_MS = 60.0
 #: What is asked: milliseconds a frame, seconds, seconds, updates a second.
-FRAME_MS, FIRST_S, OPEN_S, RATE_HZ = 30.0, 2.0, 0.5, (5.0, 10.0)
+FRAME_MS, FIRST_S, OPEN_S, RATE_HZ = 5.0, 0.5, 0.5, (5.0, 10.0)
 
 
 # ----- parts, each in a process of its own ----------------------------------------------------
@@ -146,13 +146,11 @@ def scrub(clip: Path, asked: argparse.Namespace) -> dict[str, list[float]]:
 
 
 def stream(clip: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """Track the clip in the window; return when points came into the layer, torch being loaded."""
-    import torch
+    """Track the clip in the window; return when points came into the layer."""
     from qtpy.QtCore import QTimer
 
     from napari_deepmtj._napari.layers.convert import Kind
 
-    torch.zeros(1)
     window = Window(clip)
     session, form = window.session, window.form(asked.model)
     form.attention.value = ""
@@ -175,10 +173,7 @@ def stream(clip: Path, asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def start(clip: Path, asked: argparse.Namespace) -> dict[str, float]:
-    """Return seconds from torch being loaded to the first result of tracking, without a window."""
-    import torch
-
-    torch.zeros(1)
+    """Return seconds to the first result of tracking, imports included, without a window."""
     began = time.perf_counter()
     from napari_deepmtj.inference.predictor import TrackedBatch, track
     from napari_deepmtj.video.opening import open_video
@@ -187,7 +182,9 @@ def start(clip: Path, asked: argparse.Namespace) -> dict[str, float]:
     with open_video(clip) as source:
         for event in track(source, load_model(asked.model), device="cpu"):
             if isinstance(event, TrackedBatch):
-                return {"first": time.perf_counter() - began}
+                first = time.perf_counter() - began
+                require("torch" not in sys.modules, "torch was loaded")
+                return {"first": first}
     raise SystemExit("nothing was tracked")
 
 
@@ -236,15 +233,13 @@ def write_clips(folder: Path, seed: int) -> dict[str, Path]:
     return paths
 
 
-def in_own_process(part: str, clip: Path, asked: argparse.Namespace, **environment: str) -> Any:
+def in_own_process(part: str, clip: Path, asked: argparse.Namespace) -> Any:
     """Measure one part in a fresh interpreter."""
     command = [sys.executable, __file__, "--part", part, "--clip", str(clip)]
     if asked.picture and part == "scrub":
         command += ["--picture", str(asked.picture.resolve())]
     command += ["--model", asked.model, "--steps", str(asked.steps), "--seed", str(asked.seed)]
-    run = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | environment
-    )
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         raise SystemExit(f"{part} failed: {run.stderr[-2000:]}")
     return json.loads(run.stdout.splitlines()[-1])
@@ -273,20 +268,20 @@ def measured(asked: argparse.Namespace, folder: Path) -> list[list[str]]:
     limit = f"< {FRAME_MS:.0f} ms"
     for way, said in (("on", "next frame"), ("anywhere", "any frame")):
         decoding, finding = (np.array(alone[f"{way}: {what}"]) for what in ("decoding", "finding"))
-        rows.append(row(f"{said}: decoding it, for picture and MTJ", decoding, "ms", "", None))
+        seek = bool(np.percentile(decoding, 95) * 1e3 < SEEK_MS)
+        limit_95 = f"95 % < {SEEK_MS:.0f} ms"
+        rows.append(
+            row(f"{said}: decoding it, for picture and MTJ", decoding, "ms", limit_95, seek)
+        )
         held = bool(np.median(finding) * 1e3 < FRAME_MS)
         rows.append(row(f"{said}: finding the MTJ", finding, "ms", limit, held))
         picture, whole = (np.array(window[f"{way}: {what}"]) for what in ("picture", "MTJ"))
         what = f"{said}: slider to MTJ in the window, drawn by the processor"
         rows.append(row(what, whole, "ms", "", None))
         rows.append(row(f"{said}: of that, napari slicing the picture", picture, "ms", "", None))
-    limit = f"< {FIRST_S:g} s"
     first = several("start", clips["tracked"], asked)["first"]
-    held = float(np.median(first)) < FIRST_S
-    rows.append(row("torch loaded to first result, no window", first, "s", limit, held))
-    with tempfile.TemporaryDirectory() as empty:
-        cold = in_own_process("start", clips["tracked"], asked, NAPARI_DEEPMTJ_CACHE=empty)
-    rows.append(row("the same, first time on a machine", [cold["first"]], "s", "", None))
+    rows.append(row("import and first result, no window", first, "s", "", None))
+    limit = f"< {FIRST_S:g} s"
     streamed = in_own_process("stream", clips["tracked"], asked)
     held = streamed["first"] < FIRST_S
     rows.append(row("click on Track to first points", [streamed["first"]], "s", limit, held))
