@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
 from napari_deepmtj.core.geometry import Scale
@@ -18,7 +19,6 @@ from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import VideoError
 from napari_deepmtj.report import batch
 from napari_deepmtj.report.batch import PICTURES, BatchResults, write_batch_report
-from napari_deepmtj.report.page import Markup
 from napari_deepmtj.report.sparks import HEIGHT, STEP, spark
 from napari_deepmtj.report.thumbnails import WIDTH, thumbnail
 from napari_deepmtj.results.trajectory_file import write_trajectory

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from napari_deepmtj.batch.clip_figures import EXCURSION, FIGURES, measured
 from napari_deepmtj.batch.external_channels import CHANNEL_COLUMNS, measured_beside
@@ -29,7 +30,6 @@ from napari_deepmtj.errors import DeepMTJError
 from napari_deepmtj.labels.table import guarded
 from napari_deepmtj.mechanics.positions import Used, used_positions
 from napari_deepmtj.report.batch import BatchResults, write_batch_report
-from napari_deepmtj.report.page import Markup
 from napari_deepmtj.report.sparks import spark
 from napari_deepmtj.results.trajectory_file import read_trajectory
 from napari_deepmtj.video.opening import open_video

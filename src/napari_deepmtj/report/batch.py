@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from markupsafe import Markup
 
 from napari_deepmtj.core.atomic import atomic_write
 from napari_deepmtj.core.jobs import Progress
@@ -22,7 +23,7 @@ from napari_deepmtj.core.paths import CSV_SUFFIX
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.errors import DeepMTJError, ResultError, VideoError
 from napari_deepmtj.report.facts import Shown, to_look_at
-from napari_deepmtj.report.page import Markup, Page
+from napari_deepmtj.report.page import Page
 from napari_deepmtj.report.sparks import STEP, spark
 from napari_deepmtj.report.thumbnails import WIDTH, thumbnail
 from napari_deepmtj.results.trajectory_file import read_trajectory

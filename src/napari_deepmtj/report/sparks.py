@@ -9,10 +9,10 @@ import html
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
 from napari_deepmtj.core.trajectory import Trajectory
 from napari_deepmtj.report.looks import BLUE, PAPER
-from napari_deepmtj.report.page import Markup
 from napari_deepmtj.report.timeline import Mark, Timeline, X
 from napari_deepmtj.tracking.series import BoolArray, FloatArray
 
