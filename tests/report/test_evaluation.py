@@ -157,7 +157,7 @@ def test_made_up_is_said_and_real_is_said(page: str) -> None:
 
 
 def test_the_papers_numbers_come_with_what_is_wrong_with_them(page: str) -> None:
-    text = page.replace("&#x27;", "'")
+    text = page.replace("&#39;", "'")
     assert "2.55 ± 1.00" in text
     for sentence in INCONSISTENCIES:
         assert sentence in text
