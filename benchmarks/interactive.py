@@ -33,8 +33,9 @@ from markdown_tables import markdown, write_between
 SEED = 4177
 #: Frames that are drawn; the clip shows them there and back.
 DRAWN = 16
-#: Frames of the clip that is scrubbed, and of the one that is tracked in the window.
-SCRUBBED, TRACKED = 200, 2000
+#: Frames of the clip that is scrubbed, more than the cache of frames holds (200 MB), and of the one
+#: that is tracked in the window.
+SCRUBBED, TRACKED = 1000, 2000
 WINDOW = (1280, 800)
 #: Give up when something has not happened by then, in seconds.
 LIMIT = 120.0
