@@ -3,6 +3,7 @@
 #   make test    lint, types and the whole test suite, on a virtual screen where there is none
 #   make docs    build the documentation into `site`; a warning is an error
 #   make dist    build sdist and wheel, check them, and try the wheel in a fresh environment
+#   make screenshots  take the pictures of the window in README and docs
 #   make interop round trips with the installed movement, in an environment of their own
 #   make clean   remove the environment and what was built
 # PYTHON chooses the interpreter (3.11 or newer), VENV the folder of the environment, WORKERS how
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test types suite docs dist interop setup clean system-python system-screen system-ffmpeg
+.PHONY: demo test types suite docs dist screenshots interop setup clean system-python system-screen system-ffmpeg
 
 demo: setup
 	$(BIN)/napari-deepmtj demo --out demo-output --overwrite
@@ -58,6 +59,9 @@ dist: | system-python
 	cd dist && ../$(VENV)-dist/bin/napari-deepmtj demo --out demo
 	cd dist && ../$(VENV)-dist/bin/npe2 validate napari-deepmtj
 	rm -rf dist/demo
+
+screenshots: system-screen setup
+	scripts/with-screen $(BIN)/python benchmarks/screenshot.py
 
 # movement brings plugins that change what napari offers for a video, so it has its own environment.
 interop:

@@ -1,76 +1,98 @@
-"""Take the README's picture: a real window that has tracked a clip.
+"""Take the pictures of the window in README and docs: the panel with a clip, light and dark.
 
-Run it where there is a screen, or under `xvfb-run -a -s "-screen 0 1920x1200x24"`:
+    scripts/with-screen python benchmarks/screenshot.py [--folder docs/images] [--size 1440 900]
 
-    python benchmarks/screenshot.py CLIP docs/images/tracking.png [--frame 20] [--model compact]
-
-Without CLIP (`demo`) the moving phantom is tracked.
+The moving phantom, written as a clip, is opened, tracked with attention, and plotted over time by
+the panel's own buttons. `make screenshots` does it.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-WINDOW = (1600, 1000)
+import numpy as np
+from PIL import Image
+
 #: Give up when the run has not ended by then, in seconds.
-LIMIT = 600.0
+LIMIT = 300.0
+#: Colours of the saved pictures, which makes them small.
+COLOURS = 256
+THEMES = {"dark": "tracking.png", "light": "tracking-light.png"}
 
 
-def main() -> int:
-    """Open, track, look, save; 1 if the run failed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clip", help="a clip, or 'demo' for the moving phantom")
-    parser.add_argument("png", type=Path)
-    parser.add_argument("--frame", type=int, default=None, help="shown; the middle by default")
-    parser.add_argument("--model", default=None, help="id or file; the preferred one by default")
-    arguments = parser.parse_args()
-
-    import napari
+def wait(until: Callable[[], bool], limit: float = LIMIT) -> None:
+    """Let the window work until something holds."""
     from qtpy.QtWidgets import QApplication
 
+    end = time.monotonic() + limit
+    while not until() and time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def save(viewer: object, path: Path) -> None:
+    """Save the whole window with few colours."""
+    shot = viewer.screenshot(canvas_only=False, flash=False)  # type: ignore[attr-defined]
+    picture = Image.fromarray(np.asarray(shot)[..., :3])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path}: {picture.width} x {picture.height} px, {path.stat().st_size // 1000} kB")
+
+
+def main() -> None:
+    """Open, track, plot, and save a picture in each theme."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("docs/images"))
+    parser.add_argument("--size", type=int, nargs=2, default=(1440, 900))
+    parser.add_argument("--frame", type=int, default=60, help="that is shown")
+    asked = parser.parse_args()
+    folder = asked.folder.resolve()
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ["NAPARI_CONFIG"] = str(Path(temporary) / "settings.yaml")
+        pictures(Path(temporary), folder, tuple(asked.size), asked.frame)
+
+
+def pictures(work: Path, folder: Path, size: tuple[int, int], frame: int) -> None:
+    """Drive one window."""
+    import napari
+
     from napari_deepmtj._napari.layers.convert import Kind
+    from napari_deepmtj._napari.panel.docking import PANEL, show_widget
     from napari_deepmtj._napari.viewer.session import session_of
+    from napari_deepmtj.phantom.cohort import demo_clip, write_clip
 
-    def wait(until: Callable[[], bool], limit: float = LIMIT) -> None:
-        end = time.monotonic() + limit
-        while not until() and time.monotonic() < end:
-            QApplication.processEvents()
-            time.sleep(0.01)
-
+    clip = work / "subject_001" / "passive-rom_1.avi"
+    clip.parent.mkdir()
+    for _ in write_clip(demo_clip(), clip, ()):
+        pass
     viewer = napari.Viewer()
-    viewer.window.resize(*WINDOW)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-deepmtj", "Track MTJ")
-    if arguments.clip == "demo":
-        viewer.open_sample("napari-deepmtj", "moving-phantom")
-    else:
-        viewer.open(arguments.clip, plugin="napari-deepmtj")
+    viewer.window.resize(*size)
+    viewer.open(str(clip), plugin="napari-deepmtj")
+    panel = show_widget(viewer, PANEL)
     session = session_of(viewer)
-    if arguments.model is not None:
-        if arguments.model not in widget.model.choices:
-            widget.model.choices = [*widget.model.choices, arguments.model]
-        widget.model.value = arguments.model
-    widget.path.value = True
-    widget.run.native.click()
+    wait(lambda: session.active is not None)
+    wait(lambda: False, 2.0)
+    panel.track.form.attention.value = next(iter(panel.track.form.attention.choices))
+    panel.track.form.show_attention = True
+    panel.track.main.click()
+    wait(lambda: session.running, 10.0)
     wait(lambda: not session.running)
-    wait(lambda: session.find(session.active, Kind.PATH) is not None, 5.0)
-    points = session.find(session.active, Kind.TRAJECTORY)
-    if points is None:
-        print(session.message, file=sys.stderr)
-        return 1
-    frames = session.active.data.shape[0]
-    session.go_to(frames // 2 if arguments.frame is None else arguments.frame)
-    viewer.reset_view(layers=[session.active])
-    wait(lambda: False, 1.0)
-    arguments.png.parent.mkdir(parents=True, exist_ok=True)
-    viewer.screenshot(str(arguments.png), canvas_only=False, flash=False)
-    print(f"{arguments.png}: {len(points.data)} of {frames} frames with a position")
+    assert session.find(session.active, Kind.TRAJECTORY) is not None, session.message
+    panel.check.plot.click()
+    session.go_to(frame)
+    for theme, name in THEMES.items():
+        viewer.theme = theme
+        wait(lambda: False, 2.0)
+        session.look_at(session.active)
+        wait(lambda: False, 1.0)
+        save(viewer, folder / name)
     viewer.close()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
