@@ -313,6 +313,8 @@ def test_settings_have_the_defaults_of_the_manifest(plugin, plugin_settings):
 
     get_plugin_settings(PLUGIN).tracking.device = "cpu"
     assert read_settings() == Settings(device="cpu")
+    get_plugin_settings(PLUGIN).tracking.backend = "torch"
+    assert read_settings() == Settings(device="cpu", backend="torch")
     with pytest.raises(ValueError, match="quantum"):
         get_plugin_settings(PLUGIN).tracking.device = "quantum"
 

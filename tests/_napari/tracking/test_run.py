@@ -60,6 +60,13 @@ def test_the_layers_hold_what_the_core_found(run, session, clip, tiny_model):
     assert names == [Kind.CLIP, Kind.ATTENTION, Kind.PATH, Kind.TRAJECTORY]
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+def test_the_backend_that_is_asked_for_computes(run, backend):
+    points = run(attention=False, backend=backend)
+    (operation,) = convert.trajectory_of(points).provenance.operations
+    assert operation.arguments["backend"]["name"] == backend
+
+
 def test_only_what_was_asked_for_is_shown(run, session, clip):
     run(attention=False, path=False)
     assert session.find(clip, Kind.ATTENTION) is None

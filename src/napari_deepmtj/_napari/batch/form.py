@@ -204,7 +204,9 @@ class WantedForm(QWidget):
         """Show what was wanted when the form was open before, else the preferences."""
         if wanted == Wanted():
             settings = read_settings()
-            wanted = Wanted(model=self.model.currentText(), device=settings.device)
+            wanted = Wanted(
+                model=self.model.currentText(), device=settings.device, backend=settings.backend
+            )
         self.model.setCurrentText(wanted.model)
         self._offer_maps()
         self.include.setText(wanted.include)

@@ -52,6 +52,8 @@ class Request:
         Whether to draw the path through all positions.
     fuse, subtract_slip, smooth
         What is done with the positions once all are there, as `pipeline.clip.Steps` says.
+    backend : str
+        What computes on a CPU, as `inference.backends.open_backend` takes it.
     """
 
     model: str
@@ -64,6 +66,7 @@ class Request:
     fuse: bool = False
     subtract_slip: bool = False
     smooth: str = ""
+    backend: str = "auto"
 
 
 #: Seconds that the worker waits for the window to make the layers. napari needs 0.1 to 0.5 s
@@ -109,7 +112,8 @@ def track_events(
     own = nullcontext(source) if source.path is None else open_video(source.path)
     with own as clip:
         model = load_model(request.model)
-        with closing(positions(clip, steps, model, Runner(model, request.device))) as events:
+        runner = Runner(model, request.device, backend=request.backend)
+        with closing(positions(clip, steps, model, runner)) as events:
             for event in events:
                 yield event
                 if isinstance(event, Began) and ready is not None:

@@ -236,6 +236,7 @@ class TrackWidget(Container[Any]):
                 path=self.path.value,
                 fuse=self.mode.value,
                 show_attention=self.show_attention,
+                backend=read_settings().backend,
             )
             self.show_attention = False
             self._track(clip, request)

@@ -30,6 +30,8 @@ class Settings:
         Whether results are saved by themselves.
     panel_on_open : bool
         Whether the DeepMTJ panel comes with the first clip.
+    backend : str
+        What computes on a CPU: auto, onnxruntime or torch.
     """
 
     model: str = "compact"
@@ -39,6 +41,7 @@ class Settings:
     output_folder: str = ""
     autosave: bool = True
     panel_on_open: bool = True
+    backend: str = "auto"
 
     @property
     def folder(self) -> Path | None:
