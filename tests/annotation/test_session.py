@@ -272,7 +272,11 @@ def test_nudges_move_by_what_is_said(begin):
     assert session.label_of(session.item).y_px == 4
     session.not_visible()
     with pytest.raises(LabelError, match="no point to nudge"):
-        session.nudge(1, 0)
+        session.nudge(1, 0, (5, 6))  # a person said that there is none
+    session.delete()
+    session.nudge(1, 0, (5, 6))
+    label = session.label_of(session.item)
+    assert (label.x_px, label.y_px) == (5, 6)
 
 
 def test_the_frame_before_is_copied_with_its_visibility(begin):

@@ -244,13 +244,24 @@ class AnnotationSession:
         """Say that the MTJ is not visible, and go on if `advance` is set."""
         self._write(None, None, self._origin(), advance=self.advance)
 
-    def nudge(self, dx_px: float, dy_px: float) -> None:
-        """Move the frame's point, or what is proposed there, a little, and stay."""
+    def nudge(self, dx_px: float, dy_px: float, start: tuple[float, float] | None = None) -> None:
+        """Move the frame's point, or what is proposed there, a little, and stay.
+
+        Parameters
+        ----------
+        dx_px, dy_px : float
+            By how much.
+        start : (x, y), optional
+            Where a point is put if the frame has none, so that keys alone can label it.
+        """
         item = self._require_item()
         here = self.label_of(item) or self.proposal_of(item)
-        if here is None or here.x_px is None or here.y_px is None:
+        if here is not None and here.x_px is not None and here.y_px is not None:
+            self._write(here.x_px + dx_px, here.y_px + dy_px, self._origin())
+        elif here is None and start is not None:
+            self._write(*start, self._origin())
+        else:
             raise LabelError("there is no point to nudge; click one first", frame=item.frame)
-        self._write(here.x_px + dx_px, here.y_px + dy_px, self._origin())
 
     def copy_previous(self) -> None:
         """Label the frame as the nearest labelled one before it in its clip, and stay."""

@@ -300,3 +300,40 @@ def test_questions_are_asked_in_the_widget_and_two_docks_show_one_annotation(
     window.widget.choices.findChildren(QPushButton)[-1].click()
     made = [la for la in core.book.store.labels if la.annotator == "consensus"]
     assert [la.x_px for la in made] == pytest.approx([30, 25], abs=0.5)
+
+
+def test_twenty_frames_are_labelled_by_keys_alone(hand, make_clip, tmp_path):
+    """The first point of a frame appears in the middle, and is moved from there."""
+    one = hand(make_clip("a.avi"))
+    core = one.open(tmp_path / "a.mtj-labels.csv")
+    one.build(n=20)
+    height, width = one.session.active.data.shape[-2:]
+    for number in range(20):
+        one.press(Qt.Key.Key_K)
+        for _ in range(number % 3):
+            one.press(Qt.Key.Key_K)
+        one.press(Qt.Key.Key_U, SHIFT)
+        one.press(Qt.Key.Key_W)
+    labels = core.book.store.labels
+    assert len(labels) == 20
+    for number, label in enumerate(labels):
+        assert label.x_px == pytest.approx((width - 1) / 2 + number % 3)
+        assert label.y_px == pytest.approx((height - 1) / 2 - 0.1)
+
+
+def test_letters_label_while_a_number_box_has_the_focus(hand, make_clip, tmp_path, qtbot):
+    one = hand(make_clip("a.avi"))
+    core = one.open(tmp_path / "a.mtj-labels.csv")
+    one.build(n=4)
+    box = one.widget.queue.n
+    one.viewer.__wrapped__.window._qt_window.activateWindow()
+    box.setFocus()
+    qtbot.waitUntil(box.hasFocus, timeout=5_000)
+    QTest.keyClick(box, Qt.Key.Key_N)
+    assert [label.visible for label in core.book.store.labels] == [False]
+    box.selectAll()
+    QTest.keyClick(box, Qt.Key.Key_7)
+    assert box.value() == 7  # numbers are the box's own
+    QTest.keyClick(box, Qt.Key.Key_K)
+    assert len(core.book.store.labels) == 2
+    assert box.value() == 7

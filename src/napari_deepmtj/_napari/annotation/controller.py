@@ -105,6 +105,17 @@ class AnnotationController(AnnotationState):
             y, x = clip.world_to_data(position)[-2:]
             self.do(lambda s: s.click(x, y) if go_on else s.move(x, y))
 
+    def middle(self) -> tuple[float, float] | None:
+        """Return the middle of the region of the active clip, (x, y) in pixels; None without."""
+        clip = self._session.active
+        if clip is None:
+            return None
+        roi = clips.info_of(clip).roi
+        if roi is not None:
+            return roi.x + (roi.width - 1) / 2, roi.y + (roi.height - 1) / 2
+        height, width = clip.data.shape[-2:]
+        return (width - 1) / 2, (height - 1) / 2
+
     def may_move(self, row: int) -> bool:
         """Whether a point of the label layer may be moved, and is of the frame to be labelled."""
         mark = label_layers.marks_of(self.label_layer)[row]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_deepmtj._napari.annotation.state import AnnotationState
 
-#: Pixels that one press moves a point, alone and with Shift.
+#: Pixels that one press moves a point, alone and with Shift. Where there is none the first press
+#: puts one into the middle of the picture.
 NUDGE, FINE = 1.0, 0.1
 
 LAST = "This is the last frame of the queue."
@@ -40,7 +41,7 @@ class Shortcut:
 
 
 def _nudge(dx: float, dy: float) -> Callable[[AnnotationState], Any]:
-    return lambda a: a.do(lambda session: session.nudge(dx, dy))
+    return lambda a: a.do(lambda session: session.nudge(dx, dy, a.middle()))
 
 
 SHORTCUTS: tuple[Shortcut, ...] = (
@@ -89,6 +90,12 @@ SHORTCUTS: tuple[Shortcut, ...] = (
 def shortcut(key: str) -> Shortcut:
     """Return the shortcut of a key."""
     return next(one for one in SHORTCUTS if one.key == key)
+
+
+def by_letter(key: str, *, shift: bool) -> Shortcut | None:
+    """Return the shortcut of a letter, None if it has none; numbers and Ctrl are no letters."""
+    name = f"Shift+{key}" if shift else key
+    return next((one for one in SHORTCUTS if one.key == name and key.isalpha()), None)
 
 
 def bind(viewer: Any, annotation: AnnotationState) -> None:

@@ -136,6 +136,10 @@ class AnnotationState(EventedModel):
         """Return True if a point of the label layer may be moved."""
 
     @abstractmethod
+    def middle(self) -> tuple[float, float] | None:
+        """Return the middle of the region of the active clip, (x, y) in pixels."""
+
+    @abstractmethod
     def zoom_to_last(self) -> None:
         """Bring the newest label near."""
 

@@ -6,8 +6,11 @@ from functools import partial
 from typing import Any
 
 import napari.viewer
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
     QCheckBox,
     QFileDialog,
     QHBoxLayout,
@@ -26,7 +29,7 @@ from napari_deepmtj._napari.annotation import queue_jobs as queueing
 from napari_deepmtj._napari.annotation.controller import AnnotationController, annotation_of
 from napari_deepmtj._napari.annotation.forms import QueueForm, RoundForm
 from napari_deepmtj._napari.annotation.label_file import open_labels, pause
-from napari_deepmtj._napari.annotation.shortcuts import SHORTCUTS
+from napari_deepmtj._napari.annotation.shortcuts import SHORTCUTS, by_letter
 from napari_deepmtj._napari.viewer import clips
 from napari_deepmtj._napari.viewer.forms import QuestionBox, clear_layout
 from napari_deepmtj._napari.viewer.jobs import later
@@ -86,8 +89,27 @@ class AnnotateWidget(QWidget):
         self._timer.start(PAUSE)
         self._lay_out(framed)
         self._connect()
+        if (application := QApplication.instance()) is not None:
+            application.installEventFilter(self)  # Qt forgets it with the widget
         self._show_clip(annotation.session.active)
         self._show()
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802
+        """Let letters label while a number box has the focus, which has no use for them."""
+        if event.type() != QEvent.Type.KeyPress or self.annotation.core is None:
+            return bool(super().eventFilter(watched, event))
+        focus = QApplication.focusWidget()
+        if not (isinstance(focus, QAbstractSpinBox) and focus.window() is self.window()):
+            return False
+        held = event.modifiers()
+        shift = held == Qt.KeyboardModifier.ShiftModifier
+        if not (shift or held == Qt.KeyboardModifier.NoModifier):
+            return False
+        key = QKeySequence(event.key()).toString()
+        if (found := by_letter(key, shift=shift)) is None:
+            return False
+        found.act(self.annotation)
+        return True
 
     def _lay_out(self, framed: bool) -> None:
         form = QWidget()
