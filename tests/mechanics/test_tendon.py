@@ -94,6 +94,25 @@ def test_a_force_that_falls_with_length_is_no_stiffness(slope: float) -> None:
         stiffness(2000 + slope * stretched, stretched, (0.0, 1.0))
 
 
+@pytest.mark.parametrize("noise", [0.0, 10.0, 50.0])
+@pytest.mark.parametrize("creep", [-10.0, 1.0])
+def test_a_torque_that_only_falls_gives_no_stiffness(noise: float, creep: float) -> None:
+    """A few rising instants of noise before the greatest force are no loading."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        force = np.linspace(2000, 500, 200) + rng.normal(0, noise, 200)
+        stretched = np.linspace(10, 10 + creep, 200) + rng.normal(0, 0.1, 200)
+        with pytest.raises(ResultError, match="the force falls"):
+            stiffness(force, stretched)
+
+
+def test_a_contraction_from_a_preload_is_loading() -> None:
+    rng = np.random.default_rng(0)
+    force = np.r_[np.linspace(1400, 2000, 100), np.linspace(2000, 0, 60)]
+    found = stiffness(force, force / 200 + rng.normal(0, 0.02, 160))
+    assert found.n_per_mm == pytest.approx(200, rel=0.03)
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ResultError, match="rest length"):
         strain([1.0], 0.0)

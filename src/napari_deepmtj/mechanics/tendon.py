@@ -15,6 +15,9 @@ import numpy.typing as npt
 from napari_deepmtj.errors import ResultError
 from napari_deepmtj.tracking.series import FloatArray
 
+#: Share of the range of force that must be loaded where more force is lost afterwards.
+LOADED = 0.5
+
 
 def tendon_force(
     torque_nm: npt.ArrayLike, moment_arm_mm: npt.ArrayLike, share: float = 1.0
@@ -186,19 +189,28 @@ def stiffness(
     Raises
     ------
     ResultError
-        If the range is empty, or fewer than three instants lie in it.
+        If the range is empty, or fewer than three instants of loading lie in it; if the force falls
+        as the tendon lengthens, or falls by more than it rose before.
     """
     force, stretched = _both(force_n, elongation_mm)
     if not force_range[0] < force_range[1]:
         raise ResultError("the range of force for the stiffness must go from less to more")
-    if len(force):
-        last = int(force.argmax()) + 1
-        force, stretched = force[:last], stretched[:last]
+    greatest = float(force.max()) if len(force) else 0.0
     low, high = force_range
     if not absolute and len(force):
-        low, high = low * float(force.max()), high * float(force.max())
+        low, high = low * greatest, high * greatest
     used = (force >= low) & (force <= high)
-    force, stretched = force[used], stretched[used]
+    within, stretched = force[used], stretched[used]
+    loading = np.flatnonzero(used) <= (int(force.argmax()) if len(force) else -1)
+    unloading, force, stretched = within[~loading], within[loading], stretched[loading]
+    rise = float(np.ptp(force)) if len(force) else 0.0
+    fall = greatest - float(unloading.min()) if len(unloading) else 0.0
+    if fall > rise and rise < LOADED * (min(high, greatest) - low):
+        raise ResultError(
+            f"the force falls by {fall:.0f} N from its greatest, and rose by {rise:.0f} N before "
+            f"(between {low:.0f} and {high:.0f} N): stiffness is measured on loading; check the "
+            "sign of the torque and the synchronisation, or use frames in which it rises"
+        )
     if len(force) < 3 or np.ptp(stretched) == 0:
         raise ResultError(
             f"between {low:.0f} and {high:.0f} N there are {len(force)} instants of loading; a "
