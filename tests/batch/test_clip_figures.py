@@ -73,6 +73,26 @@ def test_without_a_side_there_is_the_excursion_alone():
     assert not {"cycles", "peak_distal_velocity_mm_per_s"} & set(row)
 
 
+def test_a_clip_that_moves_straight_up_and_down_says_why_it_has_no_excursion():
+    raw = tracked()
+    turned = raw.changed({"x_px": raw.table["y_px"], "y_px": raw.table["x_px"]}, "turned")
+    row = row_of(turned)
+    assert np.isnan(row["excursion_mm"])
+    assert row["excursion_reliable"] == 0
+    assert row["excursion_reason"].startswith("the MTJ moves straight up and down")
+
+
+def test_confidences_are_the_network_s_alone():
+    raw = tracked()
+    hand = raw
+    for frame in range(40, 101):
+        hand = hand.corrected(frame, raw.xy_px[frame])
+    row = row_of(hand)
+    assert row["confidence_median"] == pytest.approx(0.5195)
+    assert row["confidence_5_percent"] == pytest.approx(0.50195)
+    assert row["by_hand"] == 61
+
+
 def test_without_a_scale_there_are_no_millimetres():
     assert not any("mm" in name for name in row_of(tracked(scale=False)) if name != "sd_mm_median")
 

@@ -140,23 +140,24 @@ def test_the_least_confident_clip_is_first_and_its_worst_frame_is_shown(
     table = trajectory.table.copy()
     table.loc[table["frame"] == 11, "confidence"] = 0.2
     worst = Trajectory(table, trajectory.provenance)
-    for name in ("sure", "unsure", "unseen"):
+    for name in ("sure", "unsure", "unseen", "by_hand"):
         write_trajectory(worst, tmp_path / f"{name}.mtj.csv")
     page = written(
         make_results(
             [
                 row("sure.mtj.csv", confidence_5_percent=0.9),
                 row("unsure.mtj.csv", confidence_5_percent=0.3),
+                row("by_hand.mtj.csv", confidence_5_percent=np.nan, confidence_median=np.nan),
                 row("unseen.mtj.csv", confidence_5_percent=np.nan, in_view_percent=0.0),
             ]
         )
     )
     captions = re.findall("<figcaption>(.*?)</figcaption>", page)
-    assert [text.split(",")[0] for text in captions] == ["unseen", "unsure", "sure"]
+    assert [text.split(",")[0] for text in captions] == ["unseen", "unsure", "sure", "by_hand"]
     assert captions[1].startswith("unsure, frame 11: confidence 0.20")
-    assert "3 of 3 clips" in page
+    assert "4 of 4 clips" in page
     jpegs = re.findall('data:image/jpeg;base64,([^"]+)', page)
-    assert len(jpegs) == 3
+    assert len(jpegs) == 4
     with Image.open(io.BytesIO(base64.b64decode(jpegs[0]))) as picture:
         assert picture.size == (WIDTH, round(70 * WIDTH / 140 * 2))  # the region, 0.1 x 0.2 mm
     assert "with the MTJ in no frame" in page

@@ -51,7 +51,8 @@ def measured(trajectory: Trajectory, used: Used, distal: Side | None) -> dict[st
     scale = provenance.scale
     times = table["time_s"].to_numpy(dtype=np.float64)
     in_view = table["in_view"].to_numpy(dtype=bool)
-    confidence = table.loc[in_view, "confidence"]
+    # what a person set has a confidence of 1, which is not the network's
+    confidence = table.loc[in_view & ~trajectory.by_hand, "confidence"]
     ran = [op.arguments for op in provenance.operations if op.name == "track"]
     model = ran[-1].get("model") if ran else None
     row: dict[str, object] = {
@@ -83,8 +84,9 @@ def _moved(trajectory: Trajectory, used: Used, distal: Side | None) -> dict[str,
         # The excursion is the same whichever side is distal; all else is not.
         done = analyse(used.trajectory, Plan(distal or "right"))
         far = excursion(trajectory, distal, used=used)
-    except ResultError:  # a path straight up and down, which has no side
-        return {}
+    except ResultError as error:  # a path straight up and down, which has no side
+        unknown = (np.nan, np.nan, np.nan, 0, error.message)
+        return dict(zip(EXCURSION, unknown, strict=True))
     known = distal is not None and done.motion.time_unit == "s"
     figures: dict[str, object] = {
         FIGURES[each.name]: each.value for each in done.figures if each.name in FIGURES and known

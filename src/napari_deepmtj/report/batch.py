@@ -68,10 +68,14 @@ class BatchResults:
 
     @property
     def done(self) -> pd.DataFrame:
-        """Clips with a result: nothing in view first, then by `confidence_5_percent`, rising."""
+        """Clips with a result: nothing in view first, then by `confidence_5_percent`, rising.
+
+        Last are those that a person set whole, of which there is no confidence.
+        """
         done = self.clips[self.clips["status"].isin(["done", "partial"])]
-        by = ["confidence_5_percent", "confidence_median", "result"]
-        return done.sort_values(by, na_position="first", kind="stable")
+        done = done.assign(seen=done["in_view_percent"].astype(float) > 0)
+        by = ["seen", "confidence_5_percent", "confidence_median", "result"]
+        return done.sort_values(by, na_position="last", kind="stable").drop(columns="seen")
 
 
 @dataclass(frozen=True)
