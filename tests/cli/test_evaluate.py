@@ -72,6 +72,14 @@ def test_the_phantom_is_called_a_phantom(run, tmp_path):
     assert (tmp_path / "evaluation.csv").read_bytes() == first
 
 
+def test_without_a_folder_it_makes_one(run, labelled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    assert run("evaluate", labelled, *TINY)[0] == 0
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "evaluation"}
+    assert (tmp_path / "evaluation" / "report.html").exists()
+
+
 def test_an_earlier_evaluation_is_kept(run, labelled, tmp_path):
     (tmp_path / "evaluation.json").write_text("mine")
     code, _, err = run("evaluate", labelled, *TINY, "--out", tmp_path)

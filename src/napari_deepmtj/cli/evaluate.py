@@ -87,7 +87,9 @@ def evaluate(
     worst: Annotated[
         int, typer.Option(min=0, help="Worst frames of each model shown in the report.")
     ] = 12,
-    out: Annotated[Path, typer.Option(help="Folder for report.html and the CSV files.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Folder for report.html and the CSV files.")] = Path(
+        "evaluation"
+    ),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier evaluation there.")
     ] = False,
