@@ -52,7 +52,7 @@ def test_the_quick_start_tracks_a_clip(started: Path) -> None:
     columns = (ROOT / "docs/reference/results.md").read_text(encoding="utf-8")
     listed = re.findall(r"`([a-z0-9_]+)`", columns)
     assert set(table.columns) <= set(listed)
-    errors = pd.read_csv(started / "evaluation.csv")
+    errors = pd.read_csv(started / "evaluation" / "evaluation.csv")
     assert errors["frame"].tolist() == list(range(25))
 
 

@@ -138,6 +138,21 @@ def test_a_gap_beside_an_end_leaves_it_open() -> None:
     assert "right end" in excursion(tracked(hidden)).reason
 
 
+def test_a_run_of_outliers_as_sure_as_the_others_is_a_leap() -> None:
+    def elsewhere(x: np.ndarray, *_: object) -> None:
+        x[250:303] += 45
+
+    found = excursion(tracked(elsewhere), "right")
+    assert found.value > TRUE + 3  # it is the path, as far as can be told
+    assert "the path leaps" in found.reason
+    assert "at frame 250" in found.reason
+
+
+def test_few_positions_are_not_relied_on() -> None:
+    found = excursion(tracked(scattered, 19, 25, 1), "right")
+    assert "positions are too few" in found.reason
+
+
 def test_too_many_positions_that_do_not_count() -> None:
     def many(x: np.ndarray, sd: np.ndarray, *_: object) -> None:
         sd[::4] = 20

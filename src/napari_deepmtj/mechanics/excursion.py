@@ -13,14 +13,20 @@ from typing import Literal
 
 import numpy as np
 
-from napari_deepmtj.core.trajectory import Trajectory
-from napari_deepmtj.mechanics.motion import Axis, Side, motion
+from napari_deepmtj.core.trajectory import Flag, Trajectory
+from napari_deepmtj.mechanics.motion import Axis, Motion, Side, motion
 from napari_deepmtj.mechanics.positions import Used, used_positions
-from napari_deepmtj.tracking.series import BoolArray, FloatArray, Series
+from napari_deepmtj.tracking.gate import Limits, gate, mm_per_px
+from napari_deepmtj.tracking.series import BoolArray, FloatArray, Series, flagged
 from napari_deepmtj.tracking.smooth import MAX_GAP, MAX_GAP_WITHOUT_TIMES
 
 #: Consecutive rows that must agree for a place to count as an end.
 SUPPORT = 3
+#: Rows on either side of a leap whose median says where the path is, and the most rows between
+#: them: over a longer gap the MTJ may have gone that far.
+AROUND, NEAR = 5, 6
+#: Positions that must count; of fewer, outliers cannot be told from the path.
+LEAST = 20
 #: From which share of positions that do not count on the excursion is unreliable.
 TOO_MANY = 0.2
 #: From which share of the excursion on its standard deviation makes it unreliable.
@@ -112,6 +118,9 @@ def excursion(
     measured = Series.of(trajectory, exclude=()).measured
     if (left_out := int((measured & ~counted).sum())) > TOO_MANY * measured.sum():
         reasons.append(f"{left_out} of {measured.sum()} positions are flagged, unsure or outliers")
+    if counted.sum() < LEAST:
+        reasons.append(f"{counted.sum()} positions are too few to tell outliers by")
+    reasons.append(_leap(trajectory, moved, supported))
     if sd > TOO_VAGUE * value:
         reasons.append(f"its ends are known to {sd:.1f} {moved.length_unit} only")
     reason = "; ".join(filter(None, reasons))
@@ -158,3 +167,21 @@ def _gap(trajectory: Trajectory, supported: BoolArray, row: int, end: str) -> st
             first, stop = trajectory.frames[last + 1], trajectory.frames[following - 1]
             return f"no position that counts in frames {first} to {stop}, beside its {end} end"
     return ""
+
+
+def _leap(trajectory: Trajectory, moved: Motion, supported: BoolArray) -> str:
+    """Return where supported positions leap: the path may follow another structure there."""
+    mm = 1.0 if moved.length_unit == "mm" else float(mm_per_px(trajectory.provenance)[0].mean())
+    rows = np.flatnonzero(supported)
+    leaps = []
+    for row in np.flatnonzero(flagged(gate(trajectory).trajectory, [Flag.JUMP])):
+        before, after = rows[rows < row][-AROUND:], rows[rows >= row][:AROUND]
+        if len(before) and len(after) and after[0] - before[-1] <= NEAR:
+            ends = (np.median(moved.displacement[part]) for part in (after, before))
+            step = next(ends) - next(ends)
+            if abs(step) * mm > Limits().least_step_mm:
+                leaps.append(int(trajectory.frames[row]))
+    if not leaps:
+        return ""
+    times = f"{len(leaps)} times, first " if len(leaps) > 1 else ""
+    return f"the path leaps {times}at frame {leaps[0]}, faster than tissue moves"
