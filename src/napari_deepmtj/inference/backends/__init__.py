@@ -1,1 +1,1 @@
-"""What runs a network: PyTorch on a processor or GPU, ONNX Runtime, OpenVINO."""
+"""What runs a network: PyTorch on a processor or GPU, and ONNX Runtime."""
