@@ -88,12 +88,12 @@ class Case:
         try:
             self.read(path)
         except DeepMTJError as error:
-            said = str(error)
+            message = str(error)
             names = {path.name, *(Path(name).name for name in self.clip.files)}
-            one_line = "\n" not in said and len(said) < 2000
-            if not one_line or not any(name in said for name in names):
-                return Verdict("no name", said[:500])
-            return Verdict(OUTCOMES[2], said)
+            one_line = "\n" not in message and len(message) < 2000
+            if not one_line or not any(name in message for name in names):
+                return Verdict("no name", message[:500])
+            return Verdict(OUTCOMES[2], message)
         return Verdict(OUTCOMES[0], "")
 
 
@@ -251,11 +251,11 @@ def seeds_in(folder: Path) -> list[Seed]:
         for k in range(5)
     ]
     imported = partial(convert.read, clips=[video], annotator="A")
-    found: list[Seed] = []
+    seeds: list[Seed] = []
 
     def add(kind: str, opened: str, read: Callable[[Path], object], *beside: str) -> None:
         read(folder / opened)  # what cannot be read whole says nothing when damaged
-        found.append(Seed(Clip.of(kind, folder, opened, *beside), read))
+        seeds.append(Seed(Clip.of(kind, folder, opened, *beside), read))
 
     write_labels(folder / "clip.mtj-labels.csv", labels)
     add("labels", "clip.mtj-labels.csv", read_labels)
@@ -301,7 +301,7 @@ def seeds_in(folder: Path) -> list[Seed]:
     add("weights", "net.safetensors", load_model)
     _keras(folder / "keras.h5")
     add("weights", "keras.h5", read_keras_layers)
-    return found
+    return seeds
 
 
 def _keras(path: Path) -> None:
@@ -361,12 +361,12 @@ def main() -> int:
     print(f"{time.monotonic() - began:.0f} s\n\n{table(counts)}")
     if options.output is not None:
         first, rest = options.output.read_text(encoding="utf-8").split(MARKS[0])
-        said = (
+        caption = (
             f"`python benchmarks/fuzz_tables.py --seed {options.seed} --files {total}`: mutants of "
             f"{len(seeds)} valid files, each read in a process with {options.memory} MiB and "
             f"{CPU_SECONDS} s of processor time.\n\n"
         )
-        text = f"{first}{MARKS[0]}\n{said}{table(counts)}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
+        text = f"{first}{MARKS[0]}\n{caption}{table(counts)}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
         options.output.write_text(text, encoding="utf-8")
     return int(failed > 0)
 

@@ -67,15 +67,15 @@ def main() -> int:
         sets["real"] = real(options.data)
     rows, failed = [], False
     for kind, sources in sets.items():
-        found: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in ids}
+        differences: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in ids}
         for source, roi, frames in sources:
             for name, pair in judges.items():
                 one, two = (judge.track(source, roi, frames).table for judge in pair)
                 off = np.hypot(one["x_px"] - two["x_px"], one["y_px"] - two["y_px"])
                 unsure = (one["confidence"] - two["confidence"]).abs()
                 same = (one["in_view"] == two["in_view"]) & (one["flags"] == two["flags"])
-                found[name] += zip(off.fillna(0), unsure.fillna(0), same, strict=True)
-        for name, values in found.items():
+                differences[name] += zip(off.fillna(0), unsure.fillna(0), same, strict=True)
+        for name, values in differences.items():
             off, unsure, same = (np.array(column) for column in zip(*values, strict=True))
             failed |= bool((off > PX).any() or (unsure > CONFIDENCE).any() or not same.all())
             cells = (f"{off.max():.0e} px", f"{unsure.max():.0e}", str(int((~same).sum())))

@@ -91,5 +91,5 @@ def _moved(trajectory: Trajectory, used: Used, distal: Side | None) -> dict[str,
     figures: dict[str, object] = {
         FIGURES[each.name]: each.value for each in done.figures if each.name in FIGURES and known
     }
-    said = (far.value, far.sd, far.raw, int(far.reliable), far.reason)
-    return dict(zip(EXCURSION, said, strict=True)) | figures
+    values = (far.value, far.sd, far.raw, int(far.reliable), far.reason)
+    return dict(zip(EXCURSION, values, strict=True)) | figures

@@ -70,12 +70,12 @@ def read(
     index = clips if isinstance(clips, ClipIndex) else ClipIndex(clips)
     header = [cell.strip() for cell in rows[0][1]] if rows else []
     if header[-4:] == _PREDICTED and header[:-4] in ([], [""]):
-        found = _predicted(rows[1:], len(header), path)
+        labelled = _predicted(rows[1:], len(header), path)
     elif header == ["x", "y"] or all(len(row) == 2 for _, row in rows):
-        found = _predicted_2020(rows, index, path)
+        labelled = _predicted_2020(rows, index, path)
     else:
-        found = _rows(rows, path)
-    return match(found, index, path=path, annotator=annotator, round=round)
+        labelled = _rows(rows, path)
+    return match(labelled, index, path=path, annotator=annotator, round=round)
 
 
 def write(path: str | Path, labels: Iterable[Label]) -> tuple[str, ...]:
