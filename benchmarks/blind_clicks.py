@@ -74,7 +74,7 @@ def score(out: Path, clicks: list[Path]) -> str:
     rows = []
     by_reader = []
     for path in clicks:
-        table = truth.join(pd.read_csv(path, index_col="item"), rsuffix="_clicked", how="left")
+        table = truth.join(pd.read_csv(path, index_col="item").add_suffix("_clicked"), how="left")
         table["distal"] = (table["x_clicked"] - table["x"]) * table["distal_side"]
         table["deep"] = table["y_clicked"] - table["y"]
         table[["distal", "deep"]] = table[["distal", "deep"]].mul(table["mm_per_px"], axis=0)
