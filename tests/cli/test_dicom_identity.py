@@ -18,7 +18,17 @@ SECRETS = {
     "AccessionNumber": "ACC4471190",
     "StudyDescription": "Achilles links Zweifel",
 }
-WORDS = ("zweifel", "adalbert", "qx-771-93", "19510423", "oberholzer", "seeblick", "acc4471190")
+FORMATS = ("tidy", "dlc-csv", "trc", "c3d", "netcdf", "methods")
+WORDS = (
+    "zweifel",
+    "1951-04-23",
+    "adalbert",
+    "qx-771-93",
+    "19510423",
+    "oberholzer",
+    "seeblick",
+    "acc4471190",
+)
 
 
 @pytest.fixture
@@ -60,15 +70,13 @@ def test_no_result_and_no_line_names_the_person(run, clip: Path, tmp_path: Path)
 
     assert call("track", clip, "--out", out, "--scale", "0.2", "--device", "cpu") == 0
     (result,) = out.rglob("*.mtj.csv")
-    for form in ("tidy", "dlc-csv", "trc", "c3d", "netcdf", "report", "methods"):
-        call("export", result, "--to", form, "--out", out / "exported")
-        call("export", result, "--to", form)
-    call("mechanics", result, "--distal", "right")
+    done = [form for form in FORMATS if call("export", result, "--to", form) == 0]
+    assert len(done) >= len(FORMATS) - 2, done  # an untrained eye: gaps are refused by some
+    assert call("mechanics", result, "--distal", "right") in (0, 1)
     assert call("process", result, "--gate", "--smooth", "kalman") == 0
-    call("batch", clip.parent, "--out", out / "batch", "--scale", "0.2")
-    call("track", clip, "--out", out, "--scale", "155")
-    call("track", clip, "--out", out, "--frames", "90:")
-    call("reproduce", result)
+    assert call("batch", clip.parent, "--out", out / "batch", "--scale", "0.2") == 0
+    assert call("track", clip, "--out", out, "--scale", "155") != 0
+    assert call("track", clip, "--out", out, "--frames", "90:") != 0
     written = [path for path in out.rglob("*") if path.is_file()]
     assert len(written) > 8
     for path in written:
