@@ -11,10 +11,13 @@ import torch
 from napari_deepmtj.core.jobs import Done, Notice
 from napari_deepmtj.core.trajectory import Flag
 from napari_deepmtj.errors import WeightsError
+from napari_deepmtj.inference.backends.onnx import OnnxBackend
+from napari_deepmtj.inference.backends.threads import Threads
+from napari_deepmtj.inference.decode import decode
 from napari_deepmtj.inference.out_of_distribution import Familiar, colour_notice, notice_of
 from napari_deepmtj.inference.predictor import track
 from napari_deepmtj.networks.build import build
-from napari_deepmtj.weights.store import Model
+from napari_deepmtj.weights.store import Model, load_model
 
 
 def by_brightness(limit: float, centre: float = 0.0) -> dict[str, np.ndarray]:
@@ -106,3 +109,20 @@ def test_presence_weighs_features_of_the_compact_network_against_its_heat_map() 
         evidence = output.heatmap.exp().mean(dim=(1, 2)).log()
     assert output.features.shape == (3, 16)
     torch.testing.assert_close(told + evidence, output.presence)
+
+
+def test_what_is_no_ultrasound_at_all_is_given_no_position_unwarned() -> None:
+    """A linear rule has no far side of its own, so the bundled numbers are held to it."""
+    y, x = np.mgrid[:128, :256]
+    flat = [np.zeros((128, 256)), np.full((128, 256), 255), x]
+    flat += [((x // 16 + y // 16) % 2) * 255, ((y // 8) % 2) * 255]
+    noise = list(np.random.default_rng(0).integers(0, 256, (8, 128, 256)))
+    model = load_model("compact")
+    familiar, card = Familiar.of(model), model.card
+    assert familiar is not None
+    output = OnnxBackend(model, Threads(1)).infer(np.array(flat + noise, np.uint8))
+    size = {"height": card.input_height, "width": card.input_width}
+    in_view = decode(output, card.decoding, tolerance_px=16, **size).in_view
+    strange = familiar.strange(output.features)
+    assert strange[: len(flat)].all()
+    assert not (in_view & ~strange).any()  # noise is not always warned of, but called out of view

@@ -260,13 +260,13 @@ class _Trial:
         length, speed = m.length_unit, f"{m.length_unit}/{m.time_unit}"
         seen = int(np.isfinite(m.displacement).sum())
         self.add("positions", seen, f"of {len(m.frames)} rows", "rows with a displacement")
-        said = f"between places that {SUPPORT} consecutive frames agree on, without outliers"
+        definition = f"between places that {SUPPORT} consecutive frames agree on, without outliers"
         if moved.reason:
-            said += f"; not reliable: {moved.reason}"
-        self.add("excursion", moved.value, length, said)
+            definition += f"; not reliable: {moved.reason}"
+        self.add("excursion", moved.value, length, definition)
         self.add("excursion, SD", moved.sd, length, "of the positions at both ends")
-        said = "greatest less least displacement, outliers included"
-        self.add("excursion, raw", m.excursion, length, said)
+        definition = "greatest less least displacement, outliers included"
+        self.add("excursion, raw", m.excursion, length, definition)
         distally, proximally = m.peak_velocity
         self.add("peak velocity, proximally", proximally, speed, "greatest velocity along the axis")
         self.add("peak velocity, distally", distally, speed, "least velocity along the axis")

@@ -116,10 +116,10 @@ class _KnownKalman(Kalman):
 
 def _model_of(smoothed: Trajectory) -> Kalman:
     """Return the smoother of a trajectory that was smoothed last."""
-    said = smoothed.provenance.operations[-1].arguments
-    if "density_px2" not in said:
+    settings = smoothed.provenance.operations[-1].arguments
+    if "density_px2" not in settings:
         return Kalman()
-    density, noise = (tuple(said[name]) for name in ("density_px2", "noise_used"))
+    density, noise = (tuple(settings[name]) for name in ("density_px2", "noise_used"))
     return _KnownKalman(model=kalman.Estimate(density, noise))
 
 
